@@ -1,0 +1,59 @@
+"""`spvos` and `python -m spvos_cli`: runs the app and turns what goes wrong into one line and an exit
+code."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+
+import typer
+
+from spvos_cli.app import app
+from spvos_cli.errors import InputError, RunError, Terminated
+
+UsageError: type[typer.BadParameter] = typer.BadParameter.__base__  # Typer names only the subclass
+BAD_INPUT, FAILED, INTERRUPTED, TERMINATED = 2, 1, 130, 143
+
+
+def main() -> None:
+    """Exits with 0 done, 1 failed, 2 bad usage or input, 130 or 143 interrupted."""
+    # Waiting OpenMP threads spin by default: beside any other busy process that costs ten times the speed.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        sys.exit(app(standalone_mode=False))
+    except UsageError as error:
+        _end(
+            f"{error.format_message()} (see {error.ctx.command_path if error.ctx else 'spvos'} --help)",
+            BAD_INPUT,
+        )
+    except InputError as error:
+        _end(str(error), BAD_INPUT)
+    except RunError as error:
+        _end(str(error), FAILED)
+    except KeyboardInterrupt:
+        _end("interrupted", INTERRUPTED)
+    except Terminated:
+        _end("terminated", TERMINATED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+            raise
+        _end(f"{error.filename or 'output'}: {error.strerror}; what was written so far is kept", FAILED)
+
+
+def _terminate(number: int, frame: object) -> None:
+    raise Terminated
+
+
+def _end(text: str, code: int) -> None:
+    print(f"spvos: {text}", file=sys.stderr)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,156 @@
+"""spvos train"""
+
+from __future__ import annotations
+
+import json
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from spvos_cli.commands.options import (
+    MACHINE,
+    DataOption,
+    Device,
+    DeviceOption,
+    Dtype,
+    DtypeOption,
+    GateAllOption,
+    JsonOption,
+    MethodOption,
+    Model,
+    ModelOption,
+    QuietOption,
+    StrategyOption,
+    StructureOption,
+    ThreadsOption,
+    engine_options,
+)
+from spvos_cli.errors import InputError
+
+RECIPE, SPARSITY, RUN = "Recipe", "Sparsity", "Run"
+
+
+class Recipe(str, Enum):
+    lite = "lite"
+    paper = "paper"
+
+
+def _count(panel: str, text: str, least: int = 1) -> typer.models.OptionInfo:
+    return typer.Option(min=least, help=text, rich_help_panel=panel)
+
+
+def _number(panel: str, text: str) -> typer.models.OptionInfo:
+    return typer.Option(min=0.0, help=text, rich_help_panel=panel)
+
+
+def train_command(
+    context: typer.Context,
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME[:WEIGHT],...",
+            help="davis, youtube-vos, stills or a folder, several with weights: davis:3,stills:2.",
+        ),
+    ] = None,
+    data: DataOption = None,
+    out: Annotated[Path, typer.Option(help="Gets checkpoint.pt, weights and metrics.jsonl.")] = Path(
+        "spvos_run"
+    ),
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
+    init: Annotated[Path | None, typer.Option(help="Weights to start from.")] = None,
+    pretrained: Annotated[
+        str | None,
+        typer.Option(metavar="download|FOLDER", help="ImageNet weights for --model spvos, from torchvision."),
+    ] = None,
+    year: Annotated[int, typer.Option(min=2016, max=2017, help="DAVIS's list; 2016: one object.")] = 2016,
+    model: ModelOption = Model.lite,
+    method: MethodOption = None,
+    sparse: StructureOption = None,
+    gate_all: GateAllOption = None,
+    strategy: StrategyOption = None,
+    recipe: Annotated[
+        Recipe, typer.Option(help="Ours, or the paper's.", rich_help_panel=RECIPE)
+    ] = Recipe.lite,
+    iterations: Annotated[int | None, _count(RECIPE, "Optimiser steps.")] = None,
+    batch_size: Annotated[int | None, _count(RECIPE, "Clips a step, over all processes.")] = None,
+    accumulate: Annotated[int | None, _count(RECIPE, "Parts to split a step into.")] = None,
+    learning_rate: Annotated[float | None, _number(RECIPE, "The peak.")] = None,
+    average: Annotated[float | None, _number(RECIPE, "Decay of the weights' running average.")] = None,
+    frames: Annotated[int | None, _count(RECIPE, "Frames a clip.", 2)] = None,
+    side: Annotated[int | None, _count(RECIPE, "Pixels, a multiple of 16.", 64)] = None,
+    max_gap: Annotated[int | None, _count(RECIPE, "Frames from one of a clip to the next.")] = None,
+    train_trunk: Annotated[
+        bool | None, typer.Option("--train-trunk", help="The lite model's trunk too.", rich_help_panel=RECIPE)
+    ] = None,
+    seed: Annotated[int | None, _count(RECIPE, "Of weights, clips and noise.", 0)] = None,
+    gamma: Annotated[float | None, _number(SPARSITY, "Weight of the sparsity objective.")] = None,
+    beta: Annotated[float | None, _number(SPARSITY, "In it, of the network's density.")] = None,
+    target: Annotated[float | None, _number(SPARSITY, "The density to reach.")] = None,
+    relaxing: Annotated[float | None, _number(SPARSITY, "Share of the run until layers are free.")] = None,
+    tau: Annotated[float | None, _number(SPARSITY, "Temperature of the Gumbel softmax.")] = None,
+    gate_rate: Annotated[float | None, _number(SPARSITY, "How many times faster gates learn.")] = None,
+    held_out: Annotated[
+        str | None,
+        typer.Option(help="Sequences to score, not to train on: names with commas.", rich_help_panel=RUN),
+    ] = None,
+    eval_every: Annotated[int | None, _count(RUN, "Iterations between scores; 0: at the end.", 0)] = None,
+    save_every: Annotated[int, _count(RUN, "Iterations between checkpoints.")] = 500,
+    checkpoint_activations: Annotated[
+        bool | None,
+        typer.Option("--checkpoint-activations", help="Less memory, more time.", rich_help_panel=RUN),
+    ] = None,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Also log there.", rich_help_panel=RUN)
+    ] = False,
+    device: DeviceOption = Device.auto,
+    dtype: DtypeOption = Dtype.auto,
+    threads: ThreadsOption = None,
+    workers: Annotated[int, _count(MACHINE, "Processes that make clips.", 0)] = 1,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Train weights, and score them on what was held out.
+
+    [bold]spvos train --dataset davis --data DAVIS[/bold] trains the lite model; [bold]spvos train --init
+    WEIGHTS --data FOLDER[/bold] goes on from weights on annotated frames of your own.
+    """
+    if dataset is None and not data:
+        expected = "--dataset NAME, or --data FOLDER with frames of your own"
+        raise InputError(
+            "spvos train", "nothing to train on", expected, "spvos train --dataset davis --data DAVIS"
+        )
+
+    from spvos_cli.training.options import recipe_options, take_options
+    from spvos_cli.training.run import train
+    from spvos_cli.ui import Reporter
+
+    names = None if held_out is None else tuple(name for name in held_out.split(",") if name)
+    options = recipe_options(recipe.value, **take_options(context.params) | {"held_out": names})
+    reporter = Reporter(quiet=quiet)
+    columns = train(
+        dataset,
+        data or [],
+        out,
+        options,
+        model=model.value,
+        overrides=engine_options(context.params).overrides(),
+        init=init,
+        pretrained=pretrained,
+        resume=resume,
+        year=year,
+        device=device.value,
+        dtype=dtype.value,
+        threads=threads,
+        workers=workers,
+        save_every=save_every,
+        tensorboard=tensorboard,
+        reporter=reporter,
+    )
+    reporter.note(f"weights in {out / 'weights.safetensors'}")
+    if as_json:
+        typer.echo(json.dumps(columns))
+    elif columns:
+        start = f"{columns['J&F-Start']:.4f} -> " if "J&F-Start" in columns else ""
+        typer.echo(f"J&F on held-out frames: {start}{columns['J&F-Mean']:.4f}")

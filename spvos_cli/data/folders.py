@@ -1,0 +1,108 @@
+"""Finding annotated videos and stills on disk: the DAVIS layout, and folders of images with masks of the same
+name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from spvos_cli.errors import InputError
+
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
+
+
+class Sequence(NamedTuple):
+    """A video with a mask for every frame; a still is one with a single frame.
+
+    Attributes:
+        name: the sequence's name in its dataset.
+        frames, masks: files, as many of the one as of the other, in the order of time.
+        step: frames of the video from one of these to the next, for videos of which not all are annotated.
+    """
+
+    name: str
+    frames: tuple[Path, ...]
+    masks: tuple[Path, ...]
+    step: int = 1
+
+    def read_frame(self, index: int) -> np.ndarray:
+        """(H, W, 3) uint8, RGB."""
+        image = cv2.imread(str(self.frames[index]), cv2.IMREAD_COLOR_RGB)
+        if image is None:
+            raise InputError(self.frames[index], "not readable as an image", "a frame", "--data ROOT")
+        return image
+
+    def read_mask(self, index: int) -> np.ndarray:
+        """(H, W) uint8 of object ids, 0 the background."""
+        with Image.open(self.masks[index]) as image:
+            return np.array(image)
+
+
+def davis_sequences(root: Path, year: int, split: str, resolution: str = "480p") -> list[Sequence]:
+    """The sequences that ROOT/ImageSets/YEAR/SPLIT.txt lists, with their annotated frames.
+
+    Raises:
+        InputError: a folder is missing, or a sequence has frames without masks.
+    """
+    listing = root / "ImageSets" / str(year) / f"{split}.txt"
+    if not listing.is_file():
+        found = "no such folder" if not root.is_dir() else f"it lacks {listing.relative_to(root)}"
+        expected = "the DAVIS layout (JPEGImages, Annotations, ImageSets)"
+        raise InputError(root, found, expected, "--data ROOT; DAVIS is at davischallenge.org")
+    return [_davis_sequence(root, name, resolution) for name in listing.read_text().split()]
+
+
+def _davis_sequence(root: Path, name: str, resolution: str) -> Sequence:
+    frames = images_in(root / "JPEGImages" / resolution / name)
+    masks = {mask.stem: mask for mask in images_in(root / "Annotations" / resolution / name)}
+    missing = [frame.name for frame in frames if frame.stem not in masks]
+    if not frames or missing:
+        found = f"{len(frames)} frames, {len(missing)} of them without a mask" if frames else "no frames"
+        raise InputError(
+            root, f"{name} has {found}", "a mask for every frame", "copy the dataset again; --data ROOT"
+        )
+    return Sequence(name, tuple(frames), tuple(masks[frame.stem] for frame in frames))
+
+
+def still_sequences(root: Path) -> list[Sequence]:
+    """Every image below ROOT that lies in a folder `images` and has a mask of the same name in `masks` beside
+    it.
+
+    Raises:
+        InputError: there are none, or images without masks.
+    """
+    folders = sorted(folder for folder in root.rglob("images") if folder.with_name("masks").is_dir())
+    if not folders:
+        expected = "folders images/ and masks/ side by side"
+        raise InputError(
+            root, "no images with masks" if root.is_dir() else "no such folder", expected, "--data ROOT"
+        )
+    stills = []
+    for folder in folders:
+        masks = {mask.stem: mask for mask in images_in(folder.with_name("masks"))}
+        images = images_in(folder)
+        if missing := [image.name for image in images if image.stem not in masks]:
+            found = f"{len(missing)} of {len(images)} images without a mask, {missing[0]} among them"
+            raise InputError(folder, found, "a mask of the same name for every image", "--data ROOT")
+        stills += [Sequence(image.stem, (image,), (masks[image.stem],)) for image in images]
+    return stills
+
+
+def natural_order(path: Path) -> list[tuple[int, int | str]]:
+    """A sort key that puts frame10 after frame9."""
+    parts = re.split(r"(\d+)", path.name)
+    return [(0, int(part)) if part.isdecimal() else (1, part.lower()) for part in parts if part]
+
+
+def images_in(folder: Path) -> list[Path]:
+    """The image files of a folder by name; an empty list where there is no folder."""
+    files: Iterable[Path] = folder.iterdir() if folder.is_dir() else ()
+    return sorted(
+        file for file in files if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
+    )

@@ -1,0 +1,47 @@
+"""YouTube-VOS 2018 and 2019: a folder for each split with JPEGImages, Annotations and meta.json."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from spvos_cli.data.folders import Sequence, images_in
+from spvos_cli.errors import InputError
+
+STEP = 5  # every fifth frame of a training video is annotated
+LAYOUT = "train/ with meta.json, JPEGImages/ and Annotations/, as YouTube-VOS comes"
+
+
+def youtube_sequences(root: Path, split: str = "train") -> list[Sequence]:
+    """The annotated frames of every video that meta.json names.
+
+    Raises:
+        InputError: a folder or meta.json is missing, or videos lack frames or masks.
+    """
+    folder = root / split
+    meta = folder / "meta.json"
+    if not meta.is_file():
+        found = f"it lacks {split}/meta.json" if root.is_dir() else "no such folder"
+        raise InputError(root, found, LAYOUT, "--data ROOT; YouTube-VOS is at youtube-vos.org")
+    try:
+        names = sorted(json.loads(meta.read_text())["videos"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            meta, f"unreadable ({error!r})", 'JSON with a table "videos"', "--data ROOT"
+        ) from error
+    sequences = [_annotated(folder, name) for name in names]
+    if bare := [s.name for s in sequences if not s.frames]:
+        found = f"{len(bare)} of {len(names)} videos without annotated frames, {bare[0]} among them"
+        raise InputError(
+            folder, found, "frames and masks for every video", "copy the dataset again; --data ROOT"
+        )
+    return sequences
+
+
+def _annotated(folder: Path, name: str) -> Sequence:
+    frames = {frame.stem: frame for frame in images_in(folder / "JPEGImages" / name)}
+    masks = images_in(folder / "Annotations" / name)
+    if missing := [mask.name for mask in masks if mask.stem not in frames]:
+        found = f"{name} has {len(missing)} masks without a frame, {missing[0]} among them"
+        raise InputError(folder, found, "a frame for every mask", "copy the dataset again; --data ROOT")
+    return Sequence(name, tuple(frames[mask.stem] for mask in masks), tuple(masks), STEP)

@@ -1,0 +1,27 @@
+"""The one exception that users see: bad input, told in one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class InputError(Exception):
+    """Something that the user gave cannot be used; the command line prints it and exits with 2.
+
+    Args:
+        what: the file, folder or option.
+        found: what was found there.
+        expected: what should have been there.
+        fix: the option or step that mends it.
+    """
+
+    def __init__(self, what: str | Path, found: str, expected: str, fix: str) -> None:
+        super().__init__(f"{what}: {found}; expected {expected} ({fix})")
+
+
+class RunError(Exception):
+    """A run cannot go on, for no fault of its input; told in one line, and the command line exits with 1."""
+
+
+class Terminated(Exception):
+    """SIGTERM came; the command line exits with 143."""

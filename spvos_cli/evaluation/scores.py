@@ -1,0 +1,61 @@
+"""From J and F of every frame to the benchmark's table."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from spvos_cli.evaluation.measures import contour_accuracy, region_similarity
+
+DECAY_BINS = 4
+
+
+class Statistics(NamedTuple):
+    """Attributes: mean; recall, the share above 0.5; decay, the first quarter's mean less the last's."""
+
+    mean: float
+    recall: float
+    decay: float
+
+
+class Score(NamedTuple):
+    """J and F of one object over the frames of one sequence: (T,) each."""
+
+    j: np.ndarray
+    f: np.ndarray
+
+
+def statistics(values: np.ndarray) -> Statistics:
+    """The official summary of per-frame values (T,); bins of any length, where the official tool fails past
+    256 frames."""
+    edges = np.round(np.linspace(1, len(values), DECAY_BINS + 1) + 1e-10).astype(int) - 1
+    bins = [values[edges[i] : edges[i + 1] + 1] for i in range(DECAY_BINS)]
+    return Statistics(values.mean(), (values > 0.5).mean(), bins[0].mean() - bins[-1].mean())
+
+
+def score_sequence(
+    predicted: list[np.ndarray], truth: list[np.ndarray], objects: list[int]
+) -> dict[int, Score]:
+    """J and F of each object in each frame; which frames count is the caller's choice.
+
+    Args:
+        predicted, truth: id maps (H, W), a pair a frame.
+        objects: ids to score.
+    """
+    scores = {}
+    for i in objects:
+        pairs = [(p == i, t == i) for p, t in zip(predicted, truth, strict=True)]
+        j = np.array([region_similarity(p, t) for p, t in pairs])
+        scores[i] = Score(j, np.array([contour_accuracy(p, t) for p, t in pairs]))
+    return scores
+
+
+def global_scores(scores: list[Score]) -> dict[str, float]:
+    """The official columns, as fractions, from the scores of all objects of all sequences."""
+    columns = {}
+    for name, values in (("J", [s.j for s in scores]), ("F", [s.f for s in scores])):
+        summary = [statistics(v) for v in values]
+        for column in Statistics._fields:
+            columns[f"{name}-{column.title()}"] = float(np.mean([getattr(s, column) for s in summary]))
+    return {"J&F-Mean": (columns["J-Mean"] + columns["F-Mean"]) / 2, **columns}

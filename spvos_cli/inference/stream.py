@@ -1,0 +1,160 @@
+"""The frame-by-frame memory pipeline on tensors: one frame in, the probabilities of background and objects
+out."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from spvos_cli.memory.bank import MemoryBank
+from spvos_cli.model.encoders import Query
+from spvos_cli.model.layers import aggregate, pad_to_multiple, unpad
+from spvos_cli.model.matching import as_rows
+from spvos_cli.model.network import VOSNetwork
+from spvos_cli.sparse.kernels.kernel import Kernel
+from spvos_cli.sparse.kernels.reference import REFERENCE
+from spvos_cli.sparse.plan import runs_sparsely
+from spvos_cli.sparse.run import InferenceRun
+
+
+class Pending(NamedTuple):
+    """The previous frame, whose memory value is computed only when another frame comes: the last one's is
+    never needed."""
+
+    image: Tensor
+    query: Query
+    masks: Tensor
+    annotated: bool
+    memory_frame: bool
+
+
+class Group(NamedTuple):
+    """Objects that joined at the same frame: their ids and their memory."""
+
+    ids: list[int]
+    bank: MemoryBank
+
+
+class Stream:
+    """One video's state: memory banks, the previous frame, the schedule of memory frames. Streams share a
+    network.
+
+    Args:
+        network: in evaluation mode.
+        mem_every: frames from one memory frame to the next.
+        top_k: affinities kept for each pixel.
+        max_memory: memory frames kept besides the annotated ones.
+        dtype: of the network's convolutions.
+        kernel: the backend of gated convolutions.
+
+    Attributes:
+        runs: what is kept of the gated convolutions of the modules Q, D and M, as far as these have gates.
+    """
+
+    def __init__(
+        self,
+        network: VOSNetwork,
+        mem_every: int,
+        top_k: int,
+        max_memory: int,
+        dtype: torch.dtype = torch.float32,
+        kernel: Kernel = REFERENCE,
+    ) -> None:
+        self.network, self.dtype = network, dtype
+        self.mem_every, self.top_k, self.max_memory = mem_every, top_k, max_memory
+        self.groups: list[Group] = []
+        self.pending: Pending | None = None
+        self.since_memory = 0
+        self.runs = {part: InferenceRun(kernel) for part in network.gated_parts}
+
+    @property
+    def ids(self) -> list[int]:
+        """The objects, in the order of the probabilities' channels."""
+        return [i for group in self.groups for i in group.ids]
+
+    @torch.inference_mode()
+    def step(self, image: Tensor, given: dict[int, Tensor] | None = None) -> Tensor:
+        """Segments the next frame.
+
+        Args:
+            image: (3, H, W) in [0, 1].
+            given: masks (H, W) in [0, 1] of objects annotated in this frame; new ids join, known ones are
+                corrected.
+
+        Returns:
+            (1 + K, H, W): probabilities of the background and of the objects in the order of `ids`.
+        """
+        given = given or {}
+        self._remember_previous()
+        annotated, self.since_memory = bool(given), self.since_memory + 1
+        memory_frame = annotated or self.since_memory >= self.mem_every
+        if memory_frame:
+            self.since_memory = 0
+        sparse = runs_sparsely(self.network.config.strategy, annotated=annotated, memory_frame=memory_frame)
+        image, padding = pad_to_multiple(self.network.normalize(image.unsqueeze(0)))
+        image = image.to(self.dtype, memory_format=self.network.memory_format)
+        query = self.network.encode_query(image, self._begin("Q", [0], sparse=sparse))
+        masks = torch.zeros(len(self.ids), *image.shape[2:], device=image.device)
+        if set(self.ids) - set(given):
+            masks = self._decode(query, self._begin("D", self.ids, sparse=sparse))
+        given = {i: pad_to_multiple(mask)[0] for i, mask in given.items()}
+        prob = aggregate(self._merge(masks, given))
+        self.pending = Pending(image, query, prob[1:], annotated, memory_frame)
+        return unpad(prob, padding)
+
+    def remove(self, ids: set[int]) -> None:
+        """Forgets objects."""
+        groups = []
+        rows = [row for row, i in enumerate(self.ids) if i not in ids]
+        for group in self.groups:
+            kept = [row for row, i in enumerate(group.ids) if i not in ids]
+            if kept:
+                group.bank.keep_objects(kept)
+                groups.append(Group([group.ids[row] for row in kept], group.bank))
+        self.groups = groups
+        if self.pending:
+            self.pending = self.pending._replace(masks=self.pending.masks[rows])
+
+    def _begin(self, part: str, ids: list[int], *, sparse: bool) -> InferenceRun | None:
+        run = self.runs.get(part)
+        if run is not None:
+            run.begin(ids, sparse=sparse)
+        return run
+
+    def _decode(self, query: Query, run: InferenceRun | None) -> Tensor:
+        """Each object's own probability: (K, H, W)."""
+        readouts = [self.network.match(query, group.bank.read(), self.top_k) for group in self.groups]
+        return self.network.decode(torch.cat(readouts, dim=1), query, run)[0].float().sigmoid()
+
+    def _merge(self, masks: Tensor, given: dict[int, Tensor]) -> Tensor:
+        """Puts annotated masks in the place of decoded ones; elsewhere objects yield to them."""
+        if not given:
+            return masks
+        free = 1 - torch.stack(list(given.values())).amax(dim=0)
+        merged = {i: mask * free for i, mask in zip(self.ids, masks, strict=True)} | given
+        if new := [i for i in given if i not in self.ids]:
+            self.groups.append(Group(new, MemoryBank(self.max_memory)))
+        return torch.stack([merged[i] for i in self.ids])
+
+    def _remember_previous(self) -> None:
+        """Encodes the previous frame into the banks, where it is a memory frame or the network reads every
+        frame."""
+        previous, self.pending = self.pending, None
+        if (
+            previous is None
+            or not (previous.memory_frame or self.network.reads_last_frame)
+            or not self.groups
+        ):
+            return
+        masks = previous.masks.unsqueeze(0).to(self.dtype)
+        strategy = self.network.config.strategy
+        sparse = runs_sparsely(strategy, annotated=previous.annotated, memory_frame=True)
+        run = self._begin("M", self.ids, sparse=sparse)
+        value = self.network.encode_memory(previous.image, previous.query, masks, run)
+        key, value = as_rows(previous.query.key), as_rows(value)
+        for group, part in zip(
+            self.groups, value.split([len(g.ids) for g in self.groups], dim=1), strict=True
+        ):
+            group.bank.add(key, part, annotated=previous.annotated, memory_frame=previous.memory_frame)

@@ -1,0 +1,64 @@
+"""The memory bank: keys and values of the frames that later frames are matched against, bounded in number."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from spvos_cli.model.network import Memory
+
+
+class Remembered(NamedTuple):
+    """One frame's key (1, pixels, Ck) and its objects' values (1, K, pixels, Cv)."""
+
+    key: Tensor
+    value: Tensor
+
+
+class MemoryBank:
+    """The memory of objects that joined at the same frame.
+
+    Annotated frames always stay; of the other memory frames the newest do, at most `max_frames`. The previous
+    frame, where the network reads it, is there as well and goes when the next one comes, unless it was a
+    memory frame.
+    """
+
+    def __init__(self, max_frames: int) -> None:
+        self.annotated: list[Remembered] = []
+        self.recent: deque[Remembered] = deque(maxlen=max_frames)
+        self.last: Remembered | None = None
+        self._memory: Memory | None = None
+
+    def add(self, key: Tensor, value: Tensor, *, annotated: bool, memory_frame: bool) -> None:
+        """Remembers a frame: for good if it is annotated, for long if it is a memory frame, else until the
+        next."""
+        self.last = Remembered(key, value)
+        if annotated:
+            self.annotated.append(self.last)
+        elif memory_frame:
+            self.recent.append(self.last)
+        self._memory = None
+
+    def read(self) -> Memory:
+        """All frames side by side; made anew only when a frame was added."""
+        if self._memory is None:
+            frames = [*self.annotated, *self.recent]
+            if not any(frame is self.last for frame in frames):
+                frames.append(self.last)
+            key, value = (torch.cat(parts, dim=-2) for parts in zip(*frames, strict=True))
+            self._memory = Memory(key, value, self.last)
+        return self._memory
+
+    def keep_objects(self, rows: list[int]) -> None:
+        """Forgets the values of all objects but those in the given rows."""
+        kept = {id(frame): Remembered(frame.key, frame.value[:, rows]) for frame in self._frames()}
+        self.annotated = [kept[id(frame)] for frame in self.annotated]
+        self.recent = deque((kept[id(frame)] for frame in self.recent), maxlen=self.recent.maxlen)
+        self.last = self.last and kept[id(self.last)]
+        self._memory = None
+
+    def _frames(self) -> list[Remembered]:
+        return [*self.annotated, *self.recent, *([self.last] if self.last else [])]

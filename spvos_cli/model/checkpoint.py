@@ -1,0 +1,163 @@
+"""Weight files: safetensors that carry their config, and the official STCN checkpoints."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pickle
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from spvos_cli.errors import InputError
+from spvos_cli.model.config import SPVOS, ModelConfig
+from spvos_cli.model.lite import LiteVOS
+from spvos_cli.model.network import SpVOS, VOSNetwork
+from spvos_cli.sparse.plan import add_gates
+
+NETWORKS: dict[str, type[VOSNetwork]] = {"spvos": SpVOS, "lite": LiteVOS}
+
+STCN_NAMES = (
+    (r"^key_encoder\.conv1\.", "query_encoder.trunk.stem."),
+    (r"^key_encoder\.bn1\.", "query_encoder.trunk.stem.norm."),
+    (r"^key_encoder\.(?:res2|layer1)\.", "query_encoder.trunk.stages.0."),
+    (r"^key_encoder\.layer2\.", "query_encoder.trunk.stages.1."),
+    (r"^key_encoder\.layer3\.", "query_encoder.trunk.stages.2."),
+    (r"^key_proj\.key_proj\.", "query_encoder.key."),
+    (r"^key_comp\.", "query_encoder.value."),
+    (r"^value_encoder\.conv1\.", "memory_encoder.trunk.stem."),
+    (r"^value_encoder\.bn1\.", "memory_encoder.trunk.stem.norm."),
+    (r"^value_encoder\.layer1\.", "memory_encoder.trunk.stages.0."),
+    (r"^value_encoder\.layer2\.", "memory_encoder.trunk.stages.1."),
+    (r"^value_encoder\.layer3\.", "memory_encoder.trunk.stages.2."),
+    (r"^value_encoder\.fuser\.", "memory_encoder.fuser."),
+    (r"attention\.ChannelGate\.mlp\.1\.", "attention.channel_mlp.0."),
+    (r"attention\.ChannelGate\.mlp\.3\.", "attention.channel_mlp.2."),
+    (r"attention\.SpatialGate\.spatial\.conv\.", "attention.spatial."),
+    (r"^decoder\.up_16_8\.skip_conv\.", "decoder.up8.skip."),
+    (r"^decoder\.up_16_8\.out_conv\.", "decoder.up8.block."),
+    (r"^decoder\.up_8_4\.skip_conv\.", "decoder.up4.skip."),
+    (r"^decoder\.up_8_4\.out_conv\.", "decoder.up4.block."),
+    (r"^decoder\.pred\.", "decoder.predict."),
+    (r"\.bn(\d)\.", r".conv\1.norm."),
+    (r"\.downsample\.0\.", ".shortcut."),
+    (r"\.downsample\.1\.", ".shortcut.norm."),
+    (r"\.downsample\.(?=weight|bias)", ".shortcut."),
+)
+
+
+def build_model(config: ModelConfig) -> VOSNetwork:
+    """A network with fresh weights and the gates of its method, in evaluation mode."""
+    network = NETWORKS[config.architecture](config)
+    if config.method != "dense":
+        add_gates(network, config.method, config.structure, gate_all=config.gate_all)
+    return network.eval()
+
+
+def save_weights(model: VOSNetwork, path: Path, notes: Mapping[str, str] | None = None) -> None:
+    """Writes weights and config; beside the target first, so that a cut-off write leaves the old file
+    whole."""
+    tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    temporary = path.with_name(path.name + ".part")
+    save_file(tensors, temporary, metadata={"config": model.config.to_json(), **(notes or {})})
+    os.replace(temporary, path)
+
+
+def load_checkpoint(
+    path: Path, overrides: Mapping[str, Any] | None = None, *, fresh_gates: bool = False
+) -> VOSNetwork:
+    """Rebuilds the network of a weight file: ours (.safetensors) or an official STCN checkpoint (.pth). Runs
+    no code of it.
+
+    Args:
+        overrides: fields of the config (method, structure, ...) that differ from the file's. Gates that are
+            not asked for are ignored.
+        fresh_gates: where gates are asked for that the file lacks, they start as before training.
+
+    Raises:
+        InputError: the file is missing, unreadable, holds something else, or lacks the gates asked for.
+    """
+    if not path.is_file():
+        raise InputError(path, "no such file", "a weight file", "--weights FILE")
+    stored, tensors = _read_safetensors(path) if path.suffix == ".safetensors" else (SPVOS, _read_stcn(path))
+    config = dataclasses.replace(stored, **overrides or {})
+    model = build_model(config)
+    expected = model.state_dict()
+    tensors = {
+        n: t
+        for n, t in tensors.items()
+        if not _is_gate(n) or (n in expected and config.method == stored.method)
+    }
+    missing = {name for name in expected if _is_gate(name)} - set(tensors)
+    if missing and not fresh_gates:
+        found = f"the weights in {path.name} have no {config.method} gates for {config.structure}"
+        raise InputError(f"--method {config.method}", found, "weights trained with them", "--method dense")
+    tensors = {name: expected[name] for name in missing} | tensors
+    _check_fit(path, expected, tensors, config)
+    model.load_state_dict(tensors)
+    return model
+
+
+def stored_config(path: Path) -> ModelConfig:
+    """The config that a weight file was written with; that of STCN's network for a .pth.
+
+    Raises:
+        InputError: the file is unreadable or holds no config.
+    """
+    return _read_safetensors(path)[0] if path.suffix == ".safetensors" else SPVOS
+
+
+def _is_gate(name: str) -> bool:
+    return ".gate." in name
+
+
+def _check_fit(
+    path: Path, expected: Mapping[str, Tensor], found: Mapping[str, Tensor], config: ModelConfig
+) -> None:
+    wrong = sorted(set(expected) ^ set(found)) or sorted(
+        n for n in expected if expected[n].shape != found[n].shape
+    )
+    if wrong:
+        text = f"{len(wrong)} tensors that do not fit, {wrong[0]} among them"
+        raise InputError(path, text, f"the weights of a {config.architecture} network", "--weights FILE")
+
+
+def _read_safetensors(path: Path) -> tuple[ModelConfig, dict[str, Tensor]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+        return ModelConfig.from_json(metadata["config"]), tensors
+    except (SafetensorError, OSError) as error:
+        raise InputError(path, f"unreadable ({error})", "a .safetensors file", "--weights FILE") from error
+    except (KeyError, ValueError, TypeError) as error:
+        found = f"no usable config ({error})"
+        raise InputError(path, found, "weights written by spvos, or STCN's .pth", "--weights FILE") from error
+
+
+def _read_stcn(path: Path) -> dict[str, Tensor]:
+    try:
+        tensors = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+        found = f"unreadable ({str(error).splitlines()[0]})"
+        raise InputError(
+            path, found, "a .safetensors file or an STCN checkpoint", "--weights FILE"
+        ) from error
+    if not isinstance(tensors, dict) or not all(isinstance(value, Tensor) for value in tensors.values()):
+        raise InputError(
+            path, "no table of tensors", "a .safetensors file or an STCN checkpoint", "--weights FILE"
+        )
+    return {stcn_name(name): tensor for name, tensor in tensors.items()}
+
+
+def stcn_name(name: str) -> str:
+    """Our name of a tensor of an official STCN checkpoint."""
+    for pattern, replacement in STCN_NAMES:
+        name = re.sub(pattern, replacement, name)
+    return name

@@ -1,0 +1,76 @@
+"""What a network is made of: a frozen dataclass that travels inside every checkpoint."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Literal
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """The shape of a network and the defaults it is run with.
+
+    Attributes:
+        architecture: `spvos` is the paper's network (STCN's, with ResNets), `lite` the small one whose
+            weights ship, `xmem` that of the paper's Table VI.
+        key_channels: channels of query and memory keys (Ck).
+        value_channels: channels of query and memory values (Cv).
+        decoder_channels: channels of the decoder at strides 16, 8 and 4.
+        hidden_channels: channels of XMem's hidden state; 0 for networks without one.
+        mem_every: frames between memory frames.
+        top_k: affinities kept for each query pixel at inference; training uses all.
+        max_memory: memory frames in the bank at inference besides the annotated ones.
+        mean, std: of the RGB input in [0, 1], per channel.
+        method: what the gated convolutions do; dense has no gates.
+        structure: the modules that have gates: letters of Q (query encoder), D (decoder), M (memory encoder).
+        gate_all: gates also on shortcuts, heads, skip convolutions and the prediction.
+        strategy: which frames are sparse: mixed, all but memory frames; semi-mixed, all but annotated ones;
+            fully.
+    """
+
+    architecture: Literal["spvos", "lite", "xmem"] = "spvos"
+    key_channels: int = 64
+    value_channels: int = 512
+    decoder_channels: tuple[int, int, int] = (512, 256, 256)
+    hidden_channels: int = 0
+    mem_every: int = 5
+    top_k: int = 20
+    max_memory: int = 10
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+    method: Literal["dense", "static", "residual", "triple"] = "dense"
+    structure: Literal["Q", "D", "QD", "QDM"] = "QD"
+    gate_all: bool = False
+    strategy: Literal["mixed", "semi-mixed", "fully"] = "mixed"
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> ModelConfig:
+        """Raises ValueError where the text names a field that this version does not know."""
+        fields = json.loads(text)
+        known = {field.name for field in dataclasses.fields(cls)}
+        if unknown := sorted(set(fields) - known):
+            raise ValueError(f"unknown settings {', '.join(unknown)}: made by a newer spvos")
+        return cls(
+            **{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+        )
+
+
+SPVOS = ModelConfig()
+LITE = ModelConfig(
+    architecture="lite",
+    value_channels=96,
+    decoder_channels=(128, 96, 64),
+    top_k=50,
+    max_memory=4,
+    structure="D",
+    mean=(127 / 255,) * 3,
+    std=(128 / 255,) * 3,
+)
+XMEM = ModelConfig(architecture="xmem", hidden_channels=64, top_k=30)
+CONFIGS = {"spvos": SPVOS, "lite": LITE, "xmem": XMEM}

@@ -1,0 +1,155 @@
+"""The lite network: the paper's four modules at a size that a laptop runs, on a trunk with ImageNet weights.
+
+Besides its size it differs from the paper's network in three ways, each for learning from little data: keys
+are directions in the trunk's own feature space, so that matching works before any training; memory values
+carry the masks themselves beside the learned channels, so that the decoder starts from a coarse mask and only
+refines it; and the previous frame is read a second time with a preference for nearby pixels, which tells
+look-alikes apart.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from spvos_cli.model.config import LITE, ModelConfig
+from spvos_cli.model.efficientnet import EfficientNetLite
+from spvos_cli.model.encoders import Query
+from spvos_cli.model.layers import ResidualBlock, others, upsample
+from spvos_cli.model.matching import as_map, as_rows, readout, similarity
+from spvos_cli.model.network import Memory, VOSNetwork, read_memory
+from spvos_cli.sparse.conv import ConvUnit, Run, SparseConv2d, repeat_rows
+
+LABELS = 2  # this object's mask and the others'
+
+
+class LiteQueryEncoder(nn.Module):
+    """EfficientNet-Lite0 with a key head on f16 and f8 and a value head on f16."""
+
+    def __init__(self, key_channels: int, value_channels: int) -> None:
+        super().__init__()
+        self.trunk = EfficientNetLite()
+        _, c8, c16 = self.trunk.channels
+        self.project = ConvUnit(c16 + c8, key_channels, 1)
+        self.refine = nn.Sequential(
+            ConvUnit(c16 + c8, key_channels, 3, relu=True), ConvUnit(key_channels, key_channels, 3)
+        )
+        self.log_scale = nn.Parameter(torch.tensor(math.log(12.0)))
+        self.value = SparseConv2d(c16, value_channels, 3, role="other")
+        nn.init.orthogonal_(self.project.weight)
+        for parameter in (self.project.bias, self.refine[1].weight, self.refine[1].bias):
+            nn.init.zeros_(parameter)
+
+    def forward(self, image: Tensor, run: Run | None = None) -> Query:
+        """image: (B, 3, H, W), normalised, H and W multiples of 16."""
+        f4, f8, f16 = self.trunk(image)
+        return Query(self.key(f16, f8), self.value(f16, run), f16, f8, f4)
+
+    def key(self, f16: Tensor, f8: Tensor) -> Tensor:
+        """Directions of learned length: the similarity of two keys is then their cosine, scaled."""
+        x = torch.cat([F.normalize(f16, dim=1), F.normalize(F.avg_pool2d(f8, 2), dim=1)], dim=1)
+        return F.normalize(self.project(x) + self.refine(x), dim=1) * self.log_scale.exp()
+
+
+class LiteMemoryEncoder(nn.Module):
+    """The trunk's f16 plus an embedding of each 16x16 mask patch, through two residual blocks."""
+
+    def __init__(self, feature_channels: int, channels: int) -> None:
+        super().__init__()
+        self.features = ConvUnit(feature_channels, channels, 1)
+        self.identity = nn.Conv2d(LABELS, channels, 16, stride=16)
+        self.block1 = ResidualBlock(channels, channels, start_at_zero=True)
+        self.block2 = ResidualBlock(channels, channels, start_at_zero=True)
+
+    def forward(self, image: Tensor, query: Query, masks: Tensor, run: Run | None = None) -> Tensor:
+        """masks: (B, K, H, W) in [0, 1] -> (B, K, channels + 2, H/16, W/16); the image is not looked at
+        again."""
+        labels = torch.stack([masks, others(masks)], dim=2).flatten(0, 1)
+        x = repeat_rows(self.features(query.f16), len(labels)) + self.identity(labels)
+        x = self.block2(self.block1(x, run), run)
+        return torch.cat([x, F.avg_pool2d(labels, 16)], dim=1).unflatten(0, masks.shape[:2])
+
+
+class LiteUpBlock(nn.Module):
+    """As the paper's UpBlock, with the labels that were read from memory added where they are given."""
+
+    def __init__(
+        self, skip_channels: int, in_channels: int, out_channels: int, label_channels: int = 0
+    ) -> None:
+        super().__init__()
+        self.skip = SparseConv2d(skip_channels, in_channels, 1, role="other")
+        self.labels = ConvUnit(label_channels, in_channels, 3) if label_channels else None
+        self.block = ResidualBlock(in_channels, out_channels, shortcut_size=1, start_at_zero=True)
+
+    def forward(
+        self, x: Tensor, features: Tensor, run: Run | None = None, labels: Tensor | None = None
+    ) -> Tensor:
+        x = upsample(x, 2).add_(repeat_rows(self.skip(features, run), len(x)))
+        if self.labels is not None:
+            x += self.labels(upsample(labels, 2))
+        return self.block(x, run)
+
+
+class LiteDecoder(nn.Module):
+    """The paper's decoder at the lite model's widths; the readout is of the memory and of the previous frame,
+    and the prediction at stride 4 is of four logits, for stride 2."""
+
+    def __init__(
+        self, trunk_channels: tuple[int, int, int], value_channels: int, channels: tuple[int, int, int]
+    ) -> None:
+        super().__init__()
+        c16, c8, c4 = channels
+        skip4, skip8, _ = trunk_channels
+        self.compress = ResidualBlock(2 * (value_channels + LABELS) + value_channels, c16, shortcut_size=1)
+        self.up8 = LiteUpBlock(skip8, c16, c8, label_channels=2 * LABELS)
+        self.up4 = LiteUpBlock(skip4, c8, c4)
+        self.predict = SparseConv2d(c4, 4, 3, role="other")
+
+    def forward(self, readout: Tensor, query: Query, run: Run | None = None) -> Tensor:
+        """readout: (B, K, 2 (Cv + 2), h, w) -> logits (B, K, 16 h, 16 w)."""
+        rows = readout.flatten(0, 1)
+        labels = torch.cat([half[:, -LABELS:] for half in rows.chunk(2, dim=1)], dim=1)
+        x = self.compress(rows, run, shared=query.value)
+        x = self.up8(x, query.f8, run, labels)
+        x = self.up4(x, query.f4, run)
+        logits = F.pixel_shuffle(self.predict(x.relu_(), run), 2)
+        return upsample(logits, 2).squeeze(1).unflatten(0, readout.shape[:2])
+
+
+class LiteVOS(VOSNetwork):
+    """The default network."""
+
+    reads_last_frame = True
+
+    def __init__(self, config: ModelConfig = LITE) -> None:
+        super().__init__(config)
+        self.query_encoder = LiteQueryEncoder(config.key_channels, config.value_channels)
+        trunk_channels = self.query_encoder.trunk.channels
+        self.memory_encoder = LiteMemoryEncoder(trunk_channels[2], config.value_channels)
+        self.decoder = LiteDecoder(trunk_channels, config.value_channels, config.decoder_channels)
+        self.log_locality = nn.Parameter(torch.tensor(math.log(0.1)))
+
+    def match(self, query: Query, memory: Memory, top_k: int | None = None) -> Tensor:
+        """The readout of the memory, then that of the previous frame: (B, K, 2 (Cv + 2), h, w)."""
+        height, width = query.key.shape[2:]
+        key = as_rows(query.key)
+        last_key, last_value = memory.last
+        far = read_memory(key, memory, top_k)
+        near = readout(self._nearby(similarity(key, last_key), height, width), last_value)
+        return as_map(torch.cat([far, near], dim=3), height, width)
+
+    def _nearby(self, similarities: Tensor, height: int, width: int) -> Tensor:
+        """Similarities (B, h * w, h * w) less the squared distance in pixels, times a learned factor."""
+        dy, dx = (squared_distances(n, similarities) for n in (height, width))
+        distance = dy[:, None, :, None] + dx[None, :, None, :]
+        grid = similarities.view(-1, height, width, height, width)
+        return (grid - self.log_locality.exp() * distance).view_as(similarities)
+
+
+def squared_distances(length: int, like: Tensor) -> Tensor:
+    """Between all positions on a line: (length, length)."""
+    positions = torch.arange(length, dtype=like.dtype, device=like.device)
+    return (positions[:, None] - positions).square()

@@ -1,0 +1,110 @@
+"""The paper's network, read like its Figure 2: query encoder, memory encoder, matching, decoder."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from spvos_cli.model.config import SPVOS, ModelConfig
+from spvos_cli.model.decoder import Decoder
+from spvos_cli.model.encoders import MemoryEncoder, Query, QueryEncoder
+from spvos_cli.model.matching import as_map, as_rows, readout, similarity, top_k_readout
+from spvos_cli.sparse.conv import ConvUnit, Run
+
+
+class Memory(NamedTuple):
+    """What matching reads, for objects that share their memory frames.
+
+    Attributes:
+        key: (B, N, Ck), N = memory frames x pixels at stride 16.
+        value: (B, K, N, Cv), one an object.
+        last: key and value of the previous frame alone.
+    """
+
+    key: Tensor
+    value: Tensor
+    last: tuple[Tensor, Tensor]
+
+
+def read_memory(query_key: Tensor, memory: Memory, top_k: int | None) -> Tensor:
+    """All of the memory (training), or the best matches of each pixel: (B, L, Ck) -> (B, K, L, Cv)."""
+    if top_k is None:
+        return readout(similarity(query_key, memory.key), memory.value)
+    return top_k_readout(query_key, memory.key, memory.value, top_k)
+
+
+class VOSNetwork(nn.Module):
+    """The four modules that every network has; a subclass makes them.
+
+    Frames are batched as B (one in a stream, more in training), objects as K; images are RGB in [0, 1], their
+    sides multiples of 16. A run, where there is one, decides about the pixels of gated convolutions.
+    """
+
+    config: ModelConfig
+    reads_last_frame = False
+    query_encoder: nn.Module
+    memory_encoder: nn.Module
+    decoder: nn.Module
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.memory_format = torch.contiguous_format
+
+    @property
+    def gated_parts(self) -> str:
+        """The modules that have gates: letters of Q, D and M."""
+        return "" if self.config.method == "dense" else self.config.structure
+
+    def normalize(self, image: Tensor) -> Tensor:
+        """(..., 3, H, W) RGB in [0, 1] -> what the query encoder was trained on."""
+        mean, std = image.new_tensor(self.config.mean), image.new_tensor(self.config.std)
+        return (image - mean[:, None, None]) / std[:, None, None]
+
+    def encode_query(self, image: Tensor, run: Run | None = None) -> Query:
+        """image: (B, 3, H, W), normalised."""
+        return self.query_encoder(image, run)
+
+    def encode_memory(self, image: Tensor, query: Query, masks: Tensor, run: Run | None = None) -> Tensor:
+        """Memory values from a frame and its masks (B, K, H, W): (B, K, Cv, H/16, W/16)."""
+        return self.memory_encoder(image, query, masks, run)
+
+    def match(self, query: Query, memory: Memory, top_k: int | None = None) -> Tensor:
+        """The readout: (B, K, Cv, H/16, W/16)."""
+        return as_map(read_memory(as_rows(query.key), memory, top_k), *query.key.shape[2:])
+
+    def decode(self, readout: Tensor, query: Query, run: Run | None = None) -> Tensor:
+        """Logits (B, K, H, W), each object for itself."""
+        return self.decoder(readout, query, run)
+
+    def for_inference(self, device: torch.device, dtype: torch.dtype) -> VOSNetwork:
+        """Changed in place: normalisation folded into the convolutions, channels last, convolutions in
+        `dtype`."""
+        for module in self.modules():
+            if isinstance(module, ConvUnit):
+                module.fold_norm()
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                module.to(dtype)
+        self.memory_format = torch.channels_last
+        return self.eval().requires_grad_(False).to(device, memory_format=self.memory_format)
+
+    def train(self, mode: bool = True) -> VOSNetwork:
+        """Batch normalisation stays in evaluation mode, as STCN does: batches are small."""
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+        return self
+
+
+class SpVOS(VOSNetwork):
+    """The paper's network; without gates it is exactly STCN: 54,434,180 parameters."""
+
+    def __init__(self, config: ModelConfig = SPVOS) -> None:
+        super().__init__(config)
+        self.query_encoder = QueryEncoder(config.key_channels, config.value_channels)
+        self.memory_encoder = MemoryEncoder(config.value_channels)
+        self.decoder = Decoder(config.value_channels, config.decoder_channels)

@@ -1,0 +1,71 @@
+"""What gates decided on real frames: density, shares of the policies, and how much they vary over the
+pixels."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor
+
+from spvos_cli.sparse.conv import SparseConv2d
+from spvos_cli.sparse.policy import NAMES
+from spvos_cli.sparse.run import InferenceRun
+
+
+@dataclasses.dataclass
+class LayerTally:
+    """One layer over many sparse steps.
+
+    Attributes:
+        cost: multiply-accumulates of one pixel.
+        pixels: (3,) how many were SKIP, REUSE, COMPUTE.
+        steps: rows (objects times frames) seen.
+        varying: rows in which not all pixels had the same policy.
+    """
+
+    cost: int
+    pixels: Tensor = dataclasses.field(default_factory=lambda: torch.zeros(3, dtype=torch.int64))
+    steps: int = 0
+    varying: int = 0
+
+
+class PolicyTally:
+    """Counts the policies of a stream's layers, frame after frame.
+
+    Args:
+        names: of the gated convolutions.
+    """
+
+    def __init__(self, names: Mapping[SparseConv2d, str]) -> None:
+        self.names = names
+        self.layers: dict[str, LayerTally] = {}
+
+    def add(self, runs: Iterable[InferenceRun]) -> None:
+        """Counts what ran sparsely in the last step."""
+        for run in runs:
+            for conv, policy in run.policies.items():
+                layer = self.layers.setdefault(self.names[conv], LayerTally(conv.weight.numel()))
+                rows = policy.flatten(1)
+                layer.pixels += torch.bincount(rows.flatten().cpu(), minlength=3)
+                layer.steps += len(rows)
+                layer.varying += int((rows.amin(dim=1) != rows.amax(dim=1)).sum())
+
+    def density(self, prefix: str = "") -> float | None:
+        """Share of multiply-accumulates done in gated layers on sparse frames; None where nothing ran
+        sparsely.
+
+        Args:
+            prefix: only layers whose name starts so, as "decoder".
+        """
+        chosen = [layer for name, layer in self.layers.items() if name.startswith(prefix)]
+        total = sum(layer.cost * int(layer.pixels.sum()) for layer in chosen)
+        return sum(layer.cost * int(layer.pixels[2]) for layer in chosen) / total if total else None
+
+    def shares(self) -> dict[str, float]:
+        """Share of all pixels that were skipped, reused and computed; empty where nothing ran sparsely."""
+        if not self.layers:
+            return {}
+        pixels = torch.stack([layer.pixels for layer in self.layers.values()]).sum(dim=0)
+        return dict(zip(NAMES, (pixels / pixels.sum()).tolist(), strict=True))

@@ -1,0 +1,149 @@
+"""How fast a network is, module by module, without video files around it.
+
+What is timed is a stream with a full memory bank over whole `mem_every` cycles, so that the dense memory
+frame, the memory encoder, matching and aggregation count as often as they happen.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from spvos_cli.inference.stream import Stream
+from spvos_cli.model.network import VOSNetwork
+from spvos_cli.profiling.blobs import BlobPolicies
+from spvos_cli.sparse.kernels import kernel_for
+
+MODULES = ("encode_query", "encode_memory", "match", "decode")
+MEMORY_FRAMES = 10  # in the bank while it is timed
+
+
+class Workload(NamedTuple):
+    """Attributes: width and height in pixels; objects; density of the policies that replace those of the
+    gates (which still run), by the letters Q, D and M."""
+
+    width: int = 854
+    height: int = 480
+    objects: int = 1
+    density: Mapping[str, float] = {}
+
+
+class Timing(NamedTuple):
+    """Milliseconds of one frame.
+
+    Attributes:
+        total: all of it.
+        modules: by module; what is left over is aggregation, padding and bookkeeping.
+        sparse: whether gates decided on this frame.
+    """
+
+    total: float
+    modules: dict[str, float]
+    sparse: bool
+
+
+class TimedNetwork:
+    """A network whose modules add what they take to `spent`, in milliseconds."""
+
+    def __init__(self, network: VOSNetwork) -> None:
+        self._network = network
+        self.spent: dict[str, float] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        attribute = getattr(self._network, name)
+        return self._timed(name, attribute) if name in MODULES else attribute
+
+    def _timed(self, name: str, function: Any) -> Any:
+        def call(*arguments: Any) -> Any:
+            start = time.perf_counter()
+            result = function(*arguments)
+            self.spent[name] = self.spent.get(name, 0.0) + 1e3 * (time.perf_counter() - start)
+            return result
+
+        return call
+
+
+class Bench:
+    """A network on a workload, frame by frame, its memory bank full."""
+
+    def __init__(self, network: VOSNetwork, workload: Workload) -> None:
+        parameter = next(p for p in network.parameters() if p.ndim == 4)
+        config = network.config
+        self.network = TimedNetwork(network)
+        self.stream = Stream(
+            self.network,
+            config.mem_every,
+            config.top_k,
+            MEMORY_FRAMES - 1,
+            parameter.dtype,
+            kernel_for(parameter.device),
+        )
+        self.blobs = BlobPolicies(network, workload.density)
+        for run in self.stream.runs.values():
+            run.inject = self.blobs
+        self.frames = moving_frames(workload, parameter.device)
+        self._fill(workload, parameter.device)
+
+    def _fill(self, workload: Workload, device: torch.device) -> None:
+        """Memory frames only, then one cycle to warm up."""
+        strips = F.one_hot(torch.arange(workload.width, device=device) * workload.objects // workload.width)
+        given = {i + 1: strips[:, i].float().expand(workload.height, -1) for i in range(workload.objects)}
+        mem_every, self.stream.mem_every = self.stream.mem_every, 1
+        self.stream.step(self.frames[0], given)
+        for frame in range(1, MEMORY_FRAMES):
+            self.stream.step(self.frames[frame % len(self.frames)])
+        self.stream.mem_every = mem_every
+        self.cycle()
+
+    def cycle(self) -> list[Timing]:
+        """The frames from one memory frame to the next."""
+        return [self._step() for _ in range(self.stream.mem_every)]
+
+    def _step(self) -> Timing:
+        self.blobs.frame += 1
+        self.network.spent = {}
+        start = time.perf_counter()
+        self.stream.step(self.frames[self.blobs.frame % len(self.frames)])
+        total = 1e3 * (time.perf_counter() - start)
+        return Timing(total, self.network.spent, any(run.policies for run in self.stream.runs.values()))
+
+
+def moving_frames(workload: Workload, device: torch.device, count: int = 8) -> list[Tensor]:
+    """Smooth noise that moves by some pixels a frame: (3, H, W) in [0, 1]."""
+    coarse = torch.rand(
+        1, 3, workload.height // 16, workload.width // 16, generator=torch.Generator().manual_seed(0)
+    )
+    image = F.interpolate(coarse, (workload.height, workload.width), mode="bicubic")[0].clamp(0, 1).to(device)
+    return [image.roll((2 * t, 4 * t), (1, 2)) for t in range(count)]
+
+
+def interleaved(benches: Mapping[str, Bench], cycles: int) -> dict[str, list[list[Timing]]]:
+    """Cycles of all benches in turn, so that a machine that changes its speed changes it for all."""
+    timings: dict[str, list[list[Timing]]] = {name: [] for name in benches}
+    for _ in range(cycles):
+        for name, bench in benches.items():
+            timings[name].append(bench.cycle())
+    return timings
+
+
+def summarize(cycles: list[list[Timing]]) -> dict[str, Any]:
+    """Milliseconds a frame: median and 95th percentile over the cycles' means, by module, and of sparse
+    frames."""
+    means = [statistics.mean(timing.total for timing in cycle) for cycle in cycles]
+    frames = [timing for cycle in cycles for timing in cycle]
+    sparse = [timing.total for timing in frames if timing.sparse]
+    modules = {m: statistics.mean(timing.modules.get(m, 0.0) for timing in frames) for m in MODULES}
+    median = statistics.median(means)
+    return {
+        "ms_median": median,
+        "ms_p95": statistics.quantiles(means, n=20)[-1] if len(means) > 1 else median,
+        "fps": 1e3 / median,
+        "ms_sparse_frame": statistics.median(sparse) if sparse else None,
+        "ms_modules": modules,
+    }

@@ -1,0 +1,43 @@
+"""What is gated when: structures and strategies (Tables II and III)."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from spvos_cli.sparse.conv import SparseConv2d
+from spvos_cli.sparse.gate import GATES
+
+PARTS = {"Q": "query_encoder", "D": "decoder", "M": "memory_encoder"}
+STRUCTURES = ("Q", "D", "QD", "QDM")
+STRATEGIES = ("mixed", "semi-mixed", "fully")
+
+
+def gated_convolutions(network: nn.Module, structure: str, *, gate_all: bool) -> dict[str, SparseConv2d]:
+    """The convolutions that a structure gates, by name, in the order of the network.
+
+    Args:
+        structure: letters of Q, D and M.
+        gate_all: in Q and D also shortcuts, heads, skip convolutions and the prediction (Table III, dagger).
+    """
+    chosen = {}
+    for part, module in PARTS.items():
+        if part not in structure:
+            continue
+        for name, conv in network.get_submodule(module).named_modules():
+            if isinstance(conv, SparseConv2d) and (conv.role == "branch" or (gate_all and part != "M")):
+                chosen[f"{module}.{name}"] = conv
+    return chosen
+
+
+def add_gates(network: nn.Module, method: str, structure: str, *, gate_all: bool) -> None:
+    """Gives the structure's convolutions the method's gates, as they are before training."""
+    for conv in gated_convolutions(network, structure, gate_all=gate_all).values():
+        conv.gate = GATES[method](conv)
+
+
+def runs_sparsely(strategy: str, *, annotated: bool, memory_frame: bool) -> bool:
+    """Whether a frame is sparse (Table II): mixed, all but memory frames; semi-mixed, all but annotated
+    ones."""
+    if strategy == "mixed":
+        return not memory_frame
+    return strategy == "fully" or not annotated

@@ -1,0 +1,18 @@
+"""The three decisions about a pixel of a convolution's output (Section III-C)."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+SKIP, REUSE, COMPUTE = 0, 1, 2  # the order of the triple gate's output channels
+NAMES = ("skip", "reuse", "compute")
+
+
+def largest(logits: Tensor) -> Tensor:
+    """A triple gate's decision at test time: (B, 3, H, W) -> (B, H, W) uint8, the first where several are
+    largest.
+
+    Two comparisons: argmax over so short a dimension is slow on a CPU.
+    """
+    skip, reuse, compute = logits.unbind(dim=1)
+    return (reuse > skip).byte().masked_fill_(compute > skip.maximum(reuse), COMPUTE)

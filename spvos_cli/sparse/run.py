@@ -1,0 +1,66 @@
+"""Test time: what a stream keeps of its gated convolutions, and the choice between a dense and a sparse
+step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from spvos_cli.sparse.conv import SparseConv2d
+from spvos_cli.sparse.gate import Kept
+from spvos_cli.sparse.kernels.kernel import Kernel
+
+
+class InferenceRun:
+    """The gated convolutions of one module (query encoder, decoder or memory encoder) in one stream.
+
+    Args:
+        kernel: the backend.
+        inject: replaces the policies (B, H, W) uint8 that a layer's gate chose, for measurements and
+            comparisons.
+
+    Attributes:
+        policies: of every layer that ran sparsely since `begin`: (B, H, W) uint8.
+    """
+
+    def __init__(
+        self, kernel: Kernel, inject: Callable[[SparseConv2d, Tensor], Tensor] | None = None
+    ) -> None:
+        self.kernel, self.inject = kernel, inject
+        self.kept: dict[SparseConv2d, Kept] = {}
+        self.policies: dict[SparseConv2d, Tensor] = {}
+        self.sparse = False
+        self._ids: list[int] = []
+
+    def begin(self, ids: Sequence[int] = (0,), *, sparse: bool) -> None:
+        """Before the module runs on the next frame.
+
+        Args:
+            ids: the objects of this frame, a row each; what is kept of those that were there before stays
+                theirs.
+            sparse: whether gates decide; otherwise everything is computed, and kept for the frame after.
+        """
+        self.sparse, self.policies = sparse, {}
+        indices = torch.tensor([self._ids.index(i) if i in self._ids else -1 for i in ids])
+        for conv, kept in self.kept.items():
+            kept.fresh = None
+            if self._ids != list(ids):
+                self.kept[conv] = kept.rows(indices.to(kept.output.device))
+        self._ids = list(ids)
+
+    def convolve(self, conv: SparseConv2d, x: Tensor, shared: Tensor | None) -> Tensor:
+        """One layer; without a t-1, or one of another size, it runs densely."""
+        kept = self.kept.get(conv)
+        known = kept is not None and kept.size == x.shape[2:]
+        if not self.sparse or (conv.gate.needs_previous and not known):
+            output, self.kept[conv] = conv.gate.remember(conv, x, shared)
+            return output
+        if not known:
+            kept = self.kept[conv] = Kept.blank(conv, x)
+        settle = (lambda policy: policy) if self.inject is None else partial(self.inject, conv)
+        output = conv.gate.step(conv, x, shared, kept, self.kernel, settle)
+        self.policies[conv] = kept.policy
+        return output

@@ -1,0 +1,67 @@
+"""One process or many: what torchrun starts, each with its share of every batch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.distributed.nn.functional import all_reduce
+
+
+class Processes(NamedTuple):
+    """Attributes: rank of this process, and how many there are."""
+
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this process writes files and messages."""
+        return self.rank == 0
+
+    def share(self, batch_size: int) -> range:
+        """The clips of a batch that are this process's."""
+        each = batch_size // self.world
+        return range(self.rank * each, (self.rank + 1) * each)
+
+    def sum(self, value: Tensor) -> Tensor:
+        """The sum over all processes; gradients come back through it."""
+        return value if self.world == 1 else all_reduce(value)
+
+    def mean(self, row: dict[str, float]) -> dict[str, float]:
+        """Figures, averaged over all processes."""
+        if self.world == 1:
+            return row
+        values = torch.tensor(list(row.values()), dtype=torch.float64)
+        dist.all_reduce(values)
+        return dict(zip(row, (values / self.world).tolist(), strict=True))
+
+    def wait(self) -> None:
+        """Until all processes are here."""
+        if self.world > 1:
+            dist.barrier()
+
+
+@contextmanager
+def processes(device: torch.device) -> Iterator[Processes]:
+    """Joins the group that torchrun made, where it did: gloo on a CPU, NCCL on GPUs."""
+    if "WORLD_SIZE" not in os.environ or int(os.environ["WORLD_SIZE"]) == 1:
+        yield Processes()
+        return
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield Processes(dist.get_rank(), dist.get_world_size())
+    finally:
+        dist.destroy_process_group()
+
+
+def local_device(device: torch.device) -> torch.device:
+    """The GPU of this process, where there are several."""
+    if device.type == "cuda" and "LOCAL_RANK" in os.environ:
+        return torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+    return device

@@ -1,0 +1,85 @@
+"""The figures of a run, as it goes: metrics.jsonl, a curve to look at, and TensorBoard where it is wanted."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from spvos_cli.errors import InputError
+
+CURVES = ("entropy", "dice", "iou", "density", "J&F-Mean")
+
+
+class Metrics:
+    """Appends rows to FOLDER/metrics.jsonl.
+
+    Args:
+        folder: of the run.
+        iteration: where the run stands; rows after it, of a run that was cut off, go.
+        tensorboard: whether rows go to FOLDER/tensorboard as well.
+
+    Raises:
+        InputError: TensorBoard is wanted and not installed.
+    """
+
+    def __init__(self, folder: Path, iteration: int, *, tensorboard: bool = False) -> None:
+        self.path = folder / "metrics.jsonl"
+        folder.mkdir(parents=True, exist_ok=True)
+        self._write([row for row in self.rows() if row["iteration"] <= iteration])
+        self.board = _summary_writer(folder / "tensorboard") if tensorboard else None
+
+    def rows(self) -> list[dict[str, float]]:
+        """All rows so far; a last one that was cut off is left out."""
+        lines = self.path.read_text().splitlines() if self.path.is_file() else []
+        rows = []
+        for line in lines:
+            try:
+                rows.append(json.loads(line))
+            except ValueError:
+                break
+        return rows
+
+    def add(self, row: dict[str, float]) -> None:
+        """Appends a row, which has an iteration."""
+        with self.path.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        for name, value in row.items() if self.board else ():
+            if name != "iteration":
+                self.board.add_scalar(name, value, int(row["iteration"]))
+
+    def draw(self) -> Path | None:
+        """Draws FOLDER/curve.png; None where there is nothing to draw, or Matplotlib is not installed."""
+        try:
+            from matplotlib.figure import Figure
+        except ImportError:
+            return None
+        rows = self.rows()
+        names = [name for name in CURVES if any(name in row for row in rows)]
+        if not names:
+            return None
+        figure = Figure(figsize=(7, 2.2 * len(names)), layout="constrained")
+        for axes, name in zip(figure.subplots(len(names), squeeze=False)[:, 0], names, strict=True):
+            points = [(row["iteration"], row[name]) for row in rows if name in row]
+            axes.plot(*zip(*points, strict=True), marker="." if len(points) < 20 else "")
+            axes.set_ylabel(name)
+            axes.grid(alpha=0.3)
+        figure.savefig(self.path.with_name("curve.png"), dpi=110)
+        return self.path.with_name("curve.png")
+
+    def _write(self, rows: list[dict[str, float]]) -> None:
+        temporary = self.path.with_suffix(".part")
+        temporary.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        os.replace(temporary, self.path)
+
+
+def _summary_writer(folder: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        found = "TensorBoard is not installed"
+        raise InputError(
+            "--tensorboard", found, "the package tensorboard", "pip install tensorboard"
+        ) from error
+    return SummaryWriter(str(folder))

@@ -1,0 +1,59 @@
+"""What training minimises: bootstrapped cross entropy (STCN), and for the lite recipe the soft Dice distance
+beside it."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def bootstrapped_cross_entropy(logits: Tensor, ids: Tensor, kept: float) -> Tensor:
+    """The mean over the hardest pixels of each frame.
+
+    Args:
+        logits: (N, 1 + K, H, W), ids: (N, H, W) int64.
+        kept: share of the pixels that count, in (0, 1].
+    """
+    losses = F.cross_entropy(logits, ids, reduction="none").flatten(1)
+    if kept < 1:
+        losses = losses.topk(max(1, int(kept * losses.shape[1])), dim=1, sorted=False).values
+    return losses.mean()
+
+
+def kept_share(
+    progress: float, *, start: float = 20 / 150, end: float = 70 / 150, smallest: float = 0.15
+) -> float:
+    """The share of pixels that bootstrapping keeps: 1 at first, then falling linearly.
+
+    Args:
+        progress: of the run, in [0, 1]; start and end likewise (STCN: iterations 20,000 and 70,000 of
+            150,000).
+    """
+    return 1 - (1 - smallest) * min(max((progress - start) / (end - start), 0.0), 1.0)
+
+
+def dice_distances(logits: Tensor, masks: Tensor) -> Tensor:
+    """1 - the soft Dice coefficient of each object.
+
+    Args:
+        logits: (N, 1 + K, H, W), masks: (N, K, H, W) in {0, 1}.
+
+    Returns:
+        (N, K)
+    """
+    prob = logits.softmax(dim=1)[:, 1:]
+    overlap = (prob * masks).sum(dim=(2, 3))
+    dice = (2 * overlap + 1) / (prob.sum(dim=(2, 3)) + masks.sum(dim=(2, 3)) + 1)
+    return 1 - dice
+
+
+@torch.no_grad()
+def mean_iou(logits: Tensor, masks: Tensor, real: Tensor) -> Tensor:
+    """The region similarity J of the labels, mean over the real objects (N, K) bool; else as
+    `dice_distances`."""
+    predicted = logits[:, 1:] == logits.amax(dim=1, keepdim=True)
+    truth = masks > 0.5
+    union = (predicted | truth).sum(dim=(2, 3))
+    overlap = (predicted & truth).sum(dim=(2, 3))
+    return torch.where(union > 0, overlap / union.clamp(min=1), 1.0)[real].mean()

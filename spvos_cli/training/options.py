@@ -1,0 +1,97 @@
+"""How a run trains: a frozen dataclass that travels in its checkpoints, and the two recipes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+HELD_OUT = ("breakdance-flare", "dog-agility", "drift-turn", "kite-walk", "soccerball")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainOptions:
+    """The lite recipe; `PAPER` is the paper's.
+
+    Attributes:
+        recipe: how clips are made: `lite` or `paper`.
+        iterations, batch_size: optimiser steps, and clips in each, over all processes.
+        accumulate: parts that a process splits its share of a batch into.
+        learning_rate: the peak.
+        start_rate, final_rate: the first and the last one, as shares of it.
+        warmup, hold: shares of the run after which the peak is reached, and left for the cosine.
+        gate_rate: how many times faster gates learn.
+        weight_decay: AdamW's; biases and scales have none in the lite recipe.
+        clip_norm: gradients are scaled to at most this norm; 0: they are not.
+        average: decay of the running average of the weights, which is what ships; 0: the weights themselves
+            do.
+        frames, side: length of a clip, and height and width of its frames.
+        max_gap: largest distance between two frames of a lite clip.
+        dice: weight of the Dice distance beside the cross entropy.
+        gamma, beta: weights of the sparsity objective, and in it of the network's density beside the layers'.
+        target: the density that gates are trained to.
+        relaxing: share of the run after which a layer's density is free.
+        tau: temperature of the Gumbel softmax.
+        train_trunk: whether the lite model's trunk learns too.
+        checkpoint_activations: whether activations are computed again for the backward pass, to save memory.
+        held_out: names of sequences kept out of training and scored.
+        eval_every: iterations between scores on them; 0: at the end alone.
+        seed: of weights, clips and noise.
+    """
+
+    recipe: str = "lite"
+    iterations: int = 20_000
+    batch_size: int = 8
+    accumulate: int = 1
+    learning_rate: float = 5e-4
+    start_rate: float = 0.005
+    final_rate: float = 0.01
+    warmup: float = 0.015
+    hold: float = 0.015
+    gate_rate: float = 1.0
+    weight_decay: float = 0.05
+    clip_norm: float = 1.0
+    average: float = 0.999
+    frames: int = 3
+    side: int = 256
+    max_gap: int = 25
+    dice: float = 0.5
+    gamma: float = 1.0
+    beta: float = 1.0
+    target: float = 0.1
+    relaxing: float = 0.33
+    tau: float = 1.0
+    train_trunk: bool = False
+    checkpoint_activations: bool = False
+    held_out: tuple[str, ...] = HELD_OUT
+    eval_every: int = 0
+    seed: int = 0
+
+
+PAPER = TrainOptions(  # Section III-D and IV-B2; AdamW 1e-6 -> 2e-5 -> 1e-6 over 160,000 iterations
+    recipe="paper",
+    iterations=160_000,
+    batch_size=16,
+    learning_rate=2e-5,
+    start_rate=0.05,
+    final_rate=0.05,
+    warmup=8_000 / 160_000,
+    hold=32_000 / 160_000,
+    clip_norm=0.0,
+    average=0.0,
+    side=384,
+    dice=0.0,
+)
+RECIPES = {"lite": TrainOptions(), "paper": PAPER}
+
+
+def recipe_options(recipe: str, **given: Any) -> TrainOptions:
+    """A recipe's options with those that were given, None standing for not given."""
+    return dataclasses.replace(RECIPES[recipe], **{name: v for name, v in given.items() if v is not None})
+
+
+def take_options(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a command's parameters those that are fields of `TrainOptions`, but the recipe and what is held
+    out."""
+    names = {field.name for field in dataclasses.fields(TrainOptions)} - {"recipe", "held_out"}
+    return {name: value for name, value in parameters.items() if name in names}

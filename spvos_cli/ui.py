@@ -1,0 +1,58 @@
+"""What users see while a command runs, all of it on stderr."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+T = TypeVar("T")
+
+
+class RateColumn(ProgressColumn):
+    """Frames a second."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:.1f} fps" if task.speed else "", style="cyan")
+
+
+class Reporter:
+    """Remarks and progress.
+
+    Args:
+        quiet: says nothing at all.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.console = Console(stderr=True, quiet=quiet, highlight=False)
+
+    def note(self, text: str) -> None:
+        """One line."""
+        self.console.print(text, style="dim", markup=False, soft_wrap=True)
+
+    def track(self, items: Iterable[T], total: int | None, label: str = "segmenting") -> Iterator[T]:
+        """The items, with a bar, a rate and the time left while they are used; only on a terminal."""
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            RateColumn(),
+            TimeRemainingColumn(),
+        )
+        hidden = self.console.quiet or not self.console.is_terminal
+        with Progress(*columns, console=self.console, disable=hidden) as progress:
+            task = progress.add_task(label, total=total)
+            for item in items:
+                yield item
+                progress.advance(task)

@@ -1,0 +1,89 @@
+"""Reading and writing beside the network: a thread each, with queues of bounded length in between."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+DEPTH = 8  # frames that wait in a queue at most
+_END = object()
+
+
+def prefetch(items: Iterable[T], depth: int = DEPTH) -> Iterator[T]:
+    """The items, made in a thread, at most `depth` ahead. An exception there is raised here, after the items
+    before it."""
+    waiting: queue.Queue = queue.Queue(depth)
+    stop = threading.Event()
+
+    def put(item: object) -> bool:
+        while not stop.is_set():
+            try:
+                waiting.put(item, timeout=0.1)
+            except queue.Full:
+                continue
+            return True
+        return False
+
+    def produce() -> None:
+        try:
+            for item in items:
+                if not put((item, None)):
+                    return
+            put((_END, None))
+        except BaseException as error:
+            put((_END, error))
+
+    thread = threading.Thread(target=produce, name="reader", daemon=True)
+    thread.start()
+    try:
+        while True:
+            item, error = waiting.get()
+            if error is not None:
+                raise error
+            if item is _END:
+                return
+            yield item
+    finally:
+        stop.set()
+        thread.join()
+
+
+class Background(Generic[T]):
+    """Calls a function with items, in order, in a thread, at most `depth` behind. As a context it waits for
+    the last.
+
+    An exception there is raised by the next `put`, or when the context ends.
+    """
+
+    def __init__(self, function: Callable[[T], None], depth: int = DEPTH) -> None:
+        self._function = function
+        self._waiting: queue.Queue = queue.Queue(depth)
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._consume, name="writer", daemon=True)
+
+    def __enter__(self) -> Background[T]:
+        self._thread.start()
+        return self
+
+    def put(self, item: T) -> None:
+        if self._error is not None:
+            raise self._error
+        self._waiting.put(item)
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self._waiting.put(_END)
+        self._thread.join()
+        if error is None and self._error is not None:
+            raise self._error
+
+    def _consume(self) -> None:
+        """After an exception items are only taken away, so that nobody waits for a place in the queue."""
+        while (item := self._waiting.get()) is not _END:
+            if self._error is None:
+                try:
+                    self._function(item)
+                except BaseException as error:
+                    self._error = error

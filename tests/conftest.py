@@ -1,0 +1,82 @@
+"""What many tests use: a small moving clip with known masks, as frames, as a video, and its first mask."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from spvos_cli.video.palette import voc_palette
+
+HEIGHT, WIDTH, LENGTH = 96, 128, 8
+
+
+def make_frame(t: int) -> tuple[np.ndarray, np.ndarray]:
+    """A bright square and a blue disk that move over a gradient: (H, W, 3) and (H, W) ids 1 and 2."""
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    image = np.stack([x, 255 - x, y * 2], axis=2).astype(np.uint8)
+    ids = np.zeros((HEIGHT, WIDTH), np.uint8)
+    ids[20:50, 10 + 4 * t : 40 + 4 * t] = 1
+    ids[(y - 65) ** 2 + (x - 95 + 3 * t) ** 2 < 18**2] = 2
+    image[ids == 1], image[ids == 2] = (250, 240, 60), (30, 30, 220)
+    return image, ids
+
+
+def write_mask(path: Path, ids: np.ndarray) -> Path:
+    image = Image.fromarray(ids, "P")
+    image.putpalette(voc_palette().ravel().tolist())
+    image.save(path)
+    return path
+
+
+def write_video(
+    path: Path,
+    frames: list[np.ndarray],
+    pts: list[int] | None = None,
+    *,
+    rotation: int = 0,
+    sound: bool = False,
+) -> Path:
+    """H.264 in the container that the suffix names; pts in 1/90000 s, by default 25 frames a second."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"crf": "10", "bf": "0"})
+        stream.height, stream.width = frames[0].shape[:2]
+        stream.pix_fmt = "yuv420p"
+        stream.time_base = stream.codec_context.time_base = Fraction(1, 90000)
+        if rotation:
+            stream.set_display_rotation(rotation)
+        audio = container.add_stream("aac", rate=44100, layout="mono") if sound else None
+        for i, image in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            frame.pts, frame.time_base = pts[i] if pts else 3600 * i, Fraction(1, 90000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+        for i in range(8 if sound else 0):
+            tone = np.sin(np.arange(1764 * i, 1764 * (i + 1)) * 0.06).astype(np.float32)[None]
+            samples = av.AudioFrame.from_ndarray(tone, format="fltp", layout="mono")
+            samples.rate, samples.pts, samples.time_base = 44100, 1764 * i, Fraction(1, 44100)
+            container.mux(audio.encode(samples))
+        if audio:
+            container.mux(audio.encode(None))
+    return path
+
+
+@pytest.fixture(scope="session")
+def clip() -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Frames and label maps."""
+    frames, masks = zip(*(make_frame(t) for t in range(LENGTH)), strict=True)
+    return list(frames), list(masks)
+
+
+@pytest.fixture
+def video(tmp_path: Path, clip: tuple[list[np.ndarray], list[np.ndarray]]) -> Path:
+    return write_video(tmp_path / "clip.mp4", clip[0])
+
+
+@pytest.fixture
+def mask(tmp_path: Path, clip: tuple[list[np.ndarray], list[np.ndarray]]) -> Path:
+    return write_mask(tmp_path / "first.png", clip[1][0])

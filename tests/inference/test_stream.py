@@ -1,0 +1,116 @@
+"""The schedule of memory frames, and objects that join, leave and are corrected."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from spvos_cli.inference.segmenter import VideoSegmenter
+from spvos_cli.inference.stream import Stream
+from spvos_cli.model.checkpoint import build_model, load_checkpoint
+from spvos_cli.model.config import LITE, SPVOS
+from spvos_cli.model.network import VOSNetwork
+from spvos_cli.resources import shipped_weights
+
+Clip = tuple[list[np.ndarray], list[np.ndarray]]
+
+
+@pytest.fixture(scope="module")
+def network() -> VOSNetwork:
+    return load_checkpoint(shipped_weights("lite")).for_inference(torch.device("cpu"), torch.float32)
+
+
+def test_objects_are_followed(network: VOSNetwork, clip: Clip) -> None:
+    segmenter = VideoSegmenter(network)
+    labels = [segmenter.step(image, clip[1][0] if t == 0 else None) for t, image in enumerate(clip[0])]
+    assert np.array_equal(labels[0], clip[1][0])
+    for found, truth in zip(labels[1:], clip[1][1:], strict=True):
+        for i in (1, 2):
+            overlap = ((found == i) & (truth == i)).sum() / ((found == i) | (truth == i)).sum()
+            assert overlap > 0.6
+
+
+def test_frames_before_the_first_mask_are_background(network: VOSNetwork, clip: Clip) -> None:
+    segmenter = VideoSegmenter(network)
+    assert not segmenter.step(clip[0][0]).any()
+    assert segmenter.step(clip[0][1], clip[1][1]).any()
+
+
+def test_an_object_joins_and_another_leaves(network: VOSNetwork, clip: Clip) -> None:
+    images, masks = clip
+    segmenter = VideoSegmenter(network)
+    segmenter.step(images[0], np.where(masks[0] == 2, 7, 0).astype(np.uint8))
+    segmenter.step(images[1])
+    joined = segmenter.step(images[2], np.where(masks[2] == 1, 3, 0).astype(np.uint8))
+    assert np.array_equal(joined == 3, masks[2] == 1)
+    assert set(np.unique(joined)) == {0, 3, 7}
+    assert set(np.unique(segmenter.step(images[3]))) == {0, 3, 7}
+    segmenter.remove_object(7)
+    assert set(np.unique(segmenter.step(images[4]))) == {0, 3}
+    assert segmenter.objects == [3]
+
+
+def test_a_second_mask_corrects(network: VOSNetwork, clip: Clip) -> None:
+    images, masks = clip
+    segmenter = VideoSegmenter(network)
+    segmenter.step(images[0], np.roll(masks[0], 30, axis=0))
+    corrected = segmenter.step(images[1], masks[1])
+    assert np.array_equal(corrected, masks[1])
+
+
+def test_a_new_object_does_not_change_what_others_had(network: VOSNetwork, clip: Clip) -> None:
+    """Objects that joined later have a memory of their own."""
+    images, masks = clip
+    first = (masks[0] == 1).astype(np.uint8)
+    alone, joined = Stream(network, 5, 50, 4), Stream(network, 5, 50, 4)
+    tensors = [torch.from_numpy(image).permute(2, 0, 1) / 255 for image in images[:3]]
+    given = {1: torch.from_numpy(first).float()}
+    nothing = {2: torch.zeros(first.shape)}
+    for stream, later in ((alone, None), (joined, nothing)):
+        stream.step(tensors[0], given)
+        stream.step(tensors[1], later)
+    assert joined.ids == [1, 2]
+    assert len(joined.groups[0].bank.annotated) == 1
+    assert len(joined.groups[1].bank.annotated) == 0  # remembered only when the next frame comes
+    joined.step(tensors[2])
+    assert len(joined.groups[1].bank.annotated) == 1
+
+
+def test_two_segmenters_do_not_disturb_each_other(network: VOSNetwork, clip: Clip) -> None:
+    images, masks = clip
+    one, other = VideoSegmenter(network), VideoSegmenter(network)
+    alone = [one.step(image, masks[0] if t == 0 else None) for t, image in enumerate(images)]
+    one.reset()
+    for t, image in enumerate(images):
+        other.step(image[:, ::-1].copy(), masks[0][:, ::-1].copy() if t == 0 else None)
+        assert np.array_equal(one.step(image, masks[0] if t == 0 else None), alone[t])
+
+
+@pytest.mark.parametrize("config", [LITE, SPVOS], ids=lambda config: config.architecture)
+def test_memory_frames_and_the_lazy_last_one(config, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = build_model(config).eval()
+    encoded = []
+    encode = network.encode_memory
+    monkeypatch.setattr(network, "encode_memory", lambda *args: encoded.append(1) or encode(*args))
+    stream = Stream(network, mem_every=3, top_k=5, max_memory=2)
+    counts = []
+    for t in range(8):
+        stream.step(torch.rand(3, 32, 32), {1: torch.ones(32, 32)} if t == 0 else None)
+        counts.append(len(encoded))
+    if network.reads_last_frame:
+        assert counts == [0, 1, 2, 3, 4, 5, 6, 7]
+    else:
+        assert counts == [0, 1, 1, 1, 2, 2, 2, 3]  # frames 0, 3 and 6, each when the next one comes
+    (group,) = stream.groups
+    assert len(group.bank.annotated) == 1
+    assert len(group.bank.recent) == 2
+
+
+def test_large_frames_are_scaled_and_labels_are_not(network: VOSNetwork, clip: Clip) -> None:
+    images, masks = ([x.repeat(3, axis=0).repeat(3, axis=1) for x in part] for part in clip)
+    segmenter = VideoSegmenter(network, size=96)
+    labels = [segmenter.step(image, masks[0] if t == 0 else None) for t, image in enumerate(images[:3])]
+    assert segmenter.prob.shape == (3, 96, 128)
+    assert labels[2].shape == masks[2].shape
+    assert ((labels[2] == 1) & (masks[2] == 1)).sum() / ((labels[2] == 1) | (masks[2] == 1)).sum() > 0.6

@@ -1,0 +1,50 @@
+"""The lite network's own parts."""
+
+from __future__ import annotations
+
+import torch
+
+from spvos_cli.model.checkpoint import build_model
+from spvos_cli.model.config import LITE
+from spvos_cli.model.efficientnet import SameConv2d
+from spvos_cli.model.lite import squared_distances
+from spvos_cli.model.matching import as_rows
+from spvos_cli.model.network import Memory
+
+
+def test_shapes() -> None:
+    network = build_model(LITE)
+    image, masks = torch.rand(2, 3, 64, 96), torch.rand(2, 3, 64, 96)
+    query = network.encode_query(network.normalize(image))
+    value = network.encode_memory(image, query, masks)
+    assert value.shape == (2, 3, LITE.value_channels + 2, 4, 6)
+    key, value = as_rows(query.key), as_rows(value)
+    logits = network.decode(network.match(query, Memory(key, value, (key, value))), query)
+    assert logits.shape == (2, 3, 64, 96)
+
+
+def test_objects_do_not_depend_on_each_others_place_in_the_batch() -> None:
+    network = build_model(LITE)
+    torch.nn.init.normal_(network.decoder.predict.weight)
+    image, masks = torch.rand(1, 3, 64, 64), torch.rand(1, 2, 64, 64)
+    query = network.encode_query(network.normalize(image))
+
+    def logits(masks: torch.Tensor) -> torch.Tensor:
+        memory = as_rows(query.key), as_rows(network.encode_memory(image, query, masks))
+        return network.decode(network.match(query, Memory(*memory, memory)), query)
+
+    torch.testing.assert_close(logits(masks), logits(masks.flip(1)).flip(1), atol=1e-4, rtol=1e-4)
+
+
+def test_strided_convolutions_are_centred() -> None:
+    """With TensorFlow's padding a 3x3 window of stride 2 starts at the even pixel, not one before it."""
+    conv = SameConv2d(1, 1, 3, 2)
+    torch.nn.init.zeros_(conv.bias)
+    with torch.no_grad():
+        conv.weight.copy_(torch.tensor([[1.0, 0, 0], [0, 0, 0], [0, 0, 0]]))
+    x = torch.arange(36.0).view(1, 1, 6, 6)
+    assert torch.equal(conv(x), x[:, :, ::2, ::2])
+
+
+def test_distances() -> None:
+    assert squared_distances(3, torch.zeros(1)).tolist() == [[0, 1, 4], [1, 0, 1], [4, 1, 0]]

@@ -1,0 +1,112 @@
+"""Clips: what they depend on, that image and mask move together, and the paper's choice of frames."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from spvos_cli.data.clips import ClipDataset, Recipe
+from spvos_cli.data.folders import davis_sequences, still_sequences
+from spvos_cli.data.lite_clips import LiteClips
+from spvos_cli.data.paper_clips import PaperClips, frame_indices, max_gap
+from spvos_cli.data.thin_plate import random_warp, spline
+from spvos_cli.data.youtube import youtube_sequences
+
+RECIPES = {
+    "lite": LiteClips(frames=4, side=64, min_area=20, max_gap=3),
+    "paper": PaperClips(frames=4, side=64),
+}
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+def test_clips_depend_on_seed_and_index_alone(davis: Path, stills: Path, recipe: Recipe) -> None:
+    collections = [(1.0, davis_sequences(davis, 2016, "train")), (1.0, still_sequences(stills))]
+    first, second = (ClipDataset(collections, recipe, 3, 100) for _ in range(2))
+    for index in (5, 2, 9):
+        one = first[index]
+        torch.rand(index)
+        other = second[index]
+        assert torch.equal(one.frames, other.frames)
+        assert torch.equal(one.ids, other.ids)
+        assert one.frames.shape == (4, 3, 64, 64)
+        assert one.frames.dtype == one.ids.dtype == torch.uint8
+        assert one.objects == one.ids[0].max()
+    assert not torch.equal(first[0].frames, first[1].frames)
+    assert {first[i].objects for i in range(30)} == {1, 2}
+
+
+@pytest.mark.parametrize(
+    "recipe", [LiteClips(side=64, min_area=20, paste=0), PaperClips(side=64)], ids=RECIPES
+)
+@pytest.mark.parametrize("kind", ["davis", "stills"])
+def test_image_and_mask_move_together(recipe: Recipe, kind: str, request: pytest.FixtureRequest) -> None:
+    """The first object is the only thing that is bright yellow."""
+    root = request.getfixturevalue(kind)
+    sequences = davis_sequences(root, 2016, "train") if kind == "davis" else still_sequences(root)
+    agreeing = []
+    for frames, ids, _ in (ClipDataset([(1.0, sequences)], recipe, 0, 12)[i] for i in range(12)):
+        frames = frames.float()
+        yellow = (frames[:, 0] > 140) & (frames[:, 1] > 140) & (frames[:, 2] < 130)
+        coloured = (frames[:, 0] - frames[:, 2]).abs().max() > 12
+        if coloured and kind == "davis":
+            agreeing.append(((yellow & (ids == 1)).sum() / (yellow | (ids == 1)).sum().clamp(min=1)).item())
+        elif coloured and yellow.any():
+            owner = ids[yellow].mode().values.item()
+            agreeing.append((ids[yellow] == owner).float().mean().item())
+    assert len(agreeing) > 5
+    assert np.median(agreeing) > 0.8
+
+
+def test_gaps_of_the_paper() -> None:
+    assert [max_gap(p) for p in (0, 0.09, 0.1, 0.25, 0.35, 0.5, 0.89, 0.9, 0.99)] == [
+        5,
+        5,
+        10,
+        15,
+        20,
+        25,
+        25,
+        5,
+        5,
+    ]
+
+
+@pytest.mark.parametrize(("length", "gap"), [(40, 5), (40, 25), (4, 25), (3, 5), (2, 5), (1, 5)])
+def test_frames_of_a_clip(length: int, gap: int) -> None:
+    rng, reversed_ones = np.random.default_rng(0), 0
+    for _ in range(200):
+        indices = frame_indices(length, 3, gap, rng)
+        steps = np.diff(indices)
+        assert len(indices) == 3
+        assert min(indices) >= 0
+        assert max(indices) < length
+        assert (np.abs(steps) <= gap).all()
+        assert (steps >= 0).all() or (steps <= 0).all()
+        if length >= 3:
+            assert (steps != 0).all()
+        reversed_ones += steps.sum() < 0
+    assert length < 3 or 60 < reversed_ones < 140
+
+
+def test_videos_annotated_every_fifth_frame_have_smaller_gaps(youtube: Path) -> None:
+    assert {sequence.step for sequence in youtube_sequences(youtube)} == {5}
+
+
+def test_splines_take_their_values() -> None:
+    rng = np.random.default_rng(0)
+    points, values = rng.random((9, 2)), rng.random((9, 2))
+    np.testing.assert_allclose(spline(points, values, points), values, atol=1e-6)
+    line = np.stack([points @ [0.3, 0.5] + 0.1, points @ [-0.2, 0.9]], axis=1)
+    queries = rng.random((20, 2))
+    expected = np.stack([queries @ [0.3, 0.5] + 0.1, queries @ [-0.2, 0.9]], axis=1)
+    np.testing.assert_allclose(spline(points, line, queries), expected, atol=1e-6)
+
+
+def test_warps_without_strength_move_nothing() -> None:
+    x, y = random_warp(np.random.default_rng(0), 32, 0.0)
+    columns, rows = np.meshgrid(np.arange(32), np.arange(32))
+    assert np.abs(x - columns).max() < 0.6
+    assert np.abs(y - rows).max() < 0.6

@@ -1,0 +1,131 @@
+"""The sparsity objective and what training makes of gates."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from spvos_cli.model.checkpoint import build_model
+from spvos_cli.model.config import LITE, SPVOS, ModelConfig
+from spvos_cli.sparse.gate import GATES, Noise
+from spvos_cli.sparse.plan import gated_convolutions
+from spvos_cli.sparse.policy import COMPUTE
+from spvos_cli.sparse.training import Record, TrainingRun
+from spvos_cli.training.sparsity import LayerDensity, bounds, layer_densities, network_density, sparsity_loss
+from spvos_cli.training.unroll import unroll
+from tests.sparse.definition import Definition, random_conv
+
+SMALL = dataclasses.replace(LITE, value_channels=16, decoder_channels=(16, 16, 16))
+
+
+def gumbel(layer: int, step: int) -> Noise:
+    return lambda like: -torch.empty_like(like).exponential_().log()
+
+
+def silent(layer: int, step: int) -> Noise:
+    return torch.zeros_like
+
+
+def density(computed: float, pixels: float, cost: int) -> LayerDensity:
+    return LayerDensity(torch.tensor(computed), torch.tensor(pixels), cost)
+
+
+def test_bounds_open_up() -> None:
+    assert bounds(0.0, 0.1) == pytest.approx((0.1, 0.1))
+    assert bounds(0.165, 0.1) == pytest.approx((0.05, 0.55))
+    assert bounds(0.33, 0.1) == pytest.approx((0.0, 1.0))
+    assert bounds(1.0, 0.1) == pytest.approx((0.0, 1.0))
+
+
+def test_loss_by_hand() -> None:
+    layers = [density(30.0, 100.0, 9), density(1.0, 50.0, 1)]
+    whole = (9 * 30 + 1) / (9 * 100 + 50)
+    assert network_density(layers).item() == pytest.approx(whole)
+    early = (0.3 - 0.1) ** 2 + (0.1 - 0.02) ** 2 + 2 * (whole - 0.1) ** 2
+    assert sparsity_loss(layers, 0.0, 0.1, beta=2).item() == pytest.approx(early, rel=1e-5)
+    assert sparsity_loss(layers, 1.0, 0.1, beta=2).item() == pytest.approx(2 * (whole - 0.1) ** 2, rel=1e-5)
+
+
+def test_slots_without_an_object_do_not_count() -> None:
+    conv = random_conv(0, (2, 3, 3, 1), norm=False, relu=False)
+    computed = torch.tensor([1.0, 0.0, 1.0, 1.0])[:, None, None, None].expand(4, 1, 2, 2)
+    real = torch.tensor([[True, False], [True, True]])
+    (found,) = layer_densities([Record(conv, computed), Record(conv, computed)], real).values()
+    assert found.pixels == 2 * 3 * 4
+    assert found.computed == 2 * 3 * 4
+    assert found.cost == 3 * 2 * 9
+
+
+@pytest.mark.parametrize("method", GATES)
+def test_without_noise_training_does_what_test_time_does(method: str) -> None:
+    conv = random_conv(0, (3, 4, 3, 1), norm=True, relu=True)
+    conv.gate = GATES[method](conv)
+    torch.nn.init.normal_(conv.gate.weight)
+    torch.nn.init.zeros_(conv.gate.bias)
+    definition, run = Definition(conv), TrainingRun(tau=0.5, noise=silent)
+    for t in range(6):
+        x, run.sparse = torch.randn(1, 3, 7, 8), t not in (0, 3)
+        expected, policies = definition.step({1: x}, sparse=run.sparse)
+        torch.testing.assert_close(conv(x, run), expected[1], atol=1e-5, rtol=1e-5)
+        if policies[1] is not None:
+            assert torch.equal(run.records[-1].computed[0, 0] > 0.5, policies[1][0] == COMPUTE)
+
+
+@pytest.mark.parametrize("method", GATES)
+def test_gradients_reach_gate_convolution_and_the_previous_frame(method: str) -> None:
+    torch.manual_seed(0)
+    conv = random_conv(0, (3, 4, 3, 1), norm=False, relu=False)
+    conv.gate = GATES[method](conv)
+    run = TrainingRun(tau=1.0, noise=gumbel)
+    before, now = (torch.randn(1, 3, 12, 12, requires_grad=True) for _ in range(2))
+    conv(before, run)
+    run.sparse = True
+    if method == "triple":
+        torch.nn.init.zeros_(conv.gate.bias)
+    conv(now, run).square().sum().backward()
+    assert conv.gate.weight.grad.abs().sum() > 0
+    assert conv.weight.grad.abs().sum() > 0
+    assert now.grad.abs().sum() > 0
+    assert before.grad is None or method != "static"
+    if method != "static":
+        assert before.grad.abs().sum() > 0
+
+
+def test_triple_gates_start_by_computing_everything() -> None:
+    conv = random_conv(0, (3, 4, 3, 1), norm=True, relu=True)
+    conv.gate = GATES["triple"](conv)
+    run = TrainingRun(tau=1.0, noise=silent)
+    for t in range(3):
+        run.sparse = t > 0
+        x = torch.randn(2, 3, 6, 6)
+        torch.testing.assert_close(conv(x, run), conv(x))
+
+
+def config_for(base: ModelConfig, method: str, structure: str, strategy: str) -> ModelConfig:
+    return dataclasses.replace(base, method=method, structure=structure, strategy=strategy)
+
+
+@pytest.mark.parametrize("method", GATES)
+@pytest.mark.parametrize(
+    ("strategy", "steps"), [("mixed", (2, 2, 0)), ("semi-mixed", (3, 3, 2)), ("fully", (3, 3, 2))]
+)
+def test_which_frames_of_a_clip_are_sparse(method: str, strategy: str, steps: tuple[int, int, int]) -> None:
+    """Of four frames 0 and 1 are memory frames; D decodes three, M encodes three, and the first of each is
+    dense where the method needs a t-1. Static needs none, so under `fully` it is sparse from the first
+    frame."""
+    torch.manual_seed(0)
+    base = dataclasses.replace(SPVOS, value_channels=32, decoder_channels=(16, 16, 16))
+    network = build_model(config_for(base, method, "QDM", strategy)).requires_grad_(False)
+    runs = {part: TrainingRun(1.0, silent) for part in "QDM"}
+    frames, masks = torch.rand(1, 4, 3, 32, 32), torch.ones(1, 2, 32, 32)
+    unroll(network, frames, masks, torch.ones(1, 2, dtype=torch.bool), runs)
+    expected = dict(zip("QDM", steps, strict=True))
+    if strategy != "mixed" and method != "static":
+        expected["D"] = 2
+    if strategy == "fully" and method == "static":
+        expected["Q"], expected["M"] = 4, 3
+    for part, run in runs.items():
+        layers = gated_convolutions(network, part, gate_all=False)
+        assert len(run.records) == expected[part] * len(layers)

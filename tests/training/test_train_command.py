@@ -1,0 +1,213 @@
+"""`spvos train`: every recipe, every dataset, what is said about bad ones, and many processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from spvos_cli.__main__ import main
+from spvos_cli.model.checkpoint import build_model, load_checkpoint, save_weights
+from spvos_cli.training.state import read_state
+from tests.training.conftest import NARROW, SMALL
+
+SHORT = "--iterations 2 --batch-size 2 --side 64 --workers 0"
+
+
+@pytest.fixture
+def spvos_train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """Runs `spvos train ARGUMENTS` in a fresh folder: exit code, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["spvos", "train", *arguments.split()])
+        with pytest.raises(SystemExit) as exit:
+            main()
+        return (exit.value.code or 0, *capsys.readouterr())
+
+    return run
+
+
+def test_several_datasets(spvos_train, davis: Path, stills: Path, youtube: Path, start: Path) -> None:
+    code, out, err = spvos_train(
+        f"--dataset davis:3,stills:1,youtube-vos --data {davis} --data {stills} --data {youtube} "
+        f"--init {start} --held-out two --json {SHORT}"
+    )
+    assert code == 0, err
+    assert "1 sequences (weight 3) and 8 sequences (weight 1) and 2 sequences (weight 1); 1 held out" in err
+    found = json.loads(out)
+    assert 0 <= found["J&F-Mean"] <= 1
+    assert 0 <= found["J&F-Start"] <= 1
+    run = Path("spvos_run")
+    assert load_checkpoint(run / "weights.safetensors").config == SMALL
+    assert load_checkpoint(run / "best.safetensors").config == SMALL
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [row["iteration"] for row in rows] == [0, 2, 2]
+    assert (run / "curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("method", ["dense", "static", "residual", "triple"])
+def test_dry_run_of_the_papers_recipe(spvos_train, davis: Path, tmp_path: Path, method: str) -> None:
+    save_weights(build_model(NARROW), tmp_path / "narrow.safetensors")
+    code, _, err = spvos_train(
+        f"--recipe paper --model spvos --method {method} --sparse QD --dataset davis --data {davis} "
+        f"--init narrow.safetensors --held-out none {SHORT}"
+    )
+    assert code == 0, err
+    network = load_checkpoint(Path("spvos_run/weights.safetensors"))
+    assert network.config.method == method
+    state = read_state(Path("spvos_run"))
+    assert state["options"].recipe == "paper"
+    assert state["options"].learning_rate == 2e-5
+
+
+def test_rows_of_the_papers_tables_are_one_command(spvos_train, davis: Path, tmp_path: Path) -> None:
+    """Table V, temperature 0.5, with another target and structure."""
+    save_weights(build_model(NARROW), tmp_path / "narrow.safetensors")
+    code, _, err = spvos_train(
+        f"--recipe paper --model spvos --method triple --sparse QDM --gate-all --strategy fully --tau 0.5 "
+        f"--target 0.2 --gamma 2 --beta 3 --dataset davis --data {davis} --init narrow.safetensors {SHORT}"
+    )
+    assert code == 0, err
+    state = read_state(Path("spvos_run"))
+    options, config = state["options"], state["config"]
+    assert (options.tau, options.target, options.gamma, options.beta) == (0.5, 0.2, 2.0, 3.0)
+    assert (config.structure, config.gate_all, config.strategy) == ("QDM", True, "fully")
+
+
+def test_frames_of_ones_own(spvos_train, davis: Path, start: Path, tmp_path: Path) -> None:
+    """Eight annotated frames: two are held out, and what training gained on them is said."""
+    for ours, theirs in (("images", "JPEGImages"), ("masks", "Annotations")):
+        shutil.copytree(davis / theirs / "480p" / "one", tmp_path / "own" / ours)
+    code, out, err = spvos_train(f"--init {start} --data own {SHORT}")
+    assert code == 0, err
+    assert "on 1 sequences (weight 1); 1 held out" in err
+    before, after = out.removeprefix("J&F on held-out frames: ").split(" -> ")
+    assert 0 <= float(before) <= 1
+    assert 0 <= float(after) <= 1
+
+
+def test_killed_run_resumes_with_the_losses_of_an_unbroken_one(
+    davis: Path, start: Path, tmp_path: Path
+) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "spvos_cli",
+        "train",
+        *f"""--dataset davis --data {davis} --init {start}
+        --iterations 60 --batch-size 2 --side 64 --workers 1 --save-every 5 --held-out none""".split(),
+    ]
+    whole = subprocess.run([*command, "--out", str(tmp_path / "whole")], capture_output=True, check=False)
+    assert whole.returncode == 0, whole.stderr
+    broken = tmp_path / "broken"
+    killed = subprocess.Popen(
+        [*command, "--out", str(broken)], stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    deadline = time.monotonic() + 60
+    while position(broken) < 5 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.wait()
+    stood = read_state(broken)["iteration"]
+    assert 5 <= stood <= 55
+    resumed = subprocess.run([*command, "--out", str(broken), "--resume"], capture_output=True, check=False)
+    assert resumed.returncode == 0, resumed.stderr
+    one, other = (read_state(tmp_path / name) for name in ("whole", "broken"))
+    assert one["iteration"] == other["iteration"] == 60
+    assert all((one["network"][name] == other["network"][name]).all() for name in one["network"])
+
+
+def position(folder: Path) -> int:
+    """The iteration of a run's checkpoint, -1 where there is none yet."""
+    return read_state(folder)["iteration"] if (folder / "checkpoint.pt").exists() else -1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["dense", "triple"])
+def test_two_processes_train_as_one(
+    davis: Path, stills: Path, start: Path, tmp_path: Path, method: str
+) -> None:
+    arguments = f"""train --dataset davis,stills --data {davis} --data {stills} --init {start} --method
+    {method}
+        --sparse D --iterations 6 --batch-size 4 --side 64 --workers 0 --held-out none --threads 1 --dtype
+        fp32""".split()
+    runner = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node",
+        "2",
+        "--standalone",
+        "-m",
+        "spvos_cli",
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
+    states = []
+    for name, start_command in (("one", [sys.executable, "-m", "spvos_cli"]), ("two", runner)):
+        out = tmp_path / name
+        done = subprocess.run(
+            [*start_command, *arguments, "--out", str(out)],
+            capture_output=True,
+            text=True,
+            env=environment,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+        states.append((rows, read_state(out)["network"]))
+    (one_rows, one), (two_rows, two) = states
+    for first, second in zip(one_rows, two_rows, strict=True):
+        for figure in ("entropy", "dice", "iou", *(["density"] if method == "triple" else [])):
+            assert first[figure] == pytest.approx(second[figure], rel=1e-4)
+    for name, tensor in one.items():
+        np.testing.assert_allclose(tensor.float(), two[name].float(), atol=2e-4, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ("", "nothing to train on"),
+        ("--dataset davis --data gone", "gone: no such folder"),
+        ("--dataset wolf", "'wolf'"),
+        ("--dataset davis:x", "'x'"),
+        ("--dataset stills --data .", "no images with masks"),
+        ("--dataset youtube-vos --data .", "lacks train/meta.json"),
+        ("--data gone", "gone: no such folder"),
+        ("--data .", "no frames with masks"),
+        ("--dataset davis --resume --out nothing", "nothing: no checkpoint.pt"),
+        ("--dataset davis --data a --data b", "2 folders for 1 datasets"),
+        ("--dataset davis --data half", "one has 8 frames, 1 of them without a mask"),
+        ("--dataset youtube-vos --data bare", "1 of 1 videos without annotated frames"),
+        ("--dataset davis --data whole --tensorboard --iterations 1", "--tensorboard: "),
+        ("--dataset davis --data whole --recipe paper --model spvos --pretrained gone", "no resnet50*.pth"),
+    ],
+)
+def test_bad_input(spvos_train, davis: Path, start: Path, tmp_path: Path, arguments: str, named: str) -> None:
+    shutil.copytree(davis, tmp_path / "whole")
+    shutil.copytree(davis, tmp_path / "half")
+    (tmp_path / "half/Annotations/480p/one/00003.png").unlink()
+    (tmp_path / "bare/train").mkdir(parents=True)
+    (tmp_path / "bare/train/meta.json").write_text('{"videos": {"x": {}}}')
+    init = "" if "--pretrained" in arguments else f"--init {start}"
+    code, out, err = spvos_train(f"{arguments} {init}")
+    line = err.splitlines()[-1]
+    assert code == 2
+    assert out == ""
+    assert named in line
+
+
+def test_nothing_is_overwritten(spvos_train, davis: Path, start: Path) -> None:
+    arguments = f"--dataset davis --data {davis} --init {start} --held-out none {SHORT}"
+    assert spvos_train(arguments)[0] == 0
+    code, _, err = spvos_train(arguments)
+    assert code == 2
+    assert "spvos_run: a run is there already" in err
