@@ -11,7 +11,7 @@ import sys
 import typer
 
 from spvos_cli.app import app
-from spvos_cli.errors import InputError, RunError, Terminated
+from spvos_cli.errors import InputError, ReaderGone, RunError, Terminated
 
 UsageError: type[typer.BadParameter] = typer.BadParameter.__base__  # Typer names only the subclass
 BAD_INPUT, FAILED, INTERRUPTED, TERMINATED = 2, 1, 130, 143
@@ -33,15 +33,15 @@ def main() -> None:
         _end(str(error), BAD_INPUT)
     except RunError as error:
         _end(str(error), FAILED)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         _end("interrupted", INTERRUPTED)
     except Terminated:
         _end("terminated", TERMINATED)
-    except BrokenPipeError:
+    except (BrokenPipeError, ReaderGone):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG):
             raise
         _end(f"{error.filename or 'output'}: {error.strerror}; what was written so far is kept", FAILED)
 

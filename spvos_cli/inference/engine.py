@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 from spvos_cli.inference.machine import choose_device, choose_dtype, use_threads
 from spvos_cli.inference.segmenter import VideoSegmenter
@@ -52,6 +53,11 @@ class EngineOptions:
         fields = {"method": self.method, "structure": self.sparse, "gate_all": self.gate_all}
         fields["strategy"] = self.strategy
         return {name: value for name, value in fields.items() if value is not None}
+
+    def shaping(self) -> dict[str, Any]:
+        """Those that a resumed run must share with the run that it continues."""
+        fields = dataclasses.asdict(self) | {"weights": self.weights and str(self.weights)}
+        return {name: value for name, value in fields.items() if name not in ("device", "threads")}
 
     def network(self) -> VOSNetwork:
         """Loads the weights and prepares the network for inference.
