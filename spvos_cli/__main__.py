@@ -23,7 +23,10 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        sys.exit(app(standalone_mode=False))
+        code = app(standalone_mode=False)
+        if code == INTERRUPTED:  # Typer turns the exception into this
+            raise KeyboardInterrupt
+        sys.exit(code)
     except UsageError as error:
         _end(
             f"{error.format_message()} (see {error.ctx.command_path if error.ctx else 'spvos'} --help)",
@@ -33,7 +36,7 @@ def main() -> None:
         _end(str(error), BAD_INPUT)
     except RunError as error:
         _end(str(error), FAILED)
-    except (KeyboardInterrupt, typer.Abort):
+    except KeyboardInterrupt:
         _end("interrupted", INTERRUPTED)
     except Terminated:
         _end("terminated", TERMINATED)

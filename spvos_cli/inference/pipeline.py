@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from spvos_cli.errors import InputError
+from spvos_cli.errors import InputError, Terminated
 from spvos_cli.inference.backward import Spool, frames_backwards, pass_backwards
 from spvos_cli.inference.job import Job, box_files, prepare
 from spvos_cli.inference.resume import Saved
@@ -81,7 +81,14 @@ def segment_video(
         stack.callback(job.source.close)
         tracker = Tracker(engine.segmenter(reporter), reporter.note, with_soft=job.needs_soft)
         start = time.perf_counter()
-        before = Run(job, tracker, reporter).go()
+        try:
+            before = Run(job, tracker, reporter).go()
+        except (KeyboardInterrupt, Terminated, OSError):
+            if job.state and job.state.path.exists():
+                reporter.note(
+                    "what was finished is on disk; the same command with --resume goes on from there"
+                )
+            raise
     seconds = time.perf_counter() - start
     fps = (tracker.frames - before) / seconds
     paths, objects = [str(path) for path in job.outputs], len(job.annotations.objects)

@@ -41,13 +41,18 @@ class VideoSource(Source):
         self.label, self.note, self._file = label, note, file
         self._stream = file.open("rb") if isinstance(file, Path) else file
         self._container = self._open()
-        if not self._container.streams.video:
-            raise InputError(label, "no video stream", A_VIDEO, "INPUT")
-        self._video = self._container.streams.video[0]
+        decodable = [stream for stream in self._container.streams.video if stream.codec_context is not None]
+        if not decodable:
+            found = (
+                "a format that nothing here decodes" if self._container.streams.video else "no video stream"
+            )
+            raise InputError(label, found, A_VIDEO, "INPUT")
+        self._video = decodable[0]
         self._video.thread_type = "AUTO"
         check_size(self._video.width, self._video.height, label, "INPUT")
         self._video.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
-        self.audio = next(iter(self._container.streams.audio), None)
+        audio = [stream for stream in self._container.streams.audio if stream.codec_context is not None]
+        self.audio = next(iter(audio), None)
         self.name = (
             file.stem if isinstance(file, Path) else "stdin" if not isinstance(file, str) else "stream"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import warnings
 import zlib
 from collections import Counter
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ ANIMATIONS = {".gif", ".webp", ".png", ".apng"}
 DEFAULT_MS = 100  # of an animation's frame that has no duration, as browsers show it
 UNREADABLE = (
     UnidentifiedImageError,
+    Image.DecompressionBombError,
     OSError,
     ValueError,
     SyntaxError,
@@ -32,6 +34,8 @@ UNREADABLE = (
     struct.error,
     zlib.error,
 )  # what Pillow's plugins raise for damaged files
+
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # `check_size` is stricter
 
 
 class ImageSource(Source):
