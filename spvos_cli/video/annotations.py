@@ -119,9 +119,9 @@ class Annotations:
             own = [int(i) for i in np.unique(ids) if i]
             if before is not None:
                 given.renamed = self._named_apart(given, own, before, white=mask.white)
-            given.ids = [given.renamed.get(i, i) for i in own]
             known = self.objects
-            new = [i for i in own if given.renamed.get(i, i) not in known or len(self.given) == 1]
+            given.ids = [given.renamed.get(i, i) for i in own]
+            new = [i for i in own if given.renamed.get(i, i) not in known]
             self.palette[[given.renamed.get(i, i) for i in new]] = mask.palette[new]
             taken[given.moment] = self._on_top(given, _rename(ids, given.renamed), before)
 

@@ -114,6 +114,9 @@ class AnimationSource(Source):
         return Frame(index, image, f"{index:05d}", pts, (), pts / 1000)
 
     def _read(self, index: int) -> np.ndarray:
+        if index < self._image.tell():  # not every plugin of Pillow's can go back
+            self._image.close()
+            self._image = Image.open(self._file)
         self._image.seek(index)
         image = self._image.convert("RGBA")
         black = Image.new("RGBA", image.size, "black")

@@ -36,10 +36,13 @@ def recoloured(palette: np.ndarray, colours: str, ids: list[int]) -> np.ndarray:
         number, _, colour = part.rpartition("=")
         try:
             i = int(number) if number else next(unnamed, None)
-            if i is not None:
-                palette[range(1, 256)[i - 1]] = ImageColor.getrgb(colour.strip())[:3]
-        except (ValueError, IndexError) as error:
+            rgb = ImageColor.getrgb(colour.strip())[:3]
+            if i is not None and not 1 <= i <= 255:
+                raise ValueError(i)
+        except ValueError as error:
             raise InputError(f"--colours {colours}", f"{part!r}", COLOURS, "--colours") from error
+        if i is not None:
+            palette[i] = rgb
     return palette
 
 
