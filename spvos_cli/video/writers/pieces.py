@@ -90,7 +90,8 @@ class PieceVideo(Writer):
             except (av.FFmpegError, ValueError) as error:
                 joined.unlink(missing_ok=True)
                 raise encoding_error(self.path, error) from error
-            os.replace(joined, self.path)
+            if joined.exists():
+                os.replace(joined, self.path)
 
     def clean_up(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -146,7 +147,10 @@ def join(pieces: list[Path], target: Path, name: str, time_base: Fraction) -> No
 def _append(
     piece: Path, container: av.container.OutputContainer, streams: dict[int, Any], time_base: Fraction
 ) -> None:
-    start = int(piece.stem.split("@")[1]) * time_base
+    start = _start(piece)
+    if start is None:
+        return
+    late = start - int(piece.stem.split("@")[1]) * time_base
     with av.open(str(piece), format=piece.suffix[1:]) as source:
         for stream in source.streams:
             if stream.index not in streams:
@@ -154,17 +158,23 @@ def _append(
                 streams[stream.index].metadata.update(stream.metadata)
                 if piece.suffix == ".mov":  # else the tag is lost that says which ProRes it is
                     streams[stream.index].codec_context.codec_tag = stream.codec_context.codec_tag
-        shift = None
         for packet in source.demux():
-            if packet.dts is None:
+            if packet.pts is None:
                 continue
-            video = packet.stream.type == "video"
-            if video and shift is None:  # MOV pieces start at 0 whatever they were given
-                shift = round(start / packet.time_base) - packet.pts
-            if video:
-                packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
+            # no encoder here reorders frames, but reading H.264 from NUT FFmpeg is not always sure of that
+            packet.pts = packet.dts = packet.pts - round(late / packet.time_base)
             packet.stream = streams[packet.stream.index]
             container.mux(packet)
+
+
+def _start(piece: Path) -> Fraction | None:
+    """Seconds at which a piece's first frame lies; None where no frame got there.
+
+    A MOV starts at 0 whatever it was given, and where audio starts before 0 everything is moved.
+    """
+    with av.open(str(piece), format=piece.suffix[1:]) as source:
+        stream = source.streams.video[0]
+        return next((p.pts * stream.time_base for p in source.demux(stream) if p.pts is not None), None)
 
 
 def encoding_error(path: Path | str, error: Exception) -> Exception:
