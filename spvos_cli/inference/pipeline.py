@@ -114,7 +114,7 @@ class Run:
             self.writers = job.open_writers(stack)
             before = self._restore() if job.saved else 0
             if job.state and not job.saved:
-                job.state.save(self._saved(0, with_segmenter=False))
+                job.state.save(self._saved(0, job.annotations.state(), with_segmenter=False))
             frames = stack.enter_context(contextlib.closing(self._frames()))
             with Background(self._take, self._depth()) as background:
                 for frame in frames:
@@ -124,13 +124,14 @@ class Run:
 
     def _do(self, frame: Frame, background: Background) -> None:
         annotations = self.job.annotations
+        left = annotations.state()
         boxes = any(not isinstance(g.what, Path) for g in annotations.unused if g.moment.reached(frame))
         mask = annotations.at(frame)
         if boxes:
             self._show_boxes(frame, mask)
         if self._save_due(mask):
             # the writer thread saves it after the frames before
-            background.put(self._saved(frame.index, with_segmenter=True))
+            background.put(self._saved(frame.index, left, with_segmenter=True))
         segmented = self.tracker.step(frame, mask)
         background.put(self.spool.merge(segmented) if self.spool else segmented)
 
@@ -160,10 +161,10 @@ class Run:
         due = time.monotonic() - self._last_save >= self.job.options.save_every
         return bool(self.job.state and due and self.tracker.segmenter.can_resume(mask))
 
-    def _saved(self, frame: int, *, with_segmenter: bool) -> Saved:
+    def _saved(self, frame: int, left: list[int], *, with_segmenter: bool) -> Saved:
         self._last_save = time.monotonic()
         writers = [writer.checkpoint(frame) for writer in self.writers] if not with_segmenter else []
-        facts = {"tracker": self.tracker.state(), "writers": writers}
+        facts = {"tracker": self.tracker.state(), "annotations": left, "writers": writers}
         return Saved(frame, facts, self.tracker.segmenter.state() if with_segmenter else None)
 
     def _restore(self) -> int:
@@ -171,7 +172,7 @@ class Run:
         self.tracker.restore(saved.facts["tracker"])
         if saved.segmenter:
             self.tracker.segmenter.restore(saved.segmenter)
-        self.job.annotations.skip(saved.frame)
+        self.job.annotations.restore(saved.facts["annotations"])
         self.reporter.note(f"goes on at frame {saved.frame}")
         return self.tracker.frames
 

@@ -82,9 +82,13 @@ class Annotations:
         """For another pass over the video."""
         self._left = list(self.given)
 
-    def skip(self, moment: int) -> None:
-        """What was used before this frame, in an earlier run."""
-        self._left = [g for g in self._left if g.moment.is_time or int(g.moment.text) >= moment]
+    def state(self) -> list[int]:
+        """What has not come yet, for `restore`."""
+        return [number for number, given in enumerate(self.given) if given in self._left]
+
+    def restore(self, state: list[int]) -> None:
+        """Goes on where an earlier run with the same masks and boxes was."""
+        self._left = [self.given[number] for number in state]
 
     def awaits(self, frame: Frame) -> bool:
         """Whether something is given for a frame, or for a time that has come."""

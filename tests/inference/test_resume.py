@@ -24,7 +24,7 @@ OUTPUTS = ["labels", "overlay.mp4", "labels.mkv", "rle.json", "records.jsonl", "
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """long.mp4, first.png and later.png, a correction at frame 12 that another object joins."""
+    """long.mp4, first.png and later.png, a correction at frame 12 (0.48 s) that another object joins."""
     folder = tmp_path_factory.mktemp("resume")
     frames, masks = zip(*(make_frame(t % 20) for t in range(FRAMES)), strict=True)
     write_video(folder / "long.mp4", list(frames), sound=True)
@@ -39,7 +39,7 @@ def start(
     """`spvos segment` into FOLDER/OUTPUTS, saving at every memory frame."""
     (folder / outputs).mkdir(exist_ok=True)
     command = [sys.executable, "-m", "spvos_cli", "segment", "long.mp4", "--mask", "first.png"]
-    command += ["--mask", "12:later.png", "--weights", str(weights), "--dtype", "fp32"]
+    command += ["--mask", "0.48s:later.png", "--weights", str(weights), "--dtype", "fp32"]
     command += ["--threads", "1", "--save-every", "0", *more]
     for name in OUTPUTS:
         command += ["-o", f"{outputs}/{name}"]
