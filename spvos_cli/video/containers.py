@@ -61,6 +61,7 @@ class VideoSource(Source):
         self.frames = self._video.frames or self._estimate()
         self.damaged = 0
         self._last: int | None = None
+        self._last_audio: float | None = None
         self._decoded = self._number()
         self._first = next(self._decoded, None)
         if self._first is None:
@@ -130,7 +131,7 @@ class VideoSource(Source):
         audio: list[av.Packet] = []
         for packet in self._packets():
             if packet.stream is self.audio:
-                if packet.dts is not None:
+                if self._fits(packet):
                     audio.append(packet)
                 continue
             for frame in self._frames_of(packet):
@@ -145,6 +146,16 @@ class VideoSource(Source):
             yield from self._container.demux(*[s for s in (self._video, self.audio) if s])
         except UNREADABLE:
             self.damaged += 1
+
+    def _fits(self, packet: av.Packet) -> bool:
+        """Whether an audio packet is later than the one before, and not by too much, as containers need."""
+        if packet.pts is None or packet.dts is None:
+            return False
+        seconds, last = float(packet.pts * packet.time_base), self._last_audio
+        fits = last < seconds <= last + LONGEST_GAP if last is not None else abs(seconds) < LATEST_START
+        if fits:
+            self._last_audio = seconds
+        return fits
 
     def _frames_of(self, packet: av.Packet) -> list[av.VideoFrame]:
         try:

@@ -7,6 +7,7 @@ import struct
 import zlib
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -129,6 +130,13 @@ def test_times_that_do_not_grow_are_mended(tmp_path: Path, clip: Clip) -> None:
     times = [frame.pts for frame in open_source(str(path))]
     assert len(times) == LENGTH
     assert all(a < b for a, b in itertools.pairwise(times))
+
+
+def test_sound_whose_times_do_not_grow_is_left_out(video: Path) -> None:
+    source = open_source(str(video))
+    times = [-0.02, 0.0, 0.0, 0.02, 1e6, None, 0.04, 0.03]
+    packets = [SimpleNamespace(pts=t, dts=t, time_base=1) for t in times]
+    assert [p.pts for p in packets if source._fits(p)] == [-0.02, 0.0, 0.02, 0.04]
 
 
 def test_same_names_stay_apart(tmp_path: Path) -> None:
