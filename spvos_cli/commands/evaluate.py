@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from enum import Enum
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from spvos_cli.commands.options import (
+    OUTPUT,
     DataOption,
     Device,
     DeviceOption,
@@ -21,6 +22,7 @@ from spvos_cli.commands.options import (
     MethodOption,
     Model,
     ModelOption,
+    OverwriteOption,
     QuietOption,
     SizeOption,
     StrategyOption,
@@ -28,18 +30,48 @@ from spvos_cli.commands.options import (
     ThreadsOption,
     TopKOption,
     WeightsOption,
-    engine_options,
 )
+from spvos_cli.errors import InputError
 
 
 class Dataset(str, Enum):
     davis = "davis"
 
 
+SCORING, MASKS = "Scoring", "Masks against masks"
+
+
 def eval_command(
     context: typer.Context,
-    dataset: Annotated[Dataset, typer.Option("--dataset", help="What to segment and score.")],
+    dataset: Annotated[
+        Dataset | None, typer.Option("--dataset", help="What to segment and score.", show_default=False)
+    ] = None,
     data: DataOption = None,
+    pred: Annotated[
+        Path | None, typer.Option("--pred", help="Masks to score instead.", rich_help_panel=MASKS)
+    ] = None,
+    truth: Annotated[Path | None, typer.Option("--truth", help="True masks.", rich_help_panel=MASKS)] = None,
+    merge: Annotated[
+        bool,
+        typer.Option(
+            "--merge-objects", help="All ids are one object, as in DAVIS-2016.", rich_help_panel=SCORING
+        ),
+    ] = False,
+    late: Annotated[
+        bool,
+        typer.Option(
+            "--late-objects",
+            help="Score objects that the first mask lacks, from where they appear.",
+            rich_help_panel=SCORING,
+        ),
+    ] = False,
+    all_frames: Annotated[
+        bool,
+        typer.Option("--all-frames", help="First and last frames count too.", rich_help_panel=SCORING),
+    ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Complaints are errors.", rich_help_panel=SCORING)
+    ] = False,
     year: Annotated[int, typer.Option("--year", min=2016, max=2017, help="2016: all objects as one.")] = 2016,
     split: Annotated[str, typer.Option("--split", help="A list in ImageSets/YEAR.")] = "val",
     model: ModelOption = Model.lite,
@@ -55,21 +87,36 @@ def eval_command(
     device: DeviceOption = Device.auto,
     dtype: DtypeOption = Dtype.auto,
     threads: ThreadsOption = None,
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", metavar="FILE.html", help="A page with it all.", rich_help_panel=OUTPUT),
+    ] = None,
+    csv: Annotated[
+        Path | None,
+        typer.Option("--csv", metavar="DIR", help="The official tool's two files.", rich_help_panel=OUTPUT),
+    ] = None,
+    overwrite: OverwriteOption = False,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Segment a benchmark's videos from their first masks and score the result.
+    """Segment a benchmark's videos from their first masks and score the result, or score masks against masks.
 
-    [bold]spvos eval --dataset davis --data DAVIS[/bold] prints J and F of every sequence of DAVIS-2016 val.
+    [bold]spvos eval --dataset davis --data DAVIS[/bold] prints J and F of every sequence of DAVIS-2016 val;
+    [bold]spvos eval --pred DIR --truth DIR[/bold] those of masks that are there already.
     """
-    from spvos_cli.data.collections import dataset_root
-    from spvos_cli.evaluation.report import print_table, summary
-    from spvos_cli.inference.benchmark import run_davis
+    from spvos_cli.evaluation.deliver import Outputs
+    from spvos_cli.evaluation.protocol import Protocol
     from spvos_cli.ui import Reporter
 
-    root = dataset_root(dataset.value, data[0] if data else None)
-    results = run_davis(root, year, split, engine_options(context.params), Reporter(quiet=quiet))
-    if as_json:
-        typer.echo(json.dumps(summary(results)))
-    else:
-        print_table(results)
+    if (dataset is None) == (pred is None) or (pred is None) != (truth is None):
+        found = "not exactly one of the two"
+        expected = "--dataset NAME, or --pred DIR with --truth DIR"
+        raise InputError("spvos eval", found, expected, "see spvos eval --help")
+    outputs = Outputs(as_json, strict, report, csv, split, overwrite)
+    outputs.check()
+    reporter = Reporter(quiet=quiet)
+    if pred:
+        from spvos_cli.evaluation.run import evaluate_folders
+
+        protocol = Protocol(merge, late, first_frames=all_frames, last_frame=all_frames)
+        evaluate_folders(pred, truth, protocol, outputs, workers=threads, reporter=reporter)

@@ -20,10 +20,12 @@ class Statistics(NamedTuple):
 
 
 class Score(NamedTuple):
-    """J and F of one object over the frames of one sequence: (T,) each."""
+    """J and F of one object over the frames of one sequence, (T,) each, and the names of these frames, where
+    known."""
 
     j: np.ndarray
     f: np.ndarray
+    frames: tuple[str, ...] = ()
 
 
 def statistics(values: np.ndarray) -> Statistics:

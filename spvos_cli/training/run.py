@@ -185,4 +185,4 @@ def score_held_out(trainer: Trainer, data: TrainingData, *, merge: bool) -> Row:
     results = evaluate(
         data.held_out, lambda: VideoSegmenter(network), merge_objects=merge, all_frames=data.all_frames
     )
-    return global_scores([score for result in results for score in result.scores.values()])
+    return global_scores([score for result in results for score in result.objects.values()])
