@@ -19,6 +19,7 @@ from spvos_cli.commands.options import (
     JsonOption,
     MaxMemoryOption,
     MemEveryOption,
+    Method,
     MethodOption,
     Model,
     ModelOption,
@@ -30,12 +31,21 @@ from spvos_cli.commands.options import (
     ThreadsOption,
     TopKOption,
     WeightsOption,
+    engine_options,
 )
 from spvos_cli.errors import InputError
 
 
 class Dataset(str, Enum):
     davis = "davis"
+    youtube_vos = "youtube-vos"
+    folder = "folder"
+
+
+class Frames(str, Enum):
+    auto = "auto"
+    all = "all"
+    annotated = "annotated"
 
 
 SCORING, MASKS = "Scoring", "Masks against masks"
@@ -73,7 +83,25 @@ def eval_command(
         bool, typer.Option("--strict", help="Complaints are errors.", rich_help_panel=SCORING)
     ] = False,
     year: Annotated[int, typer.Option("--year", min=2016, max=2017, help="2016: all objects as one.")] = 2016,
-    split: Annotated[str, typer.Option("--split", help="A list in ImageSets/YEAR.")] = "val",
+    split: Annotated[
+        str | None,
+        typer.Option(
+            "--split", help="A list in ImageSets/YEAR, or YouTube-VOS's folder; default val, valid."
+        ),
+    ] = None,
+    frames: Annotated[
+        Frames, typer.Option("--frames", help="YouTube-VOS: which frames the network sees.")
+    ] = Frames.auto,
+    only: Annotated[
+        str | None, typer.Option("--only", metavar="A,B|FILE", help="These sequences alone.")
+    ] = None,
+    compare: Annotated[
+        str | None, typer.Option("--compare", metavar="A,B", help="Methods side by side: dense,triple.")
+    ] = None,
+    out: Annotated[
+        Path,
+        typer.Option("--out", help="Where masks of finished sequences are kept.", rich_help_panel=OUTPUT),
+    ] = Path("spvos_eval"),
     model: ModelOption = Model.lite,
     weights: WeightsOption = None,
     method: MethodOption = None,
@@ -112,11 +140,41 @@ def eval_command(
         found = "not exactly one of the two"
         expected = "--dataset NAME, or --pred DIR with --truth DIR"
         raise InputError("spvos eval", found, expected, "see spvos eval --help")
-    outputs = Outputs(as_json, strict, report, csv, split, overwrite)
-    outputs.check()
+    outputs = Outputs(as_json, strict, report, csv, overwrite=overwrite)
     reporter = Reporter(quiet=quiet)
     if pred:
         from spvos_cli.evaluation.run import evaluate_folders
 
+        outputs.check()
         protocol = Protocol(merge, late, first_frames=all_frames, last_frame=all_frames)
         evaluate_folders(pred, truth, protocol, outputs, workers=threads, reporter=reporter)
+        return
+
+    from spvos_cli.benchmark.evaluate import evaluate_benchmark
+    from spvos_cli.benchmark.outcome import Task
+    from spvos_cli.data.benchmarks import find_benchmark
+
+    benchmark = find_benchmark(
+        dataset.value, data[0] if data else None, year=year, split=split, only=only, frames=frames.value
+    )
+    outputs = outputs._replace(split=benchmark.split)
+    outputs.check()
+    merge, late = benchmark.merge_objects or merge, benchmark.late_objects or late
+    benchmark = benchmark._replace(merge_objects=merge, late_objects=late)
+    protocol = Protocol(merge, late, first_frames=all_frames, last_frame=all_frames or late)
+    task = Task(benchmark, engine_options(context.params), protocol, out)
+    evaluate_benchmark(task, outputs, reporter, parse_methods(compare))
+
+
+def parse_methods(text: str | None) -> tuple[str, ...]:
+    """ "dense,triple" -> methods; none of nothing.
+
+    Raises:
+        InputError: not two or more different methods.
+    """
+    names = tuple(text.split(",")) if text else ()
+    known = [method.value for method in Method]
+    if names and (len(names) < 2 or len(set(names)) != len(names) or not set(names) <= set(known)):
+        expected = f"two or more of {', '.join(known)}"
+        raise InputError(f"--compare {text}", "no such methods", expected, "--compare dense,triple")
+    return names

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from spvos_cli.errors import InputError
-from spvos_cli.evaluation.page import write_page
+from spvos_cli.evaluation.page import Comparison, write_page
 from spvos_cli.evaluation.pictures import Picture
 from spvos_cli.evaluation.results import Evaluation, summary
 from spvos_cli.evaluation.table import csv_files, print_table, write_csv
@@ -56,11 +56,27 @@ class Outputs(NamedTuple):
         settings: Mapping[str, Any],
         reporter: Reporter,
     ) -> None:
-        """Complains on stderr, writes files, and prints the table or the summary on stdout.
+        """Complains on stderr, writes files, and prints the table or the summary on stdout; see `write`."""
+        self.write(evaluation, pictures, settings, reporter)
+        if self.as_json:
+            print(json.dumps(summary(evaluation)))
+        else:
+            print_table(evaluation)
+
+    def write(
+        self,
+        evaluation: Evaluation,
+        pictures: list[Picture],
+        settings: Mapping[str, Any],
+        reporter: Reporter,
+        comparison: Comparison | None = None,
+    ) -> None:
+        """Complains on stderr and writes files.
 
         Args:
             pictures: of the worst frames, for the report.
             settings: what the run was made with, by name, for the report.
+            comparison: with other methods, for the report.
 
         Raises:
             InputError: nothing could be scored, a file cannot be written, or `strict` and something is wrong.
@@ -77,9 +93,5 @@ class Outputs(NamedTuple):
         if self.csv:
             write_csv(evaluation, self.csv, self.split)
         if self.report:
-            write_page(self.report, evaluation, pictures, settings)
+            write_page(self.report, evaluation, pictures, settings, comparison)
             reporter.note(f"report: {self.report}")
-        if self.as_json:
-            print(json.dumps(summary(evaluation)))
-        else:
-            print_table(evaluation)

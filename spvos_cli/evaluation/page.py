@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,13 +39,25 @@ class Chart(NamedTuple):
     worst: tuple[float, str]
 
 
+class Comparison(NamedTuple):
+    """Methods side by side: a row each, as text."""
+
+    header: Sequence[str]
+    rows: list[list[str]]
+
+
 def write_page(
-    path: Path, evaluation: Evaluation, pictures: list[Picture], settings: Mapping[str, Any]
+    path: Path,
+    evaluation: Evaluation,
+    pictures: list[Picture],
+    settings: Mapping[str, Any],
+    comparison: Comparison | None = None,
 ) -> None:
     """Writes the report.
 
     Args:
         settings: what the run was made with, by name.
+        comparison: with other methods.
 
     Raises:
         InputError: it cannot be written.
@@ -70,6 +82,7 @@ def write_page(
         charts=[chart(name, score) for name, score in evaluation.objects.items()],
         pictures=pictures,
         settings=settings,
+        comparison=comparison,
         width=CHART_WIDTH,
         height=CHART_HEIGHT,
     )

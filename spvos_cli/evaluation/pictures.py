@@ -20,6 +20,7 @@ from spvos_cli.video.palette import voc_palette
 from spvos_cli.video.reader import read_image
 from spvos_cli.video.writers import overlay
 
+PICTURES = 24  # in a report at most
 WIDTH, QUALITY = 480, 80  # of a picture, in pixels and as JPEG has it
 
 Frames = Mapping[str, Mapping[str, Path]]  # image files by sequence and frame

@@ -22,7 +22,7 @@ class Run(NamedTuple):
         computed, gated: multiply-accumulates of gated convolutions on sparse frames, done and in all, by the
             letters Q, D and M.
         policies: pixels that were skipped, reused and computed.
-        size: width and height of the frames in pixels.
+        size: width and height that the network saw, in pixels.
         objects: followed.
     """
 
@@ -39,6 +39,7 @@ class Evaluation(NamedTuple):
     """Attributes.
 
     title: what was scored, in words.
+    protocol: which objects and frames count, in words.
     scored: sequence by sequence.
     pairs: the masks that were compared, in the same order.
     complaints: about sequences without a counterpart.
@@ -47,6 +48,7 @@ class Evaluation(NamedTuple):
     """
 
     title: str
+    protocol: str
     scored: list[Scored]
     pairs: list[Pair]
     complaints: Sequence[str] = ()
@@ -82,6 +84,7 @@ def summary(evaluation: Evaluation) -> dict[str, Any]:
         "policies": policy_shares(runs),
         **({"categories": by_group(evaluation)} if evaluation.groups else {}),
         "scored": evaluation.title,
+        "protocol": evaluation.protocol,
         "complaints": evaluation.all_complaints,
     }
 
@@ -109,9 +112,9 @@ def policy_shares(runs: Iterable[Run]) -> dict[str, float] | None:
 
 def by_group(evaluation: Evaluation) -> dict[str, float]:
     """YouTube-VOS's columns: J and F by group of categories, and the mean of them all."""
-    columns = {}
+    columns, objects = {}, evaluation.objects
     for group, names in evaluation.groups.items():
-        scores = [evaluation.objects[f"{name}_{i}"] for name, i in names]
+        scores = [objects[f"{name}_{i}"] for name, i in names if f"{name}_{i}" in objects]
         if scores:
             found = global_scores(scores)
             columns |= {f"J-{group}": found["J-Mean"], f"F-{group}": found["F-Mean"]}

@@ -16,13 +16,11 @@ from spvos_cli.evaluation.deliver import Outputs
 from spvos_cli.evaluation.find import Found, find_label_maps
 from spvos_cli.evaluation.label_maps import ObjectImages
 from spvos_cli.evaluation.pairs import Pair, Scored, score_pair, some
-from spvos_cli.evaluation.pictures import images_beside, worst_frames
+from spvos_cli.evaluation.pictures import PICTURES, images_beside, worst_frames
 from spvos_cli.evaluation.protocol import Protocol
 from spvos_cli.evaluation.results import Evaluation
 from spvos_cli.processors import default_threads
 from spvos_cli.ui import Reporter
-
-PICTURES = 24  # of worst frames in a report
 
 
 class Matched(NamedTuple):
@@ -53,8 +51,8 @@ def evaluate_folders(
     reporter.note(f"truth: {sides[0].layout}; predicted: {sides[1].layout}")
     matched = match(*sides)
     scored = score_all(matched.pairs, protocol, workers, reporter)
-    title = f"{predicted} against {truth}: {protocol.describe()}"
-    evaluation = Evaluation(title, scored, matched.pairs, matched.complaints)
+    title = f"{predicted} against {truth}"
+    evaluation = Evaluation(title, protocol.describe(), scored, matched.pairs, matched.complaints)
     wanted = PICTURES if outputs.report else 0
     pictures = worst_frames(matched.pairs, scored, images_beside(matched.pairs), wanted)
     outputs.deliver(evaluation, pictures, {}, reporter)

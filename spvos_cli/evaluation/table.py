@@ -20,7 +20,8 @@ GLOBAL, PER_SEQUENCE = "global_results-{}.csv", "per-sequence_results-{}.csv"
 
 def print_table(evaluation: Evaluation) -> None:
     """A row a sequence and one for all objects, in percent, on stdout."""
-    table = Table(box=None, header_style="bold", title=evaluation.title, title_justify="left")
+    title = f"{evaluation.title}: {evaluation.protocol}"
+    table = Table(box=None, header_style="bold", title=title, title_justify="left")
     table.add_column("sequence")
     for column in (*COLUMNS, *(["fps"] if evaluation.runs else [])):
         table.add_column(column, justify="right")
