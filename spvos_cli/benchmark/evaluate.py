@@ -33,7 +33,6 @@ class Share(NamedTuple):
     """One process's part of an outcome."""
 
     runs: dict[str, Run]
-    pairs: list[Pair]
     scored: list[Scored]
     pictures: list[Picture]
 
@@ -59,7 +58,7 @@ def evaluate_benchmark(
         outcomes = [run_benchmark(each, group, reporter) for each in tasks]
         if not group.first:
             return
-    if task.benchmark.mem_every:
+    if task.benchmark.submission:
         write_submissions(task.benchmark, outcomes, reporter)
     if not task.benchmark.has_truth:
         reporter.note("no true masks for these frames: nothing is scored here")
@@ -94,6 +93,8 @@ def run_benchmark(task: Task, group: Processes, reporter: Reporter) -> Outcome:
     if engine.mem_every is None:
         engine = dataclasses.replace(engine, mem_every=benchmark.mem_every)
     segmenter = engine.segmenter(reporter)
+    title = f"{benchmark.title}, memory every {segmenter.mem_every} frames"
+    reporter.note(title)
     chosen = settings(segmenter, engine.weights_path())
     folder = RunFolder(task.out, benchmark, chosen)
     videos = own_share(benchmark.videos, group)
@@ -102,23 +103,19 @@ def run_benchmark(task: Task, group: Processes, reporter: Reporter) -> Outcome:
     scored = score_all(pairs, task.protocol, engine.threads, reporter)
     images = {video.name: {file.stem: file for file in video.frames} for video in videos}
     shown = worst_frames(pairs, scored, images, task.pictures)
-    whole = joined(benchmark, group.gather(Share(runs, pairs, scored, shown)))
-    title, protocol = benchmark.title, task.protocol.describe()
-    evaluation = Evaluation(title, protocol, whole.scored, whole.pairs, (), whole.runs, benchmark.groups)
+    whole = joined(benchmark, group.gather(Share(runs, scored, shown)))
+    evaluation = Evaluation(title, task.protocol.describe(), whole.scored, (), whole.runs, benchmark.groups)
     return Outcome(evaluation, whole.pictures[: task.pictures], chosen, folder.path)
 
 
 def joined(benchmark: Benchmark, shares: list[Share]) -> Share:
     """All processes' parts, in the benchmark's order; pictures by their scores."""
-    order = {video.name: place for place, video in enumerate(benchmark.videos)}
     runs = {name: run for share in shares for name, run in share.runs.items()}
-    scores = [item for share in shares for item in zip(share.pairs, share.scored, strict=True)]
-    scores.sort(key=lambda item: order[item[1].name])
-    pictures = sorted(
-        (p for share in shares for p in share.pictures), key=lambda picture: picture.j + picture.f
-    )
-    ordered = {name: runs[name] for name in order}
-    return Share(ordered, [pair for pair, _ in scores], [scored for _, scored in scores], pictures)
+    scored = {each.name: each for share in shares for each in share.scored}
+    names = [video.name for video in benchmark.videos]
+    pictures = sorted((p for share in shares for p in share.pictures), key=lambda p: p.j + p.f)
+    ordered = {name: runs[name] for name in names}
+    return Share(ordered, [scored[name] for name in names if name in scored], pictures)
 
 
 def pair_of(video: BenchmarkVideo, masks: Path) -> Pair:

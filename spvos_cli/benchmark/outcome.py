@@ -11,6 +11,7 @@ from spvos_cli.evaluation.protocol import Protocol
 from spvos_cli.evaluation.results import Evaluation
 from spvos_cli.inference.engine import EngineOptions
 
+GATES = ("structure", "strategy")
 SHOWN = ("architecture", "method", "structure", "strategy", "size", "mem_every", "top_k", "device", "dtype")
 
 
@@ -50,4 +51,5 @@ class Outcome(NamedTuple):
     @property
     def shown_settings(self) -> dict[str, Any]:
         """What readers of a report want to know of them."""
-        return {name: self.settings[name] for name in SHOWN}
+        gated = self.settings["method"] != "dense"
+        return {name: self.settings[name] for name in SHOWN if gated or name not in GATES}

@@ -41,6 +41,7 @@ class Benchmark(NamedTuple):
         videos: in the order of the table.
         merge_objects: all ids are one object.
         late_objects: objects join in the frame that first annotates them.
+        submission: whether a server takes the masks.
         has_truth: whether there are masks to score against.
         mem_every: frames between memory frames, where the benchmark has its own.
         groups: objects (sequence, id) by group of categories.
@@ -52,6 +53,7 @@ class Benchmark(NamedTuple):
     videos: list[BenchmarkVideo]
     merge_objects: bool = False
     late_objects: bool = False
+    submission: bool = False
     has_truth: bool = True
     mem_every: int | None = None
     groups: Mapping[str, list[tuple[str, int]]] = {}
@@ -132,10 +134,11 @@ def youtube_benchmark(root: Path, split: str, only: str | None = None, frames: s
     which = "every frame" if whole else "annotated frames only"
     return Benchmark(
         f"youtube-vos-{split}",
-        f"YouTube-VOS {split}, {which}, memory every {YOUTUBE_MEM_EVERY} frames",
+        f"YouTube-VOS {split}, {which}",
         split,
         videos,
         late_objects=True,
+        submission=True,
         has_truth=all(video.kept <= set(video.masks) for video in videos),
         mem_every=YOUTUBE_MEM_EVERY,
         groups=_groups(root, split, meta, {video.name for video in videos}),

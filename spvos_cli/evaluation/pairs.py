@@ -135,7 +135,7 @@ def _complaints(
         yield f"{some(ids, 'true id')} without a frame that counts, not scored"
     for maps, whose in ((pair.truth, "true"), (pair.predicted, "predicted")):
         if maps.overlaps:
-            yield f"{maps.overlaps} {whose} frames with objects that overlap: the higher id holds"
+            yield f"{maps.overlaps} {whose} frame(s) with objects that overlap: the higher id holds"
 
 
 def some(items: Sequence[str | int], noun: str) -> str:

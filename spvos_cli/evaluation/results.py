@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from spvos_cli.evaluation.pairs import Pair, Scored
+from spvos_cli.evaluation.pairs import Scored
 from spvos_cli.evaluation.scores import Score, global_scores
 
 POLICIES = ("skip", "reuse", "compute")
@@ -41,7 +41,6 @@ class Evaluation(NamedTuple):
     title: what was scored, in words.
     protocol: which objects and frames count, in words.
     scored: sequence by sequence.
-    pairs: the masks that were compared, in the same order.
     complaints: about sequences without a counterpart.
     runs: what segmenting took, by sequence; empty where masks were only scored.
     groups: objects by a name of their group, as "seen" and "unseen" categories.
@@ -50,7 +49,6 @@ class Evaluation(NamedTuple):
     title: str
     protocol: str
     scored: list[Scored]
-    pairs: list[Pair]
     complaints: Sequence[str] = ()
     runs: Mapping[str, Run] = {}
     groups: Mapping[str, list[tuple[str, int]]] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -52,7 +53,7 @@ def evaluate_folders(
     matched = match(*sides)
     scored = score_all(matched.pairs, protocol, workers, reporter)
     title = f"{predicted} against {truth}"
-    evaluation = Evaluation(title, protocol.describe(), scored, matched.pairs, matched.complaints)
+    evaluation = Evaluation(title, protocol.describe(), scored, matched.complaints)
     wanted = PICTURES if outputs.report else 0
     pictures = worst_frames(matched.pairs, scored, images_beside(matched.pairs), wanted)
     outputs.deliver(evaluation, pictures, {}, reporter)
@@ -100,12 +101,18 @@ def _scores(pairs: list[Pair], protocol: Protocol, workers: int) -> Iterator[Sco
         return
     # Processes are spawned: a fork of a process with PyTorch's threads may hang.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+    with ProcessPoolExecutor(workers, context, initializer=_prepare_worker) as pool:
         try:
             yield from pool.map(score, pairs)
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def _prepare_worker() -> None:
+    """One processor each; an interrupt is for the process that started them."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    cv2.setNumThreads(1)
 
 
 def _number_alike(*sides: Found) -> None:

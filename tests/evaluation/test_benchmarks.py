@@ -97,7 +97,7 @@ def test_youtube_held_out_split(
     code, out, err = spvos_eval(f"{arguments} --only 0a")
     assert code == 0, err
     found = json.loads(out)
-    assert "every frame, memory every 4 frames" in found["scored"]
+    assert found["scored"] == "YouTube-VOS train, every frame, memory every 4 frames"
     columns, objects = found["categories"], found["objects"]
     assert columns["J-seen"] == objects["0a_1"]["J-Mean"]
     assert columns["F-unseen"] == objects["0a_2"]["F-Mean"]
@@ -126,6 +126,7 @@ def test_youtube_annotated_frames_without_truth(
     assert code == 0, err
     (found,) = json.loads(out)
     assert found["frames"] == LENGTH  # of each video every other frame
+    assert "annotated frames only, memory every 4 frames" in err
     assert "nothing is scored here" in err
     with zipfile.ZipFile(run_folder("youtube-vos-valid") / "submission.zip") as archive:
         assert len(archive.namelist()) == LENGTH

@@ -39,7 +39,7 @@ def test_copied_masks(tmp_path: Path, clip: tuple[list[np.ndarray], list[np.ndar
         (26 - 4 * (t - 1)) / (34 + 4 * (t - 1)) for t in range(1, 7)
     ]  # a square of 30 that moves by 4
     np.testing.assert_allclose(result.objects[1].j, expected)
-    columns = summary(Evaluation("clip", "each id", [result], []))
+    columns = summary(Evaluation("clip", "each id", [result]))
     assert columns["J-Mean"] == np.mean([score.j.mean() for score in result.objects.values()])
 
 

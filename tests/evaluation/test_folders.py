@@ -155,6 +155,19 @@ def test_255_is_an_object_alone_and_none_beside_others(
     assert found["complaints"] == []
 
 
+def test_objects_that_overlap(spvos_eval: Command, tmp_path: Path, clip: Clip) -> None:
+    """A label map has one id a pixel: of two objects there the higher one holds, and a line says so."""
+    write_masks(tmp_path / "truth", clip[1])
+    write_objects(tmp_path / "pred", clip[1])
+    Image.fromarray(np.full_like(clip[1][3], 255), "L").save(tmp_path / "pred/001/00003.png")
+    found = json.loads(spvos_eval(SCORE)[1])
+    assert found["complaints"] == [
+        "truth: 1 predicted frame(s) with objects that overlap: the higher id holds"
+    ]
+    assert found["objects"]["truth_2"]["J-Mean"] == 1
+    assert found["objects"]["truth_1"]["J-Mean"] < 1
+
+
 def break_masks(how: str, pred: Path) -> None:
     file = pred / "00003.png"
     ids = np.array(Image.open(file))
