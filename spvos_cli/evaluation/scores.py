@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spvos_cli.evaluation.measures import contour_accuracy, region_similarity
+from spvos_cli.evaluation.measures import similarity_and_accuracy
 
 DECAY_BINS = 4
 
@@ -20,10 +20,12 @@ class Statistics(NamedTuple):
 
 
 class Score(NamedTuple):
-    """J and F of one object over the frames of one sequence: (T,) each."""
+    """J and F of one object over the frames of one sequence, (T,) each, and the names of these frames, where
+    known."""
 
     j: np.ndarray
     f: np.ndarray
+    frames: tuple[str, ...] = ()
 
 
 def statistics(values: np.ndarray) -> Statistics:
@@ -45,9 +47,8 @@ def score_sequence(
     """
     scores = {}
     for i in objects:
-        pairs = [(p == i, t == i) for p, t in zip(predicted, truth, strict=True)]
-        j = np.array([region_similarity(p, t) for p, t in pairs])
-        scores[i] = Score(j, np.array([contour_accuracy(p, t) for p, t in pairs]))
+        pairs = [similarity_and_accuracy(p == i, t == i) for p, t in zip(predicted, truth, strict=True)]
+        scores[i] = Score(*np.array(pairs).T)
     return scores
 
 
