@@ -11,6 +11,7 @@ import numpy as np
 
 from spvos_cli.benchmark.record import RunFolder
 from spvos_cli.data.benchmarks import Benchmark, BenchmarkVideo
+from spvos_cli.data.folders import read_frame
 from spvos_cli.distributed import Processes
 from spvos_cli.evaluation.protocol import Ids
 from spvos_cli.evaluation.results import Run
@@ -18,17 +19,21 @@ from spvos_cli.inference.segmenter import VideoSegmenter
 from spvos_cli.profiling.density import PolicyTally
 from spvos_cli.sparse.plan import PARTS, gated_convolutions
 from spvos_cli.ui import Reporter
-from spvos_cli.video.masks import read_label_map
-from spvos_cli.video.palette import voc_palette
-from spvos_cli.video.reader import Frame, ImageSource, read_image
+from spvos_cli.video.label_files import read_label_map, save_label_map
 from spvos_cli.video.threads import Background, prefetch
-from spvos_cli.video.writers import LabelFolder, Segmented
 
 
 class Given(NamedTuple):
-    """Attributes: a frame; the ids (H, W) of the objects that join in it, None where none does."""
+    """A frame of a benchmark.
 
-    frame: Frame
+    Attributes:
+        name: of its file, without suffix.
+        image: (H, W, 3) uint8, RGB.
+        mask: ids (H, W) uint8 of the objects that join in it; None where none does.
+    """
+
+    name: str
+    image: np.ndarray
     mask: np.ndarray | None
 
 
@@ -76,14 +81,14 @@ def given_frames(video: BenchmarkVideo, benchmark: Benchmark) -> Iterator[Given]
     """The frames, each with the masks of the objects that join in it: all in the first annotated frame, or
     each in the one that first has it."""
     ids, known = Ids(merge=benchmark.merge_objects), set()
-    for index, file in enumerate(video.frames):
+    for file in video.frames:
         mask = None
         if file.stem in video.masks and (benchmark.late_objects or not known):
             labels, found = ids.settle(read_label_map(video.masks[file.stem]))
             new = [i for i in found if i not in known]
             known.update(new)
             mask = np.where(np.isin(labels, new), labels, 0).astype(np.uint8) if new else None
-        yield Given(Frame(index, read_image(file), file.stem, index), mask)
+        yield Given(file.stem, read_frame(file), mask)
 
 
 def _segment(
@@ -94,17 +99,16 @@ def _segment(
     config, seconds, objects = segmenter.network.config, 0.0, set()
     convolutions = gated_convolutions(segmenter.network, config.structure, gate_all=config.gate_all)
     tally = PolicyTally({conv: name for name, conv in convolutions.items()})
-    source = ImageSource(list(video.frames), video.name)
-    writer = LabelFolder(folder, source, voc_palette())
-    with Background(writer.write) as background:
-        for frame, mask in prefetch(given_frames(video, benchmark)):
+    folder.mkdir(parents=True, exist_ok=True)
+    with Background(lambda item: save_label_map(*item)) as background:
+        for name, image, mask in prefetch(given_frames(video, benchmark)):
             start = time.perf_counter()
-            labels = segmenter.step(frame.image, mask)
+            labels = segmenter.step(image, mask)
             seconds += time.perf_counter() - start
             objects.update(segmenter.objects)
             tally.add(segmenter.runs)
-            if frame.name in video.kept:
-                background.put(Segmented(frame, labels))
+            if name in video.kept:
+                background.put((folder / f"{name}.png", labels))
             yield
     size = (0, 0) if segmenter.prob is None else tuple(segmenter.prob.shape[:0:-1])
     return Run(len(video.frames), seconds, *tally_macs(tally), tally_pixels(tally), size, len(objects))

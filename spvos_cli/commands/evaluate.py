@@ -140,6 +140,9 @@ def eval_command(
         found = "not exactly one of the two"
         expected = "--dataset NAME, or --pred DIR with --truth DIR"
         raise InputError("spvos eval", found, expected, "see spvos eval --help")
+    if compare and csv:
+        found, expected = "one folder for several methods", "no --csv: each method's masks have theirs beside"
+        raise InputError("--csv", found, expected, "--out DIR")
     outputs = Outputs(as_json, strict, report, csv, overwrite=overwrite)
     reporter = Reporter(quiet=quiet)
     if pred:

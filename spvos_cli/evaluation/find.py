@@ -10,7 +10,7 @@ from spvos_cli.data.folders import images_in, natural_order
 from spvos_cli.errors import InputError
 from spvos_cli.evaluation.label_maps import LabelImages, LabelMaps, LabelVideo, ObjectImages
 from spvos_cli.evaluation.protocol import objects_in
-from spvos_cli.video.masks import read_label_map
+from spvos_cli.video.label_files import read_label_map
 
 VIDEO_SUFFIXES = {".mkv", ".avi", ".mov", ".mp4", ".nut", ".webm"}
 MASK_FOLDERS = ("Annotations", "masks", "480p", "Full-Resolution")  # masks lie below these, where they exist

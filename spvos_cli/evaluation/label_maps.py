@@ -6,13 +6,31 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 
 from spvos_cli.data.folders import natural_order
 from spvos_cli.errors import InputError
-from spvos_cli.video.masks import fit_mask, ids_of_colours, read_label_map
+from spvos_cli.video.label_files import ids_of_colours, read_label_map
 
 LOSSLESS = "a label video without loss: FFV1, grey values as ids"
+
+
+EXACT = {
+    "gray",
+    "pal8",
+    "rgb24",
+    "bgr24",
+    "rgba",
+    "bgra",
+    "argb",
+    "abgr",
+    "rgb0",
+    "bgr0",
+    "0rgb",
+    "0bgr",
+    "gbrp",
+}
 
 
 class LabelMaps:
@@ -70,7 +88,7 @@ class ObjectImages(LabelMaps):
             mask = read_label_map(file) > 0
             if labels is None:
                 labels = np.zeros(mask.shape, np.uint8)
-            mask = fit_mask(mask.astype(np.uint8), *labels.shape, file).astype(bool)
+            mask = rescaled(mask.astype(np.uint8), labels.shape, file).astype(bool)
             overlap = overlap or bool(labels[mask].any())
             labels[mask] = i + self.first_id
         self.overlaps += overlap
@@ -90,11 +108,16 @@ class LabelVideo(LabelMaps):
             with av.open(str(path)) as container:
                 stream = container.streams.video[0]
                 count = stream.frames or sum(packet.size > 0 for packet in container.demux(stream))
-                lossy = stream.codec_context.pix_fmt.startswith(("yuv", "nv"))
+                pixels = stream.codec_context.pix_fmt
         except (av.FFmpegError, OSError, IndexError) as error:
             raise InputError(path, "not readable as a video", LOSSLESS, "--pred and --truth") from error
-        if lossy:
-            raise InputError(path, "colours blurred by compression", LOSSLESS, "-o OUT.mkv when segmenting")
+        if pixels not in EXACT:
+            raise InputError(
+                path,
+                f"pixels that do not hold ids exactly ({pixels})",
+                LOSSLESS,
+                "-o OUT.mkv when segmenting",
+            )
         self.frames = tuple(f"{t:05d}" for t in range(count))
         self._decoded: Iterator[tuple[int, np.ndarray]] | None = None
         self._next = 0
@@ -130,3 +153,16 @@ class HeldLabels(LabelMaps):
 
     def read(self, frame: str) -> np.ndarray:
         return self.labels[frame]
+
+
+def rescaled(labels: np.ndarray, shape: tuple[int, int], what: str | Path) -> np.ndarray:
+    """A label map (H, W) at another size (height, width) of the same aspect.
+
+    Raises:
+        InputError: the aspect is another.
+    """
+    (height, width), scale = shape, shape[0] / labels.shape[0]
+    if abs(labels.shape[1] * scale - width) > max(1.0, scale):
+        found = f"{labels.shape[1]}x{labels.shape[0]} pixels"
+        raise InputError(what, found, f"the true masks' {width}x{height}", "masks of the video's size")
+    return cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST)

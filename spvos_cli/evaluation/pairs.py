@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from spvos_cli.evaluation.label_maps import LabelMaps
+from spvos_cli.evaluation.label_maps import LabelMaps, rescaled
 from spvos_cli.evaluation.measures import similarity_and_accuracy
 from spvos_cli.evaluation.protocol import Ids, Protocol
 from spvos_cli.evaluation.scores import Score
-from spvos_cli.video.masks import fit_mask
 
 NAMED = 5  # frames or ids that a complaint lists
 
@@ -93,8 +91,7 @@ def _predicted(
     seen.predicted.update(found)
     if labels.shape != truth.shape:
         seen.sizes.append(wanted)
-        place = Path(f"{pair.predicted.name}, frame {frame}")
-        labels = fit_mask(labels, *truth.shape, place, fix="masks of the video's size")
+        labels = rescaled(labels, truth.shape, f"{pair.predicted.name}, frame {frame}")
     return labels
 
 

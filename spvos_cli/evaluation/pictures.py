@@ -10,14 +10,12 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from spvos_cli.data.folders import images_in
+from spvos_cli.data.folders import images_in, read_frame
 from spvos_cli.data.own import PAIRS
-from spvos_cli.evaluation.label_maps import LabelImages, LabelMaps
+from spvos_cli.evaluation.label_maps import LabelImages, LabelMaps, rescaled
 from spvos_cli.evaluation.pairs import Pair, Scored, matched_frames
 from spvos_cli.evaluation.protocol import Ids
-from spvos_cli.video.masks import fit_mask
 from spvos_cli.video.palette import voc_palette
-from spvos_cli.video.reader import read_image
 from spvos_cli.video.writers import overlay
 
 PICTURES = 24  # in a report at most
@@ -79,9 +77,9 @@ def _images_beside(maps: LabelMaps) -> dict[str, Path]:
 def _picture(pair: Pair, frame: str, i: int, j: float, f: float, frames: Frames) -> Picture:
     true, counterpart = _labels(pair.truth, frame), matched_frames(pair).get(frame)
     predicted = np.zeros_like(true) if counterpart is None else _labels(pair.predicted, counterpart)
-    predicted = fit_mask(predicted, *true.shape, Path(pair.predicted.name))
+    predicted = rescaled(predicted, true.shape, pair.predicted.name)
     file = frames.get(pair.truth.name, {}).get(frame)
-    image = np.zeros((*true.shape, 3), np.uint8) if file is None else read_image(file)
+    image = np.zeros((*true.shape, 3), np.uint8) if file is None else read_frame(file)
     image = cv2.resize(image, true.shape[::-1], interpolation=cv2.INTER_AREA)
     uris = [_data_uri(overlay(image, labels, voc_palette())) for labels in (predicted, true)]
     return Picture(pair.truth.name, i, frame, float(j), float(f), *uris)

@@ -31,44 +31,20 @@ def read_mask(path: Path) -> Mask:
     Raises:
         InputError: it is missing, no image, without an object, or has more than 255.
     """
-    image = _open(path)
+    if not path.is_file():
+        raise InputError(path, "no such file", A_MASK, "--mask MASK")
+    try:
+        with Image.open(path) as image:
+            image.load()
+    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
+        raise InputError(path, f"not readable as an image ({error})", A_MASK, "--mask MASK") from error
     mask = _from_indexed(image) if image.mode == "P" else _from_colours(path, image)
     if not mask.ids.any():
         raise InputError(path, "no object (every pixel is background)", A_MASK, "--mask MASK")
     return mask
 
 
-def read_label_map(path: Path) -> np.ndarray:
-    """Ids (H, W) uint8 of one of a video's masks, which may be empty: indices and grey values as they are,
-    colours by the palette's.
-
-    Raises:
-        InputError: it is missing, no image, or has colours that are not the palette's.
-    """
-    image = _open(path)
-    if image.mode in ("P", "L", "1"):
-        return np.array(image).astype(np.uint8)
-    rgb = np.array(image.convert("RGB"))
-    return ids_of_colours(path, rgb)
-
-
-def ids_of_colours(path: Path, rgb: np.ndarray) -> np.ndarray:
-    """(H, W, 3) uint8 -> (H, W) uint8: places in DAVIS's palette; where all is grey, the grey values.
-
-    Raises:
-        InputError: there are other colours, whose ids would differ from frame to frame.
-    """
-    mask = _numbered(path, _packed(rgb))
-    if np.array_equal(mask.palette, voc_palette()):
-        return mask.ids
-    if (rgb == rgb[..., :1]).all():
-        return rgb[..., 0]
-    raise InputError(path, "colours that are not DAVIS's palette", A_MASK, "write indexed PNGs")
-
-
-def fit_mask(
-    ids: np.ndarray, height: int, width: int, path: Path, fix: str = "--mask MASK of the video's size"
-) -> np.ndarray:
+def fit_mask(ids: np.ndarray, height: int, width: int, path: Path) -> np.ndarray:
     """The mask at the frames' size; one of another size with the same aspect is rescaled.
 
     Raises:
@@ -79,7 +55,7 @@ def fit_mask(
     scale = height / ids.shape[0]
     if abs(ids.shape[1] * scale - width) > max(1.0, scale):
         found = f"{ids.shape[1]}x{ids.shape[0]} pixels"
-        raise InputError(path, found, f"the frames' {width}x{height}", fix)
+        raise InputError(path, found, f"the frames' {width}x{height}", "--mask MASK of the video's size")
     return np.array(Image.fromarray(ids).resize((width, height), Image.Resampling.NEAREST))
 
 
@@ -99,24 +75,9 @@ def _from_colours(path: Path, image: Image.Image) -> Mask:
             return Mask((values != 0).astype(np.uint8), voc_palette())
         if len(found) and found[-1] <= 255:
             return Mask(values.astype(np.uint8), voc_palette())
-    return _numbered(path, _packed(np.array(image.convert("RGB"))))
-
-
-def _open(path: Path) -> Image.Image:
-    if not path.is_file():
-        raise InputError(path, "no such file", A_MASK, "--mask MASK")
-    try:
-        with Image.open(path) as image:
-            image.load()
-    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
-        raise InputError(path, f"not readable as an image ({error})", A_MASK, "--mask MASK") from error
-    return image
-
-
-def _packed(rgb: np.ndarray) -> np.ndarray:
-    """(H, W, 3) uint8 -> (H, W) int64."""
-    rgb = rgb.astype(np.int64)
-    return rgb[..., 0] << 16 | rgb[..., 1] << 8 | rgb[..., 2]
+    rgb = np.array(image.convert("RGB")).astype(np.int64)
+    values = rgb[..., 0] << 16 | rgb[..., 1] << 8 | rgb[..., 2]
+    return _numbered(path, values)
 
 
 def _numbered(path: Path, values: np.ndarray) -> Mask:

@@ -257,7 +257,7 @@ def test_official_csv_files(spvos_eval: Command, tmp_path: Path, clip: Clip) -> 
         ("--pred empty --truth truth", "empty: no masks in it"),
         ("--pred text.png --truth truth", "text.png: not a video or a folder"),
         ("--pred broken --truth truth", "00002.png: not readable as an image"),
-        ("--pred lossy.mkv --truth truth", "lossy.mkv: colours blurred by compression"),
+        ("--pred lossy.mkv --truth truth", "lossy.mkv: pixels that do not hold ids exactly (yuv420p)"),
         ("--pred nothing.mkv --truth truth", "nothing.mkv: not readable as a video"),
         ("--pred square --truth truth", "square, frame 00001: 96x96 pixels"),
         ("--pred colours --truth truth", "00001.png: colours that are not DAVIS's palette"),
