@@ -30,3 +30,10 @@ class RunError(Exception):
 
 class Terminated(Exception):
     """SIGTERM came; the command line exits with 143."""
+
+
+class ReaderGone(Exception):
+    """Who read standard output has closed it; nothing is wrong, and the command line exits with 0.
+
+    Not a BrokenPipeError, which Typer takes for a failure.
+    """

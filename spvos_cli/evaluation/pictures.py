@@ -15,8 +15,8 @@ from spvos_cli.data.own import PAIRS
 from spvos_cli.evaluation.label_maps import LabelImages, LabelMaps, rescaled
 from spvos_cli.evaluation.pairs import Pair, Scored, matched_frames
 from spvos_cli.evaluation.protocol import Ids
+from spvos_cli.video.paint import Look, overlay
 from spvos_cli.video.palette import voc_palette
-from spvos_cli.video.writers import overlay
 
 PICTURES = 24  # in a report at most
 WIDTH, QUALITY = 480, 80  # of a picture, in pixels and as JPEG has it
@@ -81,7 +81,7 @@ def _picture(pair: Pair, frame: str, i: int, j: float, f: float, frames: Frames)
     file = frames.get(pair.truth.name, {}).get(frame)
     image = np.zeros((*true.shape, 3), np.uint8) if file is None else read_frame(file)
     image = cv2.resize(image, true.shape[::-1], interpolation=cv2.INTER_AREA)
-    uris = [_data_uri(overlay(image, labels, voc_palette())) for labels in (predicted, true)]
+    uris = [_data_uri(overlay(image, labels, Look(voc_palette()))) for labels in (predicted, true)]
     return Picture(pair.truth.name, i, frame, float(j), float(f), *uris)
 
 

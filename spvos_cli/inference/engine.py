@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 from spvos_cli.inference.machine import choose_device, choose_dtype, use_threads
 from spvos_cli.inference.segmenter import VideoSegmenter
@@ -60,6 +61,11 @@ class EngineOptions:
             InputError: none is given and none ships for the model.
         """
         return Path(self.weights) if self.weights else shipped_weights(self.model)
+
+    def shaping(self) -> dict[str, Any]:
+        """Those that a resumed run must share with the run that it continues."""
+        fields = dataclasses.asdict(self) | {"weights": self.weights and str(self.weights)}
+        return {name: value for name, value in fields.items() if name not in ("device", "threads")}
 
     def network(self) -> VOSNetwork:
         """Loads the weights and prepares the network for inference.
