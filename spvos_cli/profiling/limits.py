@@ -23,7 +23,8 @@ from spvos_cli.model.config import LITE, SPVOS
 from spvos_cli.profiling.blobs import blob_map
 from spvos_cli.profiling.cost import layer_costs
 from spvos_cli.sparse.conv import SparseConv2d
-from spvos_cli.sparse.kernels.cpu import CPUKernel, shape_name
+from spvos_cli.sparse.kernels.cpu import CPUKernel
+from spvos_cli.sparse.kernels.limits import shape_name
 from spvos_cli.sparse.plan import gated_convolutions
 from spvos_cli.sparse.policy import REUSE
 

@@ -1,0 +1,106 @@
+// What both convolution kernels know about a layer: its tensors, where a pixel's neighbourhood lies, and what becomes
+// of a sum. The convolution is an implicit matrix product: a row for each computed pixel, a column for each output
+// channel, and in between the taps, one after another, each with its channels in chunks.
+#pragma once
+#include "element.cuh"
+
+constexpr int TILE = 64;  // rows, and columns, of the product that a block makes at a time
+
+// As spvos_cli/sparse/kernels/cuda_launch.py fills it. Features and outputs are channels last.
+struct Layer {
+    const Element* input;   // (images, height, width, channels)
+    const Element* common;  // (images / objects, height, width, common_channels): further channels, or null
+    const Element* weight;  // (outputs, size, size, channels + common_channels)
+    const Element* bias;    // (outputs), or null
+    const int* list;        // how many pixels are computed, then their positions in the flattened output
+    Element* output;        // (images, out_height, out_width, outputs)
+    int channels, common_channels, outputs;
+    int height, width, out_height, out_width;
+    int size, stride, objects;
+    int relu, accumulate;
+};
+
+// The upper left corner of a pixel's neighbourhood; outside of every image where there is no pixel.
+struct Corner {
+    int image, y, x;
+};
+
+__device__ inline Corner corner_of(const Layer& layer, int row, int rows) {
+    if (row >= rows) {
+        return {0, -layer.size, -layer.size};
+    }
+    const int pixel = layer.list[1 + row], line = pixel / layer.out_width;
+    const int margin = layer.size / 2;
+    return {line / layer.out_height, line % layer.out_height * layer.stride - margin,
+            pixel % layer.out_width * layer.stride - margin};
+}
+
+// The chunk of the sum's terms that is loaded next: a tap, in the input or in the common channels, from a channel on.
+struct Chunk {
+    int y, x, channel;
+    bool common;
+};
+
+__device__ inline int chunk_count(const Layer& layer, int length) {
+    const int own = (layer.channels + length - 1) / length, common = (layer.common_channels + length - 1) / length;
+    return layer.size * layer.size * (own + common);
+}
+
+__device__ inline Chunk following(const Layer& layer, Chunk chunk, int length) {
+    chunk.channel += length;
+    if (chunk.channel < (chunk.common ? layer.common_channels : layer.channels)) {
+        return chunk;
+    }
+    chunk.channel = 0;
+    chunk.common = !chunk.common && layer.common_channels > 0;
+    if (!chunk.common && ++chunk.x == layer.size) {
+        chunk.x = 0;
+        ++chunk.y;
+    }
+    return chunk;
+}
+
+// Some terms in memory: where, and how many there are (none outside of the image, past the channels or the outputs).
+struct Terms {
+    const Element* start;
+    int count;
+};
+
+__device__ inline Terms input_terms(const Layer& layer, const Corner& corner, const Chunk& chunk, int offset) {
+    const int y = corner.y + chunk.y, x = corner.x + chunk.x;
+    const int channels = chunk.common ? layer.common_channels : layer.channels;
+    const int channel = chunk.channel + offset;
+    const Element* features = chunk.common ? layer.common : layer.input;
+    if (y < 0 || y >= layer.height || x < 0 || x >= layer.width || channel >= channels) {
+        return {features, 0};
+    }
+    const int image = chunk.common ? corner.image / layer.objects : corner.image;
+    const int pixel = (image * layer.height + y) * layer.width + x;
+    return {features + pixel * channels + channel, channels - channel};
+}
+
+__device__ inline Terms weight_terms(const Layer& layer, int output, const Chunk& chunk, int offset) {
+    const int channels = chunk.common ? layer.common_channels : layer.channels;
+    const int channel = chunk.channel + offset;
+    if (output >= layer.outputs || channel >= channels) {
+        return {layer.weight, 0};
+    }
+    const int tap = (output * layer.size + chunk.y) * layer.size + chunk.x;
+    const int before = tap * (layer.channels + layer.common_channels) + (chunk.common ? layer.channels : 0);
+    return {layer.weight + before + channel, channels - channel};
+}
+
+// What becomes of a finished sum: bias and ReLU, or an addition to what is there.
+__device__ inline void store(const Layer& layer, int row, int rows, int output, float sum) {
+    if (row >= rows || output >= layer.outputs) {
+        return;
+    }
+    Element& place = layer.output[layer.list[1 + row] * layer.outputs + output];
+    if (layer.accumulate) {
+        sum += to_float(place);
+    }
+    if (layer.bias) {
+        sum += to_float(layer.bias[output]);
+    }
+    assign(place, layer.relu ? fmaxf(sum, 0.0f) : sum);
+}
