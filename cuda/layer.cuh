@@ -20,19 +20,23 @@ struct Layer {
     int relu, accumulate;
 };
 
+// The position of a listed pixel in the flattened output, -1 past the end of the list.
+__device__ inline int position_of(const Layer& layer, int row, int rows) {
+    return row < rows ? layer.list[1 + row] : -1;
+}
+
 // The upper left corner of a pixel's neighbourhood; outside of every image where there is no pixel.
 struct Corner {
     int image, y, x;
 };
 
-__device__ inline Corner corner_of(const Layer& layer, int row, int rows) {
-    if (row >= rows) {
+__device__ inline Corner corner_of(const Layer& layer, int position) {
+    if (position < 0) {
         return {0, -layer.size, -layer.size};
     }
-    const int pixel = layer.list[1 + row], line = pixel / layer.out_width;
-    const int margin = layer.size / 2;
+    const int line = position / layer.out_width, margin = layer.size / 2;
     return {line / layer.out_height, line % layer.out_height * layer.stride - margin,
-            pixel % layer.out_width * layer.stride - margin};
+            position % layer.out_width * layer.stride - margin};
 }
 
 // The chunk of the sum's terms that is loaded next: a tap, in the input or in the common channels, from a channel on.
@@ -90,17 +94,43 @@ __device__ inline Terms weight_terms(const Layer& layer, int output, const Chunk
     return {layer.weight + before + channel, channels - channel};
 }
 
-// What becomes of a finished sum: bias and ReLU, or an addition to what is there.
-__device__ inline void store(const Layer& layer, int row, int rows, int output, float sum) {
-    if (row >= rows || output >= layer.outputs) {
-        return;
-    }
-    Element& place = layer.output[layer.list[1 + row] * layer.outputs + output];
+__device__ inline float bias_of(const Layer& layer, int output) {
+    return layer.bias && output < layer.outputs ? to_float(layer.bias[output]) : 0.0f;
+}
+
+__device__ inline void store_one(const Layer& layer, Element& place, float sum) {
     if (layer.accumulate) {
         sum += to_float(place);
     }
-    if (layer.bias) {
-        sum += to_float(layer.bias[output]);
-    }
     assign(place, layer.relu ? fmaxf(sum, 0.0f) : sum);
+}
+
+// What becomes of COUNT finished sums of a pixel, bias included: ReLU, or an addition to what is there.
+template <int COUNT>
+__device__ inline void store(const Layer& layer, int position, int output, const float (&sums)[COUNT]) {
+    struct alignas(COUNT * sizeof(Element)) Together {
+        Element elements[COUNT];
+    };
+    if (position < 0 || output >= layer.outputs) {
+        return;
+    }
+    Element* place = layer.output + position * layer.outputs + output;
+    if (layer.outputs % COUNT == 0) {
+        Together values = {};
+        if (layer.accumulate) {
+            values = *reinterpret_cast<Together*>(place);
+        }
+#pragma unroll
+        for (int i = 0; i < COUNT; ++i) {
+            store_one(layer, values.elements[i], sums[i]);
+        }
+        *reinterpret_cast<Together*>(place) = values;
+    } else {
+#pragma unroll
+        for (int i = 0; i < COUNT; ++i) {
+            if (output + i < layer.outputs) {
+                store_one(layer, place[i], sums[i]);
+            }
+        }
+    }
 }

@@ -51,6 +51,28 @@ __device__ void multiply_chunk(const unsigned (*pixels)[PITCH], const unsigned (
     }
 }
 
+// Where the sums of a thread belong: rows g and g + 8, columns 2m and 2m + 1 of each product.
+__device__ void store_quarter(const Layer& layer, int first_row, int rows, int first_column,
+                              const float (&sums)[2][4][4]) {
+    const int lane = threadIdx.x % 32, group = lane / 4, column = first_column + lane % 4 * 2;
+    const float bias[4][2] = {
+        {bias_of(layer, column), bias_of(layer, column + 1)},
+        {bias_of(layer, column + 8), bias_of(layer, column + 9)},
+        {bias_of(layer, column + 16), bias_of(layer, column + 17)},
+        {bias_of(layer, column + 24), bias_of(layer, column + 25)},
+    };
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+        const int position = position_of(layer, first_row + 8 * i + group, rows);
+#pragma unroll
+        for (int j = 0; j < 4; ++j) {
+            const float* sum = &sums[i / 2][j][i % 2 * 2];
+            const float pair[2] = {sum[0] + bias[j][0], sum[1] + bias[j][1]};
+            store(layer, position, column + 8 * j, pair);
+        }
+    }
+}
+
 extern "C" __global__ void __launch_bounds__(THREADS) convolve(const Layer layer) {
     SHARED(unsigned, pixels, [STAGES][TILE][PITCH]);
     SHARED(unsigned, weights, [STAGES][TILE][PITCH]);
@@ -61,8 +83,10 @@ extern "C" __global__ void __launch_bounds__(THREADS) convolve(const Layer layer
 
     for (int tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
         const int first_row = tile / columns * TILE, first_column = tile % columns * TILE;
-        const Corner corners[2] = {corner_of(layer, first_row + loaded_row, count),
-                                   corner_of(layer, first_row + loaded_row + TILE / 2, count)};
+        const Corner corners[2] = {
+            corner_of(layer, position_of(layer, first_row + loaded_row, count)),
+            corner_of(layer, position_of(layer, first_row + loaded_row + TILE / 2, count)),
+        };
         Chunk next = {0, 0, 0, false};
         const auto load = [&](int number) {
             if (number < chunks) {
@@ -90,17 +114,6 @@ extern "C" __global__ void __launch_bounds__(THREADS) convolve(const Layer layer
         }
         __syncthreads();  // nobody reads when the next tile's first chunks come
 
-        const int lane = threadIdx.x % 32, row = first_row + warp_row + lane / 4;
-        const int column = first_column + warp_column + lane % 4 * 2;
-#pragma unroll
-        for (int i = 0; i < 2; ++i) {
-#pragma unroll
-            for (int j = 0; j < 4; ++j) {
-#pragma unroll
-                for (int k = 0; k < 4; ++k) {
-                    store(layer, row + 16 * i + k / 2 * 8, count, column + 8 * j + k % 2, sums[i][j][k]);
-                }
-            }
-        }
+        store_quarter(layer, first_row + warp_row, count, first_column + warp_column, sums);
     }
 }

@@ -46,6 +46,17 @@ __device__ void multiply_chunk(const float (*pixels)[PITCH], const float (*weigh
     }
 }
 
+__device__ void store_sums(const Layer& layer, int row, int rows, int column, const float (&sums)[QUAD][QUAD]) {
+    const float bias[QUAD] = {bias_of(layer, column), bias_of(layer, column + 1), bias_of(layer, column + 2),
+                              bias_of(layer, column + 3)};
+#pragma unroll
+    for (int i = 0; i < QUAD; ++i) {
+        const float quad[QUAD] = {sums[i][0] + bias[0], sums[i][1] + bias[1], sums[i][2] + bias[2],
+                                  sums[i][3] + bias[3]};
+        store(layer, position_of(layer, row + i, rows), column, quad);
+    }
+}
+
 extern "C" __global__ void __launch_bounds__(THREADS) convolve(const Layer layer) {
     SHARED(float, pixels, [2][LENGTH][PITCH]);
     SHARED(float, weights, [2][LENGTH][PITCH]);
@@ -55,7 +66,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) convolve(const Layer layer
 
     for (int tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
         const int first_row = tile / columns * TILE, first_column = tile % columns * TILE;
-        const Corner corner = corner_of(layer, first_row + loaded_row, count);
+        const Corner corner = corner_of(layer, position_of(layer, first_row + loaded_row, count));
         Chunk next = {0, 0, 0, false};
         float a[QUAD], b[QUAD], sums[QUAD][QUAD] = {};
         const auto load = [&] {
@@ -86,13 +97,6 @@ extern "C" __global__ void __launch_bounds__(THREADS) convolve(const Layer layer
             __syncthreads();  // the next chunk is there for all, and nobody reads this one any more
         }
 
-        const int row = first_row + threadIdx.x / 16 * QUAD, column = first_column + threadIdx.x % 16 * QUAD;
-#pragma unroll
-        for (int i = 0; i < QUAD; ++i) {
-#pragma unroll
-            for (int j = 0; j < QUAD; ++j) {
-                store(layer, row + i, count, column + j, sums[i][j]);
-            }
-        }
+        store_sums(layer, first_row + threadIdx.x / 16 * QUAD, count, first_column + threadIdx.x % 16 * QUAD, sums);
     }
 }
