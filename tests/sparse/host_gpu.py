@@ -78,7 +78,9 @@ class _Function:
         if not isinstance(parameters, np.ndarray) or parameters.size != 1:
             raise TypeError(f"one struct was expected, not {parameters!r}")
         if parameters.itemsize != self.code.parameter_bytes():
-            raise TypeError(f"{self.name} takes {self.code.parameter_bytes()} bytes, not {parameters.itemsize}")
+            raise TypeError(
+                f"{self.name} takes {self.code.parameter_bytes()} bytes, not {parameters.itemsize}"
+            )
         self.gpu.on_launch(Launch(self.name, grid[0], block[0], parameters))
         pointers = (ctypes.c_void_p * 1)(parameters.ctypes.data)
         self.code.launch(max(1, grid[0]), max(1, block[0]), pointers, SCHEDULES[self.gpu.schedule], 1)

@@ -37,9 +37,7 @@ def expected_update(conv: SparseConv2d, x: Tensor, policy: Tensor, output: Tenso
     )
 
 
-def assert_close(
-    found: Tensor, expected: Tensor, dtype: torch.dtype, tolerance: float | None = None
-) -> None:
+def assert_close(found: Tensor, expected: Tensor, dtype: torch.dtype, tolerance: float | None = None) -> None:
     scale = expected.abs().max().clamp(min=1e-6)
     assert ((found.float() - expected).abs().max() / scale) <= (tolerance or TOLERANCE[dtype])
 

@@ -1,4 +1,4 @@
-"""The CUDA sources: which compile options they get, and how a kernel of theirs is started on torch's stream."""
+"""The CUDA sources: what they are compiled with, and how their kernels are started on torch's stream."""
 
 from __future__ import annotations
 
@@ -67,7 +67,13 @@ class Launcher:
         self._functions: dict[tuple[str, ...], Function] = {}
 
     def start(
-        self, source: str, defines: tuple[str, ...], kernel: str, grid: int, block: int, parameters: np.ndarray
+        self,
+        source: str,
+        defines: tuple[str, ...],
+        kernel: str,
+        grid: int,
+        block: int,
+        parameters: np.ndarray,
     ) -> None:
         """Starts a kernel that takes one struct.
 

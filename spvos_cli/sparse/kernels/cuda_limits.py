@@ -14,7 +14,9 @@ from spvos_cli.sparse.kernels.limits import Limits
 
 ON_TENSOR_CORES = 0.3  # until tuned: cuDNN's dense kernels are taken to be about three times as fast a pixel
 ON_ORDINARY_CORES = 0.5  # against cuDNN on ordinary cores as well
-AGAINST_TENSOR_CORES = 0.1  # where only cuDNN uses tensor cores, as for fp16 on cards of compute capability 7.0
+AGAINST_TENSOR_CORES = (
+    0.1  # where only cuDNN uses tensor cores, as for fp16 on cards of compute capability 7.0
+)
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +28,7 @@ def cache_file() -> Path:
 
 
 def load_limits(card: str) -> Limits:
-    """What was measured on a card of this name; nothing where nothing was, or where the file cannot be used."""
+    """What was measured on a card of this name; nothing where nothing was, or the file cannot be used."""
     path = cache_file()
     try:
         tables = json.loads(path.read_text())[card]

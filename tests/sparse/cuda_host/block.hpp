@@ -14,6 +14,7 @@ struct Copy {
 };
 
 constexpr int MAX_THREADS = 1024, MAX_GROUPS = 16, MAX_COPIES = 16, MAX_SHARED = 8;
+constexpr int MAX_BLOCKS = 4096;
 constexpr size_t SHARED_BYTES = 64 << 10, SHARED_GAP = 256;
 
 struct Thread {
@@ -38,7 +39,7 @@ struct Array {
 inline Thread threads[MAX_THREADS];
 inline Warp warps[MAX_THREADS / 32];
 inline Array arrays[MAX_SHARED];
-inline char* shared_memory = nullptr;
+inline char *shared_memory = nullptr, *spent[MAX_BLOCKS];  // blocks share none, so none is used again in a launch
 inline size_t shared_used;
 inline int array_count, thread_count, current, block_index, grid_size;
 inline char barrier_sync[2], end_sync;
@@ -162,7 +163,7 @@ BOOKKEEPING inline void run_block(Schedule schedule, unsigned& random) {
 #if defined(__SANITIZE_ADDRESS__)
     __asan_unpoison_memory_region(shared_memory, SHARED_BYTES);
 #endif
-    free(shared_memory);
+    spent[block_index] = shared_memory;
 }
 
 BOOKKEEPING inline void finish_thread() {
@@ -174,8 +175,8 @@ BOOKKEEPING inline void finish_thread() {
 
 // A launch: `body` is what each thread runs.
 BOOKKEEPING inline void run_grid(int grid, int block, void (*body)(), Schedule schedule, unsigned random) {
-    if (block % 32 || block > MAX_THREADS) {
-        fail("blocks have whole warps, and at most 1024 threads");
+    if (block % 32 || block > MAX_THREADS || grid > MAX_BLOCKS) {
+        fail("blocks have whole warps and at most 1024 threads, launches at most 4096 blocks");
     }
     adopt_scheduler();
     entry = body;
@@ -187,6 +188,9 @@ BOOKKEEPING inline void run_grid(int grid, int block, void (*body)(), Schedule s
 #if defined(__SANITIZE_THREAD__)
     __tsan_acquire(&end_sync);
 #endif
+    for (int i = 0; i < grid; ++i) {
+        free(spent[i]);
+    }
 }
 
 }  // namespace host

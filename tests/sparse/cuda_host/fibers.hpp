@@ -91,9 +91,12 @@ BOOKKEEPING inline void prepare(Fiber& fiber) {
 #endif
 }
 
+// ThreadSanitizer takes a stack that another fiber gets for shared memory: it is given back instead.
 BOOKKEEPING inline void dispose(Fiber& fiber) {
 #if defined(__SANITIZE_THREAD__)
     __tsan_destroy_fiber(fiber.tsan);
+    munmap(fiber.stack, STACK);
+    fiber.stack = nullptr;
 #else
     (void)fiber;
 #endif

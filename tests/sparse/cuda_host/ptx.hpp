@@ -44,16 +44,16 @@ inline void wait_for_copies() {
 
 inline float round_to_tf32(float value) { return float_of((bits_of(value) + 0x1000) & ~0x1fffu); }
 
-inline float element_of(const unsigned* registers, int index, float) {
+BOOKKEEPING inline float element_of(const unsigned* registers, int index, float) {
     return round_to_tf32(float_of(registers[index]));
 }
-inline unsigned short half_of(const unsigned* registers, int index) {
+BOOKKEEPING inline unsigned short half_of(const unsigned* registers, int index) {
     return registers[index / 2] >> index % 2 * 16;
 }
-inline float element_of(const unsigned* registers, int index, __half) {
+BOOKKEEPING inline float element_of(const unsigned* registers, int index, __half) {
     return __half2float({half_of(registers, index)});
 }
-inline float element_of(const unsigned* registers, int index, __nv_bfloat16) {
+BOOKKEEPING inline float element_of(const unsigned* registers, int index, __nv_bfloat16) {
     return __bfloat162float({half_of(registers, index)});
 }
 
