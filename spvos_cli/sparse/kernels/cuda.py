@@ -49,7 +49,7 @@ class CUDAKernel:
             return
         layer = self._layer(conv, output)
         listed = self._compact(policy, output, layer.skipped)
-        if layer.density.last > layer.limit:
+        if layer.density.latest() > layer.limit:
             dense = conv.dense(x, shared)
             output.copy_(torch.where(policy.unsqueeze(1) == COMPUTE, dense, output))
         else:
@@ -62,7 +62,7 @@ class CUDAKernel:
             return
         layer = self._layer(conv, output)
         listed = self._compact(policy, output, None)
-        if layer.density.last > layer.limit:
+        if layer.density.latest() > layer.limit:
             REFERENCE.add(conv, change, policy, output)
         else:
             self._convolve(conv, change, None, listed, output, accumulate=True)
@@ -154,30 +154,32 @@ class _Layer:
 
 
 class Density:
-    """A layer's density in the last frame whose count has reached the host.
-
-    Attributes:
-        last: 0 until the first has.
-    """
+    """A layer's density, as far as its counts have reached the host, which never waits for one."""
 
     def __init__(self, device: torch.device) -> None:
         on_gpu = device.type == "cuda"
         self._count = torch.zeros(1, dtype=torch.int32, pin_memory=on_gpu)
-        self._arrived = torch.cuda.Event() if on_gpu else None
-        self._pixels = 0
-        self.last = 0.0
+        self._copied = torch.cuda.Event() if on_gpu else None
+        self._pixels = 0  # those of the count that is on its way
+        self._latest = 0.0
+
+    def latest(self) -> float:
+        """Of the last frame whose count has arrived; 0 before the first."""
+        if self._pixels and not self._capturing() and (self._copied is None or self._copied.query()):
+            self._latest, self._pixels = self._count.item() / self._pixels, 0
+        return self._latest
 
     def note(self, count: Tensor, pixels: int) -> None:
-        """Takes what has arrived, and sends for this frame's; does nothing where a CUDA graph is captured."""
-        if self._arrived is not None and torch.cuda.is_current_stream_capturing():
+        """Sends for a frame's count, unless one is on its way or a CUDA graph is being captured."""
+        if self._pixels or self._capturing():
             return
-        if self._pixels and (self._arrived is None or self._arrived.query()):
-            self.last, self._pixels = self._count.item() / self._pixels, 0
-        if not self._pixels:
-            self._count.copy_(count, non_blocking=True)
-            self._pixels = pixels
-            if self._arrived is not None:
-                self._arrived.record()
+        self._count.copy_(count, non_blocking=True)
+        self._pixels = pixels
+        if self._copied is not None:
+            self._copied.record()
+
+    def _capturing(self) -> bool:
+        return self._copied is not None and torch.cuda.is_current_stream_capturing()
 
 
 def source_for(capability: int, dtype: torch.dtype) -> str:
