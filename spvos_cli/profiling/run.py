@@ -21,6 +21,7 @@ from spvos_cli.profiling.cost import Video, layer_costs, mean_macs, parameter_si
 from spvos_cli.profiling.density import PolicyTally
 from spvos_cli.profiling.layer_speed import layer_speeds
 from spvos_cli.profiling.measure import densities, measured_clip, tally_policies
+from spvos_cli.profiling.patterns import draw_patterns
 from spvos_cli.profiling.speed import Bench, Workload, interleaved, summarize
 from spvos_cli.profiling.tables import operation_cells, parameter_cells
 from spvos_cli.resources import weights_folder
@@ -46,6 +47,7 @@ def profile(
     video: Path | None = None,
     mask: Path | None = None,
     cycles: int = 5,
+    patterns: Path | None = None,
 ) -> dict[str, Any]:
     """Counts and times a network.
 
@@ -58,6 +60,7 @@ def profile(
         density: shares of pixels computed on sparse frames, "D=0.03,Q=0.35", instead of what gates choose.
         video, mask: what trained gates decide about, to know the density; by default the demo clip.
         cycles: memory cycles that are timed.
+        patterns: gets a picture of what trained gates decide, by layer and by position.
 
     Returns:
         As far as asked for: params, params_mib, params_only_mib, macs_g, layers, speed, layer_speed, paper;
@@ -69,9 +72,13 @@ def profile(
     (width, height), names = parse_frame(frame), parse_comparison(compare)
     videos = read_video_list(video_list) if video_list else [Video(0, objects, width, height)]
     network, result, shares = _shapes(engine), {}, parse_density(density)
-    if not shares and flops and has_trained_gates(engine):
+    if patterns is not None and patterns.exists():
+        raise InputError(patterns, "it exists already", "a file that does not", "--patterns FILE")
+    if patterns is not None or (not shares and flops and has_trained_gates(engine)):
         tally = tally_policies(engine.network(), *measured_clip(video, mask), engine.size)
-        shares, result["policies"] = densities(tally), policy_table(tally)
+        shares, result["policies"] = shares or densities(tally), policy_table(tally)
+        if patterns is not None:
+            draw_patterns(tally, patterns)
     if params:
         result |= parameter_size(network)._asdict()
     if flops:

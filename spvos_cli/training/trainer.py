@@ -176,6 +176,7 @@ class Trainer:
             batch_sampler=batches,
             num_workers=workers,
             collate_fn=collate,
+            worker_init_fn=leave_signals,
             pin_memory=self.device.type == "cuda",
         )
         return iter(loader)
@@ -219,6 +220,12 @@ def collate(clips: list[Clip]) -> tuple[Tensor, Tensor, Tensor]:
     """Clips as a batch: frames, ids, numbers of objects."""
     frames, ids, objects = zip(*clips, strict=True)
     return torch.stack(frames), torch.stack(ids), torch.tensor(objects)
+
+
+def leave_signals(worker: int) -> None:
+    """In a process that makes clips: signals that go to the whole group are for the process that trains."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
 
 
 @contextmanager
