@@ -23,7 +23,7 @@ struct Thread {
     int site = 0;
     Copy groups[MAX_GROUPS][MAX_COPIES];  // a ring of groups of asynchronous copies
     int copies[MAX_GROUPS];
-    int committed = 0, completed = 0;
+    int committed = 0, completed = 0, taken = 0;  // groups, and copies of the first that is not completed
 };
 
 struct Warp {
@@ -52,7 +52,7 @@ BOOKKEEPING inline void block_until_ready(State state, int site) {
 }
 
 // __syncthreads: orders what came before it in all threads before what comes after it in all.
-inline void barrier(int site) {
+BOOKKEEPING inline void barrier(int site) {
 #if defined(__SANITIZE_THREAD__)
     const int parity = barriers[current]++ % 2;
     __tsan_release(&barrier_sync[parity]);
@@ -80,6 +80,36 @@ BOOKKEEPING inline void rendezvous(int site, void* operand, void (*perform)(void
     for (int i = current / 32 * 32; i < current / 32 * 32 + 32; ++i) {
         threads[i].state = READY;
     }
+}
+
+BOOKKEEPING inline void add_copy(Copy copy) {
+    Thread& thread = threads[current];
+    const int group = thread.committed % MAX_GROUPS;
+    if (thread.copies[group] == MAX_COPIES) {
+        fail("too many asynchronous copies in a group");
+    }
+    thread.groups[group][thread.copies[group]++] = copy;
+}
+
+BOOKKEEPING inline void commit_group() {
+    Thread& thread = threads[current];
+    if (++thread.committed - thread.completed == MAX_GROUPS) {
+        fail("too many groups of asynchronous copies");
+    }
+    thread.copies[thread.committed % MAX_GROUPS] = 0;
+}
+
+// The next copy that has to be done until all but the last `pending` groups are; false where they are.
+BOOKKEEPING inline bool take_copy(int pending, Copy& copy) {
+    Thread& thread = threads[current];
+    for (; thread.committed - thread.completed > pending; ++thread.completed, thread.taken = 0) {
+        const int group = thread.completed % MAX_GROUPS;
+        if (thread.taken < thread.copies[group]) {
+            copy = thread.groups[group][thread.taken++];
+            return true;
+        }
+    }
+    return false;
 }
 
 // An array in shared memory, the same for all threads of a block; full of NaN, and out of reach beside it.
@@ -149,7 +179,7 @@ BOOKKEEPING inline void run_block(Schedule schedule, unsigned& random) {
     for (int i = 0; i < thread_count; ++i) {
         prepare(threads[i].fiber);
         threads[i].state = READY;
-        threads[i].committed = threads[i].completed = threads[i].copies[0] = barriers[i] = 0;
+        threads[i].committed = threads[i].completed = threads[i].taken = threads[i].copies[0] = barriers[i] = 0;
     }
     do {
         for (int next = choose(schedule, random); next >= 0; next = choose(schedule, random)) {

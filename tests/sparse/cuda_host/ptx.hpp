@@ -5,39 +5,24 @@
 
 // The target is NaN from now until the copy is waited for.
 inline void copy_async(void* target, const void* source, bool whole) {
-    host::Thread& thread = host::threads[host_thread()];
-    const int group = thread.committed % host::MAX_GROUPS;
     if (reinterpret_cast<size_t>(target) % 16 || (whole && reinterpret_cast<size_t>(source) % 16)) {
         host::fail("an asynchronous copy that is not aligned");
-    }
-    if (thread.copies[group] == host::MAX_COPIES) {
-        host::fail("too many asynchronous copies in a group");
     }
     unsigned* words = static_cast<unsigned*>(target);
     for (int i = 0; i < 4; ++i) {
         words[i] = 0xffffffff;
     }
-    thread.groups[group][thread.copies[group]++] = {words, whole ? static_cast<const unsigned*>(source) : nullptr};
+    host::add_copy({words, whole ? static_cast<const unsigned*>(source) : nullptr});
 }
 
-inline void commit_copies() {
-    host::Thread& thread = host::threads[host_thread()];
-    if (++thread.committed - thread.completed == host::MAX_GROUPS) {
-        host::fail("too many groups of asynchronous copies");
-    }
-    thread.copies[thread.committed % host::MAX_GROUPS] = 0;
-}
+inline void commit_copies() { host::commit_group(); }
 
 template <int PENDING>
 inline void wait_for_copies() {
-    host::Thread& thread = host::threads[host_thread()];
-    for (; thread.committed - thread.completed > PENDING; ++thread.completed) {
-        const int group = thread.completed % host::MAX_GROUPS;
-        for (int i = 0; i < thread.copies[group]; ++i) {
-            const host::Copy& copy = thread.groups[group][i];
-            for (int word = 0; word < 4; ++word) {
-                copy.target[word] = copy.source ? copy.source[word] : 0;
-            }
+    host::Copy copy;
+    while (host::take_copy(PENDING, copy)) {
+        for (int word = 0; word < 4; ++word) {
+            copy.target[word] = copy.source ? copy.source[word] : 0;
         }
     }
 }
