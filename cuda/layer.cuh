@@ -64,7 +64,8 @@ __device__ inline Chunk following(const Layer& layer, Chunk chunk, int length) {
     return chunk;
 }
 
-// Some terms in memory: where, and how many there are (none outside of the image, past the channels or the outputs).
+// Some terms in memory: where, and how many there are: none, or fewer, outside of the image, past the channels or
+// past the outputs.
 struct Terms {
     const Element* start;
     int count;
@@ -75,7 +76,7 @@ __device__ inline Terms input_terms(const Layer& layer, const Corner& corner, co
     const int channels = chunk.common ? layer.common_channels : layer.channels;
     const int channel = chunk.channel + offset;
     const Element* features = chunk.common ? layer.common : layer.input;
-    if (y < 0 || y >= layer.height || x < 0 || x >= layer.width || channel >= channels) {
+    if (y < 0 || y >= layer.height || x < 0 || x >= layer.width) {
         return {features, 0};
     }
     const int image = chunk.common ? corner.image / layer.objects : corner.image;
@@ -86,7 +87,7 @@ __device__ inline Terms input_terms(const Layer& layer, const Corner& corner, co
 __device__ inline Terms weight_terms(const Layer& layer, int output, const Chunk& chunk, int offset) {
     const int channels = chunk.common ? layer.common_channels : layer.channels;
     const int channel = chunk.channel + offset;
-    if (output >= layer.outputs || channel >= channels) {
+    if (output >= layer.outputs) {
         return {layer.weight, 0};
     }
     const int tap = (output * layer.size + chunk.y) * layer.size + chunk.x;

@@ -86,19 +86,23 @@ MUTANTS = {
     "above the image": Mutant("layer.cuh", "y < 0 || ", ""),
     "below the image": Mutant("layer.cuh", "y >= layer.height || ", ""),
     "left of the image": Mutant("layer.cuh", "x < 0 || ", ""),
-    "right of the image": Mutant("layer.cuh", "x >= layer.width || ", ""),
+    "right of the image": Mutant("layer.cuh", " || x >= layer.width", ""),
     "past the input's channels": Mutant(
-        "layer.cuh", "x >= layer.width || channel >= channels", "x >= layer.width"
-    ),
-    "past the weight's channels": Mutant(
         "layer.cuh",
-        "output >= layer.outputs || channel >= channels",
-        "output >= layer.outputs",
-        "simt",
+        "pixel * channels + channel, channels - channel",
+        "pixel * channels + channel, channels",
+        "mma",
         "address",
     ),
+    "past the weight's channels": Mutant(
+        "layer.cuh", "before + channel, channels - channel", "before + channel, channels", "mma", "address"
+    ),
     "past the weights": Mutant(
-        "layer.cuh", "output >= layer.outputs || channel >= channels", "channel >= channels", "mma", "address"
+        "layer.cuh",
+        "    if (output >= layer.outputs) {\n        return {",
+        "    if (false) {\n        return {",
+        "mma",
+        "address",
     ),
     "past the list": Mutant(
         "layer.cuh", "row < rows ? layer.list[1 + row] : -1", "layer.list[1 + row]", "mma", "address"
