@@ -60,9 +60,9 @@ class Case(NamedTuple):
     adds: bool = False
 
 
-# A partial second tile either way; stride 2 with common channels; rows of no pairs; an addition. All small.
+# More tiles than blocks, the last one partial; stride 2 with common channels; rows of no quads; an addition.
 ALIGNED = (
-    Case(24, 0, 72, (3, 1), (5, 7)),
+    Case(24, 0, 264, (3, 1), (5, 7)),
     Case(8, 40, 72, (3, 2), (9, 8)),
     Case(8, 0, 6, (1, 1), (9, 8), adds=True),
 )

@@ -42,9 +42,18 @@ def outcome(variant: str, sanitizer: str, recording: Path, folder: Path, sources
     return done.stderr or f"exit status {done.returncode}" if done.returncode else ""
 
 
+def chosen(request: pytest.FixtureRequest, test: str) -> list[dict[str, str]]:
+    """The parameters with which a test is going to run."""
+    items = [item for item in request.session.items if item.originalname == test]
+    return [item.callspec.params for item in items]
+
+
 @pytest.fixture(scope="module")
 def sound(
-    recordings: dict[str, Path], pool: ThreadPoolExecutor, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    recordings: dict[str, Path],
+    pool: ThreadPoolExecutor,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> dict[tuple[str, str], Future[str]]:
     """The sources as they are: outcomes by variant and sanitizer."""
     folder = tmp_path_factory.mktemp("sound")
@@ -52,14 +61,18 @@ def sound(
         (variant, sanitizer): pool.submit(
             outcome, variant, sanitizer, recordings[variant], folder / variant / sanitizer
         )
-        for variant in VARIANTS
-        for sanitizer in SANITIZERS
+        for variant, sanitizer in (
+            (params["variant"], params["sanitizer"]) for params in chosen(request, "test_sources_are_sound")
+        )
     }
 
 
 @pytest.fixture(scope="module")
 def mutated(
-    recordings: dict[str, Path], pool: ThreadPoolExecutor, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    recordings: dict[str, Path],
+    pool: ThreadPoolExecutor,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> dict[str, Future[str]]:
     """Outcomes of the mutants."""
     folder = tmp_path_factory.mktemp("mutants")
@@ -70,9 +83,8 @@ def mutated(
         recording = recordings[mutant.variant]
         return outcome(mutant.variant, mutant.sanitizer, recording, place, place / "sources")
 
-    return {
-        name: pool.submit(run, mutant, folder / str(i)) for i, (name, mutant) in enumerate(MUTANTS.items())
-    }
+    names = [params["name"] for params in chosen(request, "test_mistakes_are_caught")]
+    return {name: pool.submit(run, MUTANTS[name], folder / str(i)) for i, name in enumerate(names)}
 
 
 @pytest.mark.parametrize("sanitizer", SANITIZERS)

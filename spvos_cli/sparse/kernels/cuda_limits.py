@@ -12,11 +12,10 @@ import torch
 
 from spvos_cli.sparse.kernels.limits import Limits
 
-ON_TENSOR_CORES = 0.3  # until tuned: cuDNN's dense kernels are taken to be about three times as fast a pixel
-ON_ORDINARY_CORES = 0.5  # against cuDNN on ordinary cores as well
-AGAINST_TENSOR_CORES = (
-    0.1  # where only cuDNN uses tensor cores, as for fp16 on cards of compute capability 7.0
-)
+# Until tuned, after docs/cuda_roofline.md, which is a prediction.
+ON_TENSOR_CORES = 0.3
+ON_ORDINARY_CORES = 0.5  # where cuDNN uses them as well
+AGAINST_TENSOR_CORES = 0.05  # where cuDNN alone uses them, as for fp16 on cards of compute capability 7.0
 
 log = logging.getLogger(__name__)
 
