@@ -24,7 +24,8 @@ from tests.sparse.host_gpu import SHIM, HostGPU, Launch, compile_with
 
 SANITIZERS = {
     "none": (),
-    "address": ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g1"),
+    "address": ("-fsanitize=address", "-g1"),
+    "address and undefined": ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g1"),
     "thread": ("-fsanitize=thread", "-g1"),
 }
 KERNELS = ("compact", "convolve")

@@ -24,7 +24,7 @@ from tests.sparse.host_gpu import HostGPU, Launch, needs_compiler
 
 pytestmark = needs_compiler
 
-FRAMES = 4
+FRAMES = 3
 
 
 def narrow_network(method: str, dtype: torch.dtype) -> VOSNetwork:

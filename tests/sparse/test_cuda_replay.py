@@ -12,7 +12,7 @@ import pytest
 
 from tests.sparse.cuda_mutants import MUTANTS, Mutant
 from tests.sparse.host_gpu import needs_compiler
-from tests.sparse.replay import SANITIZERS, VARIANTS, build, record, replay
+from tests.sparse.replay import VARIANTS, build, record, replay
 
 pytestmark = needs_compiler
 
@@ -87,7 +87,7 @@ def mutated(
     return {name: pool.submit(run, MUTANTS[name], folder / str(i)) for i, name in enumerate(names)}
 
 
-@pytest.mark.parametrize("sanitizer", SANITIZERS)
+@pytest.mark.parametrize("sanitizer", ["none", "address and undefined", "thread"])
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_sources_are_sound(sound: dict[tuple[str, str], Future[str]], variant: str, sanitizer: str) -> None:
     assert sound[variant, sanitizer].result() == ""
