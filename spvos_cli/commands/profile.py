@@ -56,6 +56,14 @@ def profile_command(
             metavar="FILE", help="Draw what trained gates decide, and where (.png).", rich_help_panel=WHAT
         ),
     ] = None,
+    tune: Annotated[
+        bool,
+        typer.Option(
+            "--tune",
+            help="Measure on this GPU when sparse kernels pay; later runs use it.",
+            rich_help_panel=WHAT,
+        ),
+    ] = False,
     compare: Annotated[
         str | None,
         typer.Option(
@@ -114,8 +122,8 @@ def profile_command(
 
     result = profile(
         engine_options(context.params),
-        params=params or not (flops or layers or speed or paper or patterns),
-        flops=flops or not (params or layers or speed or paper or patterns),
+        params=params or not (flops or layers or speed or paper or patterns or tune),
+        flops=flops or not (params or layers or speed or paper or patterns or tune),
         layers=layers,
         speed=speed,
         paper=paper,
@@ -128,6 +136,7 @@ def profile_command(
         mask=mask,
         cycles=cycles,
         patterns=patterns,
+        tune=tune,
     )
     if as_json:
         typer.echo(json.dumps(result))

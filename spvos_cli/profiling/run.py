@@ -25,6 +25,7 @@ from spvos_cli.profiling.measure import densities, measured_clip, tally_policies
 from spvos_cli.profiling.patterns import draw_patterns
 from spvos_cli.profiling.speed import Bench, Workload, interleaved, summarize
 from spvos_cli.profiling.tables import operation_cells, parameter_cells
+from spvos_cli.profiling.tune import tune as tune_card
 from spvos_cli.resources import weights_folder
 from spvos_cli.sparse.policy import NAMES
 
@@ -49,6 +50,7 @@ def profile(
     mask: Path | None = None,
     cycles: int = 5,
     patterns: Path | None = None,
+    tune: bool = False,
 ) -> dict[str, Any]:
     """Counts and times a network.
 
@@ -62,10 +64,11 @@ def profile(
         video, mask: what trained gates decide about, to know the density; by default the demo clip.
         cycles: memory cycles that are timed.
         patterns: gets a picture of what trained gates decide, by layer and by position.
+        tune: measure first from which density on dense convolutions are faster on this GPU, and keep it.
 
     Returns:
-        As far as asked for: params, params_mib, params_only_mib, macs_g, layers, speed, layer_speed, paper;
-        density by module and the policies' shares, where they were measured; environment.
+        As far as asked for: params, params_mib, params_only_mib, macs_g, layers, speed, layer_speed, paper,
+        tuned (a file); density by module and the policies' shares, where they were measured; environment.
 
     Raises:
         InputError: an option cannot be used.
@@ -80,6 +83,8 @@ def profile(
         shares, result["policies"] = shares or densities(tally), policy_table(tally)
         if patterns is not None:
             draw_patterns(tally, patterns)
+    if tune:
+        result["tuned"] = str(tune_card(choose_device(engine.device)))
     if params:
         result |= parameter_size(network)._asdict()
     if flops:
