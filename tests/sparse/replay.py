@@ -187,4 +187,4 @@ def replay(program: Path, recorded: Path) -> subprocess.CompletedProcess[str]:
     """Its exit status is 0 where all went well."""
     options = {"ASAN_OPTIONS": "detect_leaks=0", "TSAN_OPTIONS": "exitcode=66 halt_on_error=1"}
     command = [str(program), str(recorded)]
-    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **options}, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **options}, timeout=600)

@@ -29,7 +29,7 @@ namespace host {
     _Exit(3);
 }
 
-constexpr size_t STACK = 256 << 10;
+constexpr size_t STACK = 64 << 10;
 
 struct Fiber {
     ucontext_t context;
