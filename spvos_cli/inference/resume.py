@@ -43,13 +43,16 @@ class StateFile:
         tensors, stream = saved.segmenter or ({}, None)
         text = {"version": VERSION, "shape": self.shape, "frame": saved.frame, "stream": stream}
         part = self.path.with_name(self.path.name + ".part")
+        record = json.dumps(text | {"facts": saved.facts})
         if tensors:
-            from safetensors.torch import save_file
+            from safetensors.torch import save
 
             tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
-            save_file(tensors, part, metadata={KEY: json.dumps(text | {"facts": saved.facts})})
+            part.write_bytes(
+                save(tensors, metadata={KEY: record})
+            )  # save_file hides what is wrong with a disk
         else:
-            part.write_text(json.dumps(text | {"facts": saved.facts}))
+            part.write_text(record)
         os.replace(part, self.path)
 
     def load(self) -> Saved:

@@ -178,3 +178,42 @@ def test_states_of_sparse_memory_frames_are_not_taken(weights: Path) -> None:
         allowed.append((segmenter.can_resume(), segmenter.can_resume(mask)))
         segmenter.step(image, mask if t == 0 else None)
     assert allowed == [(False, False)] + [(False, True)] * 4
+
+
+def test_states_on_disk(tmp_path: Path) -> None:
+    """Written aside and renamed, refused where the run was another, and an error of the system on a full
+    disk."""
+    import resource
+
+    import torch
+
+    from spvos_cli.errors import InputError
+    from spvos_cli.inference.resume import Saved, StateFile
+    from spvos_cli.inference.stream import State
+
+    file = StateFile(tmp_path / "x.resume", {"size": 480, "box": ()})
+    state = State(
+        {"image": torch.arange(6.0).view(1, 2, 3), "bank": torch.ones(2, dtype=torch.bfloat16)}, {"a": [1]}
+    )
+    for saved in (Saved(0, {"n": 1}), Saved(7, {"n": 2}, state)):
+        file.save(saved)
+        loaded = file.load()
+        assert loaded[:2] == saved[:2]
+    assert loaded.segmenter.facts == state.facts
+    for name, tensor in state.tensors.items():
+        assert torch.equal(loaded.segmenter.tensors[name], tensor)
+        assert loaded.segmenter.tensors[name].dtype == tensor.dtype
+    with pytest.raises(InputError, match="had another size"):
+        StateFile(file.path, {"size": 240, "box": ()}).load()
+    assert [path.name for path in tmp_path.iterdir()] == ["x.resume"]
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+        with pytest.raises(OSError, match="too large"):
+            file.save(Saved(9, {}, state))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert file.load().frame == 7
+    file.path.write_bytes(b"\0" * 50)
+    with pytest.raises(InputError, match="not the state of an interrupted run"):
+        file.load()
