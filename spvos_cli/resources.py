@@ -15,6 +15,12 @@ def weights_folder() -> Path:
     return installed if installed.is_dir() else PACKAGE.parent / "weights"
 
 
+def cuda_folder() -> Path:
+    """Likewise."""
+    installed = PACKAGE / "_cuda"
+    return installed if installed.is_dir() else PACKAGE.parent / "cuda"
+
+
 def shipped_weights(model: str) -> Path:
     """The weight file that ships for a model.
 

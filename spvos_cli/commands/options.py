@@ -120,6 +120,9 @@ MaxMemoryOption = Annotated[
         "--max-memory", min=0, help="Memory frames kept, annotated ones not counted.", rich_help_panel=MEMORY
     ),
 ]
+OverwriteOption = Annotated[
+    bool, typer.Option("--overwrite", help="Replace outputs.", rich_help_panel=OUTPUT)
+]
 QuietOption = Annotated[
     bool, typer.Option("--quiet", "-q", help="Say nothing on stderr.", rich_help_panel=OUTPUT)
 ]

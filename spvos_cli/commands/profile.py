@@ -50,6 +50,20 @@ def profile_command(
     paper: Annotated[
         bool, typer.Option("--paper", help="The paper's tables beside ours.", rich_help_panel=WHAT)
     ] = False,
+    patterns: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Draw what trained gates decide, and where (.png).", rich_help_panel=WHAT
+        ),
+    ] = None,
+    tune: Annotated[
+        bool,
+        typer.Option(
+            "--tune",
+            help="Measure on this GPU when sparse kernels pay; later runs use it.",
+            rich_help_panel=WHAT,
+        ),
+    ] = False,
     compare: Annotated[
         str | None,
         typer.Option(
@@ -108,8 +122,8 @@ def profile_command(
 
     result = profile(
         engine_options(context.params),
-        params=params or not (flops or layers or speed or paper),
-        flops=flops or not (params or layers or speed or paper),
+        params=params or not (flops or layers or speed or paper or patterns or tune),
+        flops=flops or not (params or layers or speed or paper or patterns or tune),
         layers=layers,
         speed=speed,
         paper=paper,
@@ -121,6 +135,8 @@ def profile_command(
         video=video,
         mask=mask,
         cycles=cycles,
+        patterns=patterns,
+        tune=tune,
     )
     if as_json:
         typer.echo(json.dumps(result))

@@ -54,6 +54,14 @@ class EngineOptions:
         fields["strategy"] = self.strategy
         return {name: value for name, value in fields.items() if value is not None}
 
+    def weights_path(self) -> Path:
+        """The weight file.
+
+        Raises:
+            InputError: none is given and none ships for the model.
+        """
+        return Path(self.weights) if self.weights else shipped_weights(self.model)
+
     def shaping(self) -> dict[str, Any]:
         """Those that a resumed run must share with the run that it continues."""
         fields = dataclasses.asdict(self) | {"weights": self.weights and str(self.weights)}
@@ -67,8 +75,7 @@ class EngineOptions:
         """
         device = choose_device(self.device)
         dtype = choose_dtype(self.dtype, device)
-        path = Path(self.weights) if self.weights else shipped_weights(self.model)
-        return load_checkpoint(path, self.overrides()).for_inference(device, dtype)
+        return load_checkpoint(self.weights_path(), self.overrides()).for_inference(device, dtype)
 
     def segmenter(self, reporter: Reporter) -> VideoSegmenter:
         """Sets the threads, loads the network, and says in one line what was chosen.

@@ -10,8 +10,7 @@ import dataclasses
 import json
 import statistics
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import NamedTuple
 
@@ -22,8 +21,11 @@ from spvos_cli.model.checkpoint import build_model
 from spvos_cli.model.config import LITE, SPVOS
 from spvos_cli.profiling.blobs import blob_map
 from spvos_cli.profiling.cost import layer_costs
+from spvos_cli.profiling.speed import now
 from spvos_cli.sparse.conv import SparseConv2d
-from spvos_cli.sparse.kernels.cpu import CPUKernel, shape_name
+from spvos_cli.sparse.kernels.cpu import CPUKernel
+from spvos_cli.sparse.kernels.kernel import Kernel
+from spvos_cli.sparse.kernels.limits import shape_name
 from spvos_cli.sparse.plan import gated_convolutions
 from spvos_cli.sparse.policy import REUSE
 
@@ -58,46 +60,60 @@ def cases() -> Iterator[Case]:
                 yield case
 
 
-def limit(case: Case, dtype: torch.dtype) -> float:
-    """The density at which both ways take as long, between those that are measured."""
+def limit(case: Case, dtype: torch.dtype, sparse: Kernel, dense: Kernel, device: torch.device) -> float:
+    """The density at which both ways take as long, between those that are measured.
+
+    Args:
+        sparse, dense: a backend that never convolves densely, and one that always does.
+    """
     torch.manual_seed(0)
-    conv = (
-        SparseConv2d(*case[:4], relu=True).requires_grad_(False).to(dtype, memory_format=torch.channels_last)
-    )
-    x = torch.randn(1, case.in_channels, *case.size).to(dtype, memory_format=torch.channels_last)
+    layout = {"device": device, "dtype": dtype, "memory_format": torch.channels_last}
+    conv = SparseConv2d(*case[:4], relu=True).requires_grad_(False).to(**layout)
+    x = torch.randn(1, case.in_channels, *case.size).to(**layout)
     output = conv.dense(x)
-    kernels = CPUKernel(dense_above=1.0), CPUKernel(dense_above=-1.0)
     before, behind = 0.0, -1.0
     for density in DENSITIES:
-        policy = blob_map(*output.shape[2:], density)[None].clamp(min=REUSE)
-        sparse, dense = (milliseconds(partial(k.update, conv, x, None, policy, output)) for k in kernels)
-        if sparse > dense:
-            return before + (density - before) * behind / (behind - (sparse / dense - 1))
-        before, behind = density, sparse / dense - 1
+        policy = blob_map(*output.shape[2:], density)[None].clamp(min=REUSE).to(device)
+        times = [
+            milliseconds(partial(kernel.update, conv, x, None, policy, output), device)
+            for kernel in (sparse, dense)
+        ]
+        if times[0] > times[1]:
+            return before + (density - before) * behind / (behind - (times[0] / times[1] - 1))
+        before, behind = density, times[0] / times[1] - 1
     return 1.0
 
 
-def milliseconds(function: Callable[[], None]) -> float:
+def milliseconds(function: Callable[[], None], device: torch.device) -> float:
     """The median of some runs, after one to warm up."""
     function()
     times = []
     for _ in range(REPEATS):
-        start = time.perf_counter()
+        start = now(device)
         function()
-        times.append(1e3 * (time.perf_counter() - start))
+        times.append(1e3 * (now(device) - start))
     return statistics.median(times)
+
+
+def table(
+    shapes: Iterable[Case], dtypes: Iterable[torch.dtype], sparse: Kernel, dense: Kernel, device: torch.device
+) -> dict[str, dict[str, float]]:
+    """Limits by type and shape, as the backends read them."""
+    shapes = list(shapes)
+    return {
+        str(dtype).removeprefix("torch."): {
+            shape_name(*case[:4]): round(limit(case, dtype, sparse, dense, device), 3) for case in shapes
+        }
+        for dtype in dtypes
+    }
 
 
 @torch.inference_mode()
 def main() -> None:
     use_threads(None)
-    table = {
-        str(dtype).removeprefix("torch."): {
-            shape_name(*case[:4]): round(limit(case, dtype), 3) for case in cases()
-        }
-        for dtype in (torch.float32, torch.bfloat16)
-    }
-    json.dump(table, sys.stdout, indent=1)
+    kernels = CPUKernel(dense_above=1.0), CPUKernel(dense_above=-1.0)
+    measured = table(cases(), (torch.float32, torch.bfloat16), *kernels, torch.device("cpu"))
+    json.dump(measured, sys.stdout, indent=1)
     print()
 
 

@@ -13,6 +13,7 @@ from spvos_cli.inference.demo import scene
 from spvos_cli.inference.segmenter import VideoSegmenter
 from spvos_cli.model.network import VOSNetwork
 from spvos_cli.profiling.density import PolicyTally
+from spvos_cli.profiling.patterns import PatternTally
 from spvos_cli.sparse.plan import PARTS, gated_convolutions
 from spvos_cli.video.masks import fit_mask, read_mask
 from spvos_cli.video.reader import open_source
@@ -38,7 +39,7 @@ def measured_clip(video: Path | None, mask: Path | None) -> tuple[Iterable[np.nd
 
 def tally_policies(
     network: VOSNetwork, frames: Iterable[np.ndarray], mask: np.ndarray, size: int
-) -> PolicyTally:
+) -> PatternTally:
     """Segments the frames and counts what every gated convolution decided.
 
     Args:
@@ -47,7 +48,7 @@ def tally_policies(
     """
     config = network.config
     convolutions = gated_convolutions(network, config.structure, gate_all=config.gate_all)
-    tally = PolicyTally({conv: name for name, conv in convolutions.items()})
+    tally = PatternTally({conv: name for name, conv in convolutions.items()})
     segmenter = VideoSegmenter(network, size=size)
     for i, frame in enumerate(frames):
         segmenter.step(frame, mask if i == 0 else None)

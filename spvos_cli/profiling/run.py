@@ -13,16 +13,19 @@ import torch
 from spvos_cli import __version__
 from spvos_cli.errors import InputError
 from spvos_cli.inference.engine import EngineOptions
-from spvos_cli.inference.machine import choose_device, choose_dtype, cpu_name, default_threads, use_threads
+from spvos_cli.inference.machine import choose_device, choose_dtype, cpu_name, use_threads
 from spvos_cli.model.checkpoint import build_model, load_checkpoint, stored_config
 from spvos_cli.model.config import CONFIGS
 from spvos_cli.model.network import VOSNetwork
+from spvos_cli.processors import default_threads
 from spvos_cli.profiling.cost import Video, layer_costs, mean_macs, parameter_size
 from spvos_cli.profiling.density import PolicyTally
 from spvos_cli.profiling.layer_speed import layer_speeds
 from spvos_cli.profiling.measure import densities, measured_clip, tally_policies
+from spvos_cli.profiling.patterns import draw_patterns
 from spvos_cli.profiling.speed import Bench, Workload, interleaved, summarize
 from spvos_cli.profiling.tables import operation_cells, parameter_cells
+from spvos_cli.profiling.tune import tune as tune_card
 from spvos_cli.resources import weights_folder
 from spvos_cli.sparse.policy import NAMES
 
@@ -46,6 +49,8 @@ def profile(
     video: Path | None = None,
     mask: Path | None = None,
     cycles: int = 5,
+    patterns: Path | None = None,
+    tune: bool = False,
 ) -> dict[str, Any]:
     """Counts and times a network.
 
@@ -58,10 +63,12 @@ def profile(
         density: shares of pixels computed on sparse frames, "D=0.03,Q=0.35", instead of what gates choose.
         video, mask: what trained gates decide about, to know the density; by default the demo clip.
         cycles: memory cycles that are timed.
+        patterns: gets a picture of what trained gates decide, by layer and by position.
+        tune: measure first from which density on dense convolutions are faster on this GPU, and keep it.
 
     Returns:
-        As far as asked for: params, params_mib, params_only_mib, macs_g, layers, speed, layer_speed, paper;
-        density by module and the policies' shares, where they were measured; environment.
+        As far as asked for: params, params_mib, params_only_mib, macs_g, layers, speed, layer_speed, paper,
+        tuned (a file); density by module and the policies' shares, where they were measured; environment.
 
     Raises:
         InputError: an option cannot be used.
@@ -69,9 +76,15 @@ def profile(
     (width, height), names = parse_frame(frame), parse_comparison(compare)
     videos = read_video_list(video_list) if video_list else [Video(0, objects, width, height)]
     network, result, shares = _shapes(engine), {}, parse_density(density)
-    if not shares and flops and has_trained_gates(engine):
+    if patterns is not None and patterns.exists():
+        raise InputError(patterns, "it exists already", "a file that does not", "--patterns FILE")
+    if patterns is not None or (not shares and flops and has_trained_gates(engine)):
         tally = tally_policies(engine.network(), *measured_clip(video, mask), engine.size)
-        shares, result["policies"] = densities(tally), policy_table(tally)
+        shares, result["policies"] = shares or densities(tally), policy_table(tally)
+        if patterns is not None:
+            draw_patterns(tally, patterns)
+    if tune:
+        result["tuned"] = str(tune_card(choose_device(engine.device)))
     if params:
         result |= parameter_size(network)._asdict()
     if flops:

@@ -18,6 +18,8 @@ def show(result: Mapping[str, Any]) -> None:
     if "params" in result:
         console.print(f"parameters: {result['params']:,}, {result['params_only_mib']:.2f} MiB in float32")
         console.print(f"with batch normalisation's statistics: {result['params_mib']:.2f} MiB")
+    if "tuned" in result:
+        console.print(f"limits of this GPU: {result['tuned']}")
     if "macs_g" in result:
         console.print(
             _grid("10^9 multiply-accumulates a frame", ["module", "G"], _operations(result["macs_g"]))

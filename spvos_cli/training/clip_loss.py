@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from spvos_cli.data.clips import MAX_OBJECTS
+from spvos_cli.distributed import Processes
 from spvos_cli.model.network import VOSNetwork
 from spvos_cli.sparse.training import GumbelNoise, TrainingRun
-from spvos_cli.training.distributed import Processes
-from spvos_cli.training.objective import bootstrapped_cross_entropy, dice_distances, kept_share, mean_iou
+from spvos_cli.training.objective import bootstrapped_cross_entropy, dice_distances, kept_share, overlaps
 from spvos_cli.training.options import TrainOptions
 from spvos_cli.training.sparsity import layer_densities, network_density, sparsity_loss
 from spvos_cli.training.unroll import one_hot, unroll
@@ -60,7 +60,7 @@ class ClipLoss(nn.Module):
         masks, every = masks[:, 1:].flatten(0, 1), real.repeat_interleave(ids.shape[1] - 1, dim=0)
         entropy = bootstrapped_cross_entropy(logits, ids[:, 1:].flatten(0, 1).long(), kept_share(progress))
         dice = self._mean(dice_distances(logits, masks)[every])
-        figures = {"entropy": entropy, "dice": dice, "iou": mean_iou(logits, masks, every)}
+        figures = {"entropy": entropy, "dice": dice, "iou": self._mean(overlaps(logits, masks)[every])}
         loss = entropy + options.dice * dice
         if runs:
             sparsity, figures["density"] = self._sparsity(runs, real, progress)

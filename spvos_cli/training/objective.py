@@ -49,11 +49,10 @@ def dice_distances(logits: Tensor, masks: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def mean_iou(logits: Tensor, masks: Tensor, real: Tensor) -> Tensor:
-    """The region similarity J of the labels, mean over the real objects (N, K) bool; else as
-    `dice_distances`."""
+def overlaps(logits: Tensor, masks: Tensor) -> Tensor:
+    """The region similarity J of each object's labels; as `dice_distances`."""
     predicted = logits[:, 1:] == logits.amax(dim=1, keepdim=True)
     truth = masks > 0.5
     union = (predicted | truth).sum(dim=(2, 3))
     overlap = (predicted & truth).sum(dim=(2, 3))
-    return torch.where(union > 0, overlap / union.clamp(min=1), 1.0)[real].mean()
+    return torch.where(union > 0, overlap / union.clamp(min=1), 1.0)

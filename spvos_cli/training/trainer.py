@@ -17,12 +17,12 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
 from spvos_cli.data.clips import Clip, ClipDataset
+from spvos_cli.distributed import Processes
 from spvos_cli.errors import RunError, Terminated
 from spvos_cli.model.checkpoint import save_weights
 from spvos_cli.model.network import VOSNetwork
 from spvos_cli.sparse.gate import Gate
 from spvos_cli.training.clip_loss import ClipLoss
-from spvos_cli.training.distributed import Processes
 from spvos_cli.training.options import TrainOptions
 from spvos_cli.training.schedule import rate_share
 from spvos_cli.training.state import write_state
@@ -176,6 +176,7 @@ class Trainer:
             batch_sampler=batches,
             num_workers=workers,
             collate_fn=collate,
+            worker_init_fn=leave_signals,
             pin_memory=self.device.type == "cuda",
         )
         return iter(loader)
@@ -219,6 +220,12 @@ def collate(clips: list[Clip]) -> tuple[Tensor, Tensor, Tensor]:
     """Clips as a batch: frames, ids, numbers of objects."""
     frames, ids, objects = zip(*clips, strict=True)
     return torch.stack(frames), torch.stack(ids), torch.tensor(objects)
+
+
+def leave_signals(worker: int) -> None:
+    """In a process that makes clips: signals that go to the whole group are for the process that trains."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
 
 
 @contextmanager

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from spvos_cli.__main__ import main
-from spvos_cli.model.checkpoint import build_model
+from spvos_cli.model.checkpoint import build_model, save_weights
 from spvos_cli.model.config import LITE, SPVOS
 from spvos_cli.profiling.blobs import blob_map
 from spvos_cli.profiling.cost import Calls, Video, calls, cycle_calls, layer_costs, mean_macs
@@ -179,6 +180,25 @@ def test_tables_for_people(monkeypatch, capsys) -> None:
     assert code == 0
     assert "decoder.up4.block.conv1" in out
     assert "median" in out
+
+
+def test_patterns(monkeypatch, capsys, tmp_path: Path, video: Path, mask: Path) -> None:
+    """The picture of a small network whose gates decide at random; it is not written over."""
+    torch.manual_seed(0)
+    small = dataclasses.replace(LITE, value_channels=16, decoder_channels=(16, 16, 16), method="triple")
+    model = build_model(small)
+    for conv in gated_convolutions(model, "D", gate_all=False).values():
+        torch.nn.init.normal_(conv.gate.weight)
+        torch.nn.init.zeros_(conv.gate.bias)
+    save_weights(model, tmp_path / "small.safetensors")
+    arguments = f"--patterns {tmp_path / 'figure.png'} --weights {tmp_path / 'small.safetensors'} --json"
+    code, out, err = run(monkeypatch, capsys, f"{arguments} --video {video} --mask {mask}")
+    assert code == 0, err
+    assert sum(json.loads(out)["policies"]["shares"].values()) == pytest.approx(1)
+    assert Image.open(tmp_path / "figure.png").size[0] == 1100
+    code, _, err = run(monkeypatch, capsys, f"{arguments} --video {video} --mask {mask}")
+    assert code == 2
+    assert "figure.png: it exists already" in err
 
 
 @pytest.mark.parametrize(

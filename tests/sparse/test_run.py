@@ -65,6 +65,35 @@ def test_sequences(method, kernel, size, kind, options, sparse, resized, seed) -
     assert policies > 0 or not any(sparse[1:]) or resized is not None
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["fp32", "bf16"])
+@pytest.mark.parametrize("method", GATES)
+@pytest.mark.parametrize("kernel", KERNELS.values(), ids=KERNELS)
+@settings(max_examples=10, deadline=None, derandomize=True)
+@given(
+    size=st.tuples(st.integers(2, 9), st.integers(2, 9)),
+    kind=st.sampled_from([(1, 1), (1, 2), (3, 1), (3, 2)]),
+    seed=st.integers(0, 999),
+)
+def test_sequences_in_the_arithmetic_of_inference(method, kernel, dtype, size, kind, seed) -> None:
+    """The definition decides in float64; features are rounded to the dtype frame after frame."""
+    conv = gated(method, seed, kind, norm=True, relu=True)
+    definition, run, fast = Definition(conv), InferenceRun(kernel), folded(copy.deepcopy(conv)).to(dtype)
+    for t, ids in enumerate(PRESENT):
+        x = {i: torch.randn(1, 5, *size).to(dtype) for i in ids}
+        expected, chosen = definition.step(
+            {i: image.double() for i, image in x.items()}, sparse=t not in (0, 4)
+        )
+        every = torch.full((1, *expected[ids[0]].shape[2:]), COMPUTE)  # of an object that joins
+        policies = torch.cat([every if policy is None else policy for policy in chosen.values()]).byte()
+        run.begin(ids, sparse=t not in (0, 4))
+        run.inject = lambda conv, policy, given=policies: given
+        found = fast(torch.cat(list(x.values())).contiguous(memory_format=torch.channels_last), run)
+        tolerance = 1e-4 if dtype == torch.float32 else 0.1
+        torch.testing.assert_close(
+            found.double(), torch.cat(list(expected.values())), atol=tolerance, rtol=tolerance
+        )
+
+
 @pytest.mark.parametrize("policy", [SKIP, REUSE, COMPUTE])
 @pytest.mark.parametrize("kernel", KERNELS.values(), ids=KERNELS)
 def test_identity_goes_on_where_the_branch_is_reused(kernel, policy) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from spvos_cli.sparse.conv import ConvUnit
 from spvos_cli.sparse.cpu_math import product
+from spvos_cli.sparse.kernels.limits import limit_of
 from spvos_cli.sparse.kernels.reference import REFERENCE
 from spvos_cli.sparse.policy import COMPUTE, SKIP
 
@@ -56,16 +57,7 @@ class CPUKernel:
             as_pixel_rows(output).index_add_(0, part, result)
 
     def _limit(self, conv: ConvUnit) -> float:
-        if self.dense_above is not None:
-            return self.dense_above
-        name = shape_name(conv.in_channels, conv.out_channels, conv.kernel_size[0], conv.stride[0])
-        table = self.limits.get(str(conv.weight.dtype).removeprefix("torch."), {})
-        return table.get(name, DEFAULT_LIMIT)
-
-
-def shape_name(in_channels: int, out_channels: int, kernel_size: int, stride: int) -> str:
-    """How the table of limits calls a convolution."""
-    return f"{in_channels}-{out_channels}-{kernel_size}-{stride}"
+        return limit_of(conv, self.limits, DEFAULT_LIMIT) if self.dense_above is None else self.dense_above
 
 
 def chunks(pixels: Tensor, conv: ConvUnit) -> list[Tensor]:

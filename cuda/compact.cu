@@ -1,0 +1,50 @@
+// From policies to work: writes the skipped pixels, and lists the computed ones for the convolution.
+constexpr int SKIP = 0, REUSE = 1, COMPUTE = 2;  // as in spvos_cli/sparse/policy.py
+constexpr unsigned WARP = 0xffffffff;
+
+// As spvos_cli/sparse/kernels/cuda_launch.py fills it.
+struct Compaction {
+    const unsigned char* policy;  // (pixels)
+    const void* skipped;          // what a skipped pixel holds, or null: then it stays as it is
+    void* output;                 // (pixels, row_bytes)
+    int* list;                    // a counter, 0 before, then room for all pixels
+    int pixels, row_bytes;
+};
+
+// Appends the warp's computed pixels, with one atomic addition for all of them.
+__device__ void append(int* list, int pixel, bool computed) {
+    const int lane = threadIdx.x % 32;
+    const unsigned chosen = __ballot_sync(WARP, computed);
+    int first = 0;
+    if (lane == 0 && chosen) {
+        first = atomicAdd(list, __popc(chosen));
+    }
+    first = __shfl_sync(WARP, first, 0);
+    if (computed) {
+        list[1 + first + __popc(chosen & ((1u << lane) - 1))] = pixel;
+    }
+}
+
+template <typename Unit>
+__device__ void write_row(const Compaction& job, int pixel) {
+    const int units = job.row_bytes / sizeof(Unit);
+    Unit* row = static_cast<Unit*>(job.output) + pixel * units;
+    for (int unit = threadIdx.x % 32; unit < units; unit += 32) {
+        row[unit] = static_cast<const Unit*>(job.skipped)[unit];
+    }
+}
+
+extern "C" __global__ void compact(const Compaction job) {
+    const int pixel = blockIdx.x * blockDim.x + threadIdx.x;
+    const int policy = pixel < job.pixels ? job.policy[pixel] : REUSE;
+    append(job.list, pixel, policy == COMPUTE);
+    unsigned skipped = __ballot_sync(WARP, policy == SKIP && job.skipped);
+    for (; skipped; skipped &= skipped - 1) {  // the whole warp writes one row after another
+        const int row = pixel - static_cast<int>(threadIdx.x % 32) + __ffs(skipped) - 1;
+        if (job.row_bytes % sizeof(uint4) == 0) {
+            write_row<uint4>(job, row);
+        } else {
+            write_row<unsigned short>(job, row);  // the smallest element
+        }
+    }
+}

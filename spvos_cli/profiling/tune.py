@@ -1,0 +1,42 @@
+"""`profile --tune`: measures on this card from which density on cuDNN is faster than the sparse kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+
+from spvos_cli.errors import InputError
+from spvos_cli.profiling.limits import Case, cases, table
+from spvos_cli.sparse.kernels import kernel_for
+from spvos_cli.sparse.kernels.cuda import CUDAKernel
+from spvos_cli.sparse.kernels.cuda_launch import Launcher
+from spvos_cli.sparse.kernels.cuda_limits import save_limits
+from spvos_cli.sparse.kernels.limits import Limits
+
+DTYPES = (torch.float16, torch.bfloat16, torch.float32)
+
+
+def tune(device: torch.device) -> Path:
+    """Measures all gated shapes of the networks, and keeps the limits for this card's next runs; returns the
+    file.
+
+    Raises:
+        InputError: there is no card, or the sparse kernels do not run on it.
+    """
+    if device.type != "cuda":
+        raise InputError("--tune", "the device is a CPU", "an NVIDIA GPU", "--device cuda")
+    kernel = kernel_for(device)
+    if not isinstance(kernel, CUDAKernel):
+        raise InputError("--tune", "no sparse CUDA kernels", "CuPy and NVRTC", "pip install 'spvos[cuda]'")
+    return save_limits(torch.cuda.get_device_name(device), measure(kernel.launcher, device, cases(), DTYPES))
+
+
+@torch.inference_mode()
+def measure(
+    launcher: Launcher, device: torch.device, shapes: Iterable[Case], dtypes: Iterable[torch.dtype]
+) -> Limits:
+    """The limits of shapes, by type and shape."""
+    sparse, dense = (CUDAKernel(launcher, dense_above=limit) for limit in (1.0, -1.0))
+    return table(shapes, dtypes, sparse, dense, device)

@@ -1,0 +1,190 @@
+"""Launches of the real launcher, recorded with all that they read, and run again in a program of their own:
+under sanitizers, or with other sources."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from spvos_cli.resources import cuda_folder
+from spvos_cli.sparse.conv import SparseConv2d
+from spvos_cli.sparse.kernels.cuda import CUDAKernel
+from spvos_cli.sparse.kernels.reference import REFERENCE
+from tests.sparse.definition import folded, random_conv, random_policy
+from tests.sparse.host_gpu import SHIM, HostGPU, Launch, compile_with
+
+SANITIZERS = {
+    "none": (),
+    "address": ("-fsanitize=address", "-g1"),
+    "address and undefined": ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g1"),
+    "thread": ("-fsanitize=thread", "-g1"),
+}
+KERNELS = ("compact", "convolve")
+
+
+class Variant(NamedTuple):
+    """How a convolution is compiled, and a card on which the launcher takes it."""
+
+    source: str
+    element: str
+    aligned: bool
+    dtype: torch.dtype
+    capability: int
+    tolerance: float  # as a share of the layer's range
+
+
+VARIANTS = {
+    "mma": Variant("mma.cu", "__half", True, torch.float16, 80, 4e-3),
+    "mma, any channels": Variant("mma.cu", "__half", False, torch.float16, 80, 4e-3),
+    "simt": Variant("simt.cu", "float", True, torch.float32, 70, 1e-5),
+    "simt, any channels": Variant("simt.cu", "float", False, torch.float32, 70, 1e-5),
+}
+
+
+class Case(NamedTuple):
+    """A layer and its input; `common` channels are the same for two objects of a frame."""
+
+    own: int
+    common: int
+    outputs: int
+    kind: tuple[int, int]
+    size: tuple[int, int]
+    adds: bool = False
+
+
+# More tiles than blocks, the last one partial; stride 2 with common channels; rows of no quads; an addition.
+ALIGNED = (
+    Case(24, 0, 264, (3, 1), (5, 7)),
+    Case(8, 40, 72, (3, 2), (9, 8)),
+    Case(8, 0, 6, (1, 1), (9, 8), adds=True),
+)
+UNALIGNED = (
+    Case(13, 0, 71, (3, 1), (5, 7)),
+    Case(5, 3, 7, (3, 2), (9, 8)),
+    Case(7, 0, 8, (1, 1), (9, 8), adds=True),
+)
+
+
+class Recorder:
+    """Told of launches, keeps their parameters and the memory behind their pointers as it was before."""
+
+    def __init__(self) -> None:
+        self.launches: list[Launch] = []
+        self.buffers: dict[int, bytes] = {}
+        self._pixels = self._row_bytes = 0
+
+    def __call__(self, launch: Launch) -> None:
+        self.launches.append(launch._replace(parameters=launch.parameters.copy()))
+        for name, length in self._lengths(launch).items():
+            address = int(launch.parameters[name][0])
+            if address and address not in self.buffers:
+                self.buffers[address] = ctypes.string_at(address, length)
+
+    def _lengths(self, launch: Launch) -> dict[str, int]:
+        job = {name: int(launch.parameters[name][0]) for name in launch.parameters.dtype.names}
+        if launch.kernel == "compact":
+            self._pixels, self._row_bytes = job["pixels"], job["row_bytes"]
+            own = {"policy": self._pixels, "skipped": self._row_bytes}
+        else:
+            element = self._row_bytes // job["outputs"]
+            images = self._pixels // (job["out_height"] * job["out_width"])
+            area, taps = job["height"] * job["width"], job["outputs"] * job["size"] ** 2
+            own = {
+                "input": images * area * job["channels"] * element,
+                "common": images // job["objects"] * area * job["common_channels"] * element,
+                "weight": taps * (job["channels"] + job["common_channels"]) * element,
+                "bias": self._row_bytes,
+            }
+        return {**own, "output": self._pixels * self._row_bytes, "list": 4 * (1 + self._pixels)}
+
+    def written(self, output: int, expected: Tensor, tolerance: float) -> bytes:
+        """As `replay.cpp` reads it.
+
+        Args:
+            output: the address of what is compared.
+            expected: (B, C, H, W), channels last.
+            tolerance: largest error.
+        """
+        index = {address: i for i, address in enumerate(self.buffers)}
+        parts = [struct.pack("i", len(index)), *(counted(content) for content in self.buffers.values())]
+        parts.append(struct.pack("i", len(self.launches)))
+        for kernel, grid, block, parameters in self.launches:
+            pointers = [
+                number
+                for name in parameters.dtype.names
+                if (address := int(parameters[name][0])) in index
+                and parameters.dtype.fields[name][0] == np.uint64
+                for number in (parameters.dtype.fields[name][1], index[address])
+            ]
+            parts.append(struct.pack("3i", KERNELS.index(kernel), grid, block))
+            parts.append(counted(parameters.tobytes()))
+            parts.append(struct.pack(f"{1 + len(pointers)}i", len(pointers), *pointers))
+        values = expected.permute(0, 2, 3, 1).float().contiguous().numpy().tobytes()
+        return b"".join([*parts, struct.pack("if", index[output], tolerance), counted(values)])
+
+
+def counted(content: bytes) -> bytes:
+    return struct.pack("q", len(content)) + content
+
+
+def record(variant: Variant) -> bytes:
+    """The cases of a variant, as the launcher starts them for a card with one multiprocessor."""
+    cases = ALIGNED if variant.aligned else UNALIGNED
+    return b"".join(record_case(variant, case, seed) for seed, case in enumerate(cases))
+
+
+def record_case(variant: Variant, case: Case, seed: int) -> bytes:
+    shape = (case.own + case.common, case.outputs, *case.kind)
+    conv = folded(random_conv(seed, shape, norm=True, relu=not case.adds))
+    conv = conv.to(variant.dtype, memory_format=torch.channels_last)
+    x, shared = (
+        torch.randn(n, c, *case.size).to(variant.dtype, memory_format=torch.channels_last)
+        for n, c in ((2, case.own), (1, case.common))
+    )
+    output = torch.randn_like(conv.dense(x, shared if case.common else None))
+    output = output.contiguous(memory_format=torch.channels_last)
+    policy = random_policy(seed, output[:, 0].shape, 0.6)
+    recorder, expected = Recorder(), output.clone()
+    kernel = CUDAKernel(HostGPU(variant.capability, on_launch=recorder).launcher, dense_above=1.0)
+    for backend, target in ((kernel, output), (REFERENCE, expected)):
+        step(backend, case)(conv, x, shared if case.common else None, policy, target)
+    scale = expected.float().abs().max().item()
+    return recorder.written(output.data_ptr(), expected, variant.tolerance * scale)
+
+
+def step(backend: CUDAKernel, case: Case) -> Callable[..., None]:
+    """The kernel's method for a case."""
+    if not case.adds:
+        return backend.update
+
+    def add(conv: SparseConv2d, x: Tensor, shared: Tensor | None, policy: Tensor, output: Tensor) -> None:
+        backend.add(conv, x, policy, output)
+
+    return add
+
+
+def build(variant: Variant, sanitizer: str, target: Path, sources: Path | None = None) -> None:
+    """The program that replays; `sources` instead of the folder `cuda`."""
+    folder = sources or cuda_folder()
+    defines = (
+        f'-DSOURCE="{variant.source}"',
+        f"-DELEMENT={variant.element}",
+        f"-DALIGNED={variant.aligned:d}",
+    )
+    compile_with(SHIM / "replay.cpp", target, ("-O1", f"-I{folder}", *defines, *SANITIZERS[sanitizer]))
+
+
+def replay(program: Path, recorded: Path) -> subprocess.CompletedProcess[str]:
+    """Its exit status is 0 where all went well."""
+    options = {"ASAN_OPTIONS": "detect_leaks=0", "TSAN_OPTIONS": "exitcode=66 halt_on_error=1"}
+    command = [str(program), str(recorded)]
+    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **options}, timeout=600)

@@ -1,0 +1,165 @@
+"""What surrounds the CUDA kernels: which is chosen, when cuDNN takes over, what is said where none run."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from spvos_cli.errors import InputError
+from spvos_cli.profiling.limits import Case
+from spvos_cli.profiling.tune import measure, tune
+from spvos_cli.sparse.kernels import kernel_for
+from spvos_cli.sparse.kernels.cuda import CUDAKernel, source_for
+from spvos_cli.sparse.kernels.cuda_launch import COMPACTION, LAYER, compile_options, cupy_launcher
+from spvos_cli.sparse.kernels.cuda_limits import cache_file, default_limit, load_limits, save_limits
+from spvos_cli.sparse.kernels.reference import REFERENCE
+from spvos_cli.sparse.policy import COMPUTE, SKIP
+from tests.sparse.definition import folded, random_conv, random_policy
+from tests.sparse.host_gpu import HostGPU, Launch, needs_compiler
+
+MEASURED = {"float16": {"64-64-3-1": 0.25}}
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return cache_file()
+
+
+def test_limits_are_kept_by_card(cache: Path) -> None:
+    assert load_limits("one card") == {}
+    assert save_limits("one card", MEASURED) == cache
+    save_limits("another", {})
+    assert load_limits("one card") == MEASURED
+    assert load_limits("a third") == {}
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"card": 3}', '{"card": {"float16": {"64-64-3-1": "low"}}}'])
+def test_a_broken_cache_is_said_and_replaced(
+    cache: Path, content: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache.parent.mkdir()
+    cache.write_text(content)
+    assert load_limits("card") == {}
+    (record,) = caplog.records
+    assert str(cache) in record.getMessage()
+    assert "\n" not in record.getMessage()
+    save_limits("card", MEASURED)
+    assert load_limits("card") == MEASURED
+
+
+def test_limits_until_tuned() -> None:
+    """Lowest where cuDNN has tensor cores and we have not."""
+    assert default_limit(torch.float16, 70, tensor_cores=False) < default_limit(
+        torch.float16, 80, tensor_cores=True
+    )
+    assert default_limit(torch.float32, 61, tensor_cores=False) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("capability", "dtype", "source"),
+    [
+        (61, torch.float32, "simt.cu"),
+        (70, torch.float16, "simt.cu"),
+        (75, torch.float16, "mma.cu"),
+        (75, torch.bfloat16, "simt.cu"),
+        (80, torch.bfloat16, "mma.cu"),
+        (90, torch.float32, "mma.cu"),
+    ],
+)
+def test_sources(capability: int, dtype: torch.dtype, source: str) -> None:
+    assert source_for(capability, dtype) == source
+
+
+def test_exact_float32_where_pytorch_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    assert source_for(90, torch.float32) == "simt.cu"
+
+
+def test_headers_are_part_of_the_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CuPy's cache on disk would not notice their changes."""
+    monkeypatch.setattr("spvos_cli.sparse.kernels.cuda_launch.cuda_folder", lambda: tmp_path)
+    header = tmp_path / "layer.cuh"
+    header.write_text("one")
+    before = compile_options(())
+    header.write_text("other")
+    assert compile_options(()) != before
+
+
+@needs_compiler
+def test_dense_layers_go_to_cudnn_and_come_back() -> None:
+    """As the counts arrive, a frame late; the results are the same."""
+    launches: list[Launch] = []
+    kernel = CUDAKernel(HostGPU(70, on_launch=launches.append).launcher, {"float32": {"8-8-3-1": 0.5}})
+    conv = folded(random_conv(0, (8, 8, 3, 1), norm=True, relu=True)).to(memory_format=torch.channels_last)
+    convolved = []
+    for t, density in enumerate([0.1, 0.9, 0.9, 0.1, 0.1]):
+        x, output = (torch.randn(1, 8, 9, 9).contiguous(memory_format=torch.channels_last) for _ in range(2))
+        policy, expected = random_policy(t, (1, 9, 9), density), output.clone()
+        launches.clear()
+        kernel.update(conv, x, None, policy, output)
+        REFERENCE.update(conv, x, None, policy, expected)
+        torch.testing.assert_close(output, expected, atol=1e-5, rtol=1e-5)
+        convolved.append("convolve" in [launch.kernel for launch in launches])
+    assert convolved == [True, True, False, False, True]
+
+
+def test_float64_is_left_to_pytorch() -> None:
+    conv = folded(random_conv(0, (3, 4, 3, 1), norm=True, relu=True)).double()
+    x = torch.randn(1, 3, 5, 5, dtype=torch.float64)
+    output = torch.zeros(1, 4, 5, 5, dtype=torch.float64)
+    CUDAKernel(HostGPU().launcher).update(conv, x, None, torch.full((1, 5, 5), COMPUTE), output)
+    torch.testing.assert_close(output, conv.dense(x))
+
+
+def test_without_cupy_one_line_says_why(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    cupy_launcher.cache_clear()
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    with caplog.at_level(logging.WARNING):
+        assert kernel_for(torch.device("cuda")) is REFERENCE
+    (record,) = caplog.records
+    assert "cupy" in record.getMessage()
+    assert "\n" not in record.getMessage()
+
+
+def test_tuning_needs_a_gpu() -> None:
+    with pytest.raises(InputError, match="--device cuda"):
+        tune(torch.device("cpu"))
+
+
+@needs_compiler
+def test_tuning_measures_every_shape(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it would do on a card, on a slow one; the figures mean nothing here."""
+    monkeypatch.setattr("spvos_cli.profiling.limits.REPEATS", 1)
+    monkeypatch.setattr("spvos_cli.profiling.limits.DENSITIES", (0.1, 0.9))
+    shapes = [Case(8, 8, 3, 1, (6, 8)), Case(8, 16, 1, 2, (6, 8))]
+    found = measure(HostGPU(70).launcher, torch.device("cpu"), shapes, [torch.float32])
+    assert found.keys() == {"float32"}
+    assert found["float32"].keys() == {"8-8-3-1", "8-16-1-2"}
+    assert all(0 <= limit <= 1 for limit in found["float32"].values())
+
+
+def test_cupy_passes_structs_by_value() -> None:
+    """An array of the host's memory is an argument of its size, not a pointer."""
+    function = pytest.importorskip("cupy.cuda.function", reason="CuPy is not installed")
+    parameters = np.zeros(1, LAYER)
+    assert function.CNumpyArray(parameters).ptr == parameters.ctypes.data
+
+
+@needs_compiler
+def test_the_launcher_and_the_sources_agree_about_structs() -> None:
+    launcher = HostGPU().launcher
+    wrong = launcher.compile("compact.cu", (), "compact")
+    with pytest.raises(TypeError, match="bytes"):
+        wrong((1,), (32,), (np.zeros(1, LAYER),))
+    job = np.zeros(1, COMPACTION)
+    policy = np.full(1, SKIP, np.uint8)
+    job["policy"], job["pixels"], job["list"] = policy.ctypes.data, 1, np.zeros(2, np.int32).ctypes.data
+    wrong((1,), (32,), (job,))
