@@ -10,11 +10,20 @@ package imports nothing heavy.
 import importlib
 
 __version__ = "0.1.0"
-__all__ = ["EngineOptions", "InputError", "Summary", "VideoSegmenter", "load_model", "segment_video"]
+__all__ = [
+    "EngineOptions",
+    "InputError",
+    "SegmentOptions",
+    "Summary",
+    "VideoSegmenter",
+    "load_model",
+    "segment_video",
+]
 
 _HOMES = {
     "EngineOptions": "spvos_cli.inference.engine",
     "InputError": "spvos_cli.errors",
+    "SegmentOptions": "spvos_cli.inference.segment_options",
     "Summary": "spvos_cli.inference.pipeline",
     "VideoSegmenter": "spvos_cli.inference.segmenter",
     "load_model": "spvos_cli.inference.engine",

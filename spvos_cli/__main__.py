@@ -11,7 +11,7 @@ import sys
 import typer
 
 from spvos_cli.app import app
-from spvos_cli.errors import InputError, RunError, Terminated
+from spvos_cli.errors import InputError, ReaderGone, RunError, Terminated
 
 UsageError: type[typer.BadParameter] = typer.BadParameter.__base__  # Typer names only the subclass
 BAD_INPUT, FAILED, INTERRUPTED, TERMINATED = 2, 1, 130, 143
@@ -23,7 +23,10 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        sys.exit(app(standalone_mode=False))
+        code = app(standalone_mode=False)
+        if code == INTERRUPTED:  # Typer turns the exception into this
+            raise KeyboardInterrupt
+        sys.exit(code)
     except UsageError as error:
         _end(
             f"{error.format_message()} (see {error.ctx.command_path if error.ctx else 'spvos'} --help)",
@@ -37,11 +40,11 @@ def main() -> None:
         _end("interrupted", INTERRUPTED)
     except Terminated:
         _end("terminated", TERMINATED)
-    except BrokenPipeError:
+    except (BrokenPipeError, ReaderGone):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG):
             raise
         _end(f"{error.filename or 'output'}: {error.strerror}; what was written so far is kept", FAILED)
 

@@ -17,6 +17,11 @@ class InputError(Exception):
 
     def __init__(self, what: str | Path, found: str, expected: str, fix: str) -> None:
         super().__init__(f"{what}: {found}; expected {expected} ({fix})")
+        self._parts = (what, found, expected, fix)
+
+    def __reduce__(self) -> tuple[type[InputError], tuple[str | Path, str, str, str]]:
+        """How it comes back whole from another process."""
+        return InputError, self._parts
 
 
 class RunError(Exception):
@@ -25,3 +30,10 @@ class RunError(Exception):
 
 class Terminated(Exception):
     """SIGTERM came; the command line exits with 143."""
+
+
+class ReaderGone(Exception):
+    """Who read standard output has closed it; nothing is wrong, and the command line exits with 0.
+
+    Not a BrokenPipeError, which Typer takes for a failure.
+    """

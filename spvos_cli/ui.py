@@ -21,10 +21,14 @@ T = TypeVar("T")
 
 
 class RateColumn(ProgressColumn):
-    """Frames a second."""
+    """Frames a second, or whatever the unit is."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self.unit = unit
 
     def render(self, task: Task) -> Text:
-        return Text(f"{task.speed:.1f} fps" if task.speed else "", style="cyan")
+        return Text(f"{task.speed:.1f} {self.unit}" if task.speed else "", style="cyan")
 
 
 class Reporter:
@@ -41,13 +45,19 @@ class Reporter:
         """One line."""
         self.console.print(text, style="dim", markup=False, soft_wrap=True)
 
-    def track(self, items: Iterable[T], total: int | None, label: str = "segmenting") -> Iterator[T]:
+    def warn(self, text: str) -> None:
+        """One line about something that is probably not as it should be."""
+        self.console.print(f"warning: {text}", style="yellow", markup=False, soft_wrap=True)
+
+    def track(
+        self, items: Iterable[T], total: int | None, label: str = "segmenting", rate: str = "fps"
+    ) -> Iterator[T]:
         """The items, with a bar, a rate and the time left while they are used; only on a terminal."""
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
-            RateColumn(),
+            RateColumn(rate),
             TimeRemainingColumn(),
         )
         hidden = self.console.quiet or not self.console.is_terminal

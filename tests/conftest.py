@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from fractions import Fraction
 from pathlib import Path
 
@@ -80,3 +81,23 @@ def video(tmp_path: Path, clip: tuple[list[np.ndarray], list[np.ndarray]]) -> Pa
 @pytest.fixture
 def mask(tmp_path: Path, clip: tuple[list[np.ndarray], list[np.ndarray]]) -> Path:
     return write_mask(tmp_path / "first.png", clip[1][0])
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lite network with gates, fresh from its random start: what it finds is nonsense, and the same every
+    time."""
+    import torch
+
+    from spvos_cli.model.checkpoint import build_model, save_weights
+    from spvos_cli.model.config import LITE
+
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        network = build_model(dataclasses.replace(LITE, method="triple"))
+        for name, parameter in network.named_parameters():
+            if ".gate." in name:
+                torch.nn.init.normal_(parameter, std=0.05)
+    path = tmp_path_factory.mktemp("weights") / "random.safetensors"
+    save_weights(network, path)
+    return path

@@ -120,6 +120,9 @@ MaxMemoryOption = Annotated[
         "--max-memory", min=0, help="Memory frames kept, annotated ones not counted.", rich_help_panel=MEMORY
     ),
 ]
+OverwriteOption = Annotated[
+    bool, typer.Option("--overwrite", help="Replace outputs.", rich_help_panel=OUTPUT)
+]
 QuietOption = Annotated[
     bool, typer.Option("--quiet", "-q", help="Say nothing on stderr.", rich_help_panel=OUTPUT)
 ]
@@ -139,6 +142,11 @@ def engine_options(parameters: Mapping[str, Any]) -> EngineOptions:
     """From a command's parameters, which have the names of the fields."""
     from spvos_cli.inference.engine import EngineOptions
 
-    names = {field.name for field in dataclasses.fields(EngineOptions)}
+    return EngineOptions(**plain_values(parameters, EngineOptions))
+
+
+def plain_values(parameters: Mapping[str, Any], options: type) -> dict[str, Any]:
+    """A command's parameters that have the names of a dataclass's fields, enumerations as text."""
+    names = {field.name for field in dataclasses.fields(options)}
     values = {name: value for name, value in parameters.items() if name in names}
-    return EngineOptions(**{n: v.value if isinstance(v, Enum) else v for n, v in values.items()})
+    return {name: v.value if isinstance(v, Enum) else v for name, v in values.items()}

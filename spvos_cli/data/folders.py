@@ -33,15 +33,24 @@ class Sequence(NamedTuple):
 
     def read_frame(self, index: int) -> np.ndarray:
         """(H, W, 3) uint8, RGB."""
-        image = cv2.imread(str(self.frames[index]), cv2.IMREAD_COLOR_RGB)
-        if image is None:
-            raise InputError(self.frames[index], "not readable as an image", "a frame", "--data ROOT")
-        return image
+        return read_frame(self.frames[index])
 
     def read_mask(self, index: int) -> np.ndarray:
         """(H, W) uint8 of object ids, 0 the background."""
         with Image.open(self.masks[index]) as image:
             return np.array(image)
+
+
+def read_frame(path: Path) -> np.ndarray:
+    """(H, W, 3) uint8, RGB.
+
+    Raises:
+        InputError: it is no image.
+    """
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
+    if image is None:
+        raise InputError(path, "not readable as an image", "a frame", "--data ROOT")
+    return image
 
 
 def davis_sequences(root: Path, year: int, split: str, resolution: str = "480p") -> list[Sequence]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from spvos_cli.data.folders import Sequence, images_in
 from spvos_cli.errors import InputError
@@ -18,17 +19,8 @@ def youtube_sequences(root: Path, split: str = "train") -> list[Sequence]:
     Raises:
         InputError: a folder or meta.json is missing, or videos lack frames or masks.
     """
+    names = sorted(read_meta(root, split))
     folder = root / split
-    meta = folder / "meta.json"
-    if not meta.is_file():
-        found = f"it lacks {split}/meta.json" if root.is_dir() else "no such folder"
-        raise InputError(root, found, LAYOUT, "--data ROOT; YouTube-VOS is at youtube-vos.org")
-    try:
-        names = sorted(json.loads(meta.read_text())["videos"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            meta, f"unreadable ({error!r})", 'JSON with a table "videos"', "--data ROOT"
-        ) from error
     sequences = [_annotated(folder, name) for name in names]
     if bare := [s.name for s in sequences if not s.frames]:
         found = f"{len(bare)} of {len(names)} videos without annotated frames, {bare[0]} among them"
@@ -36,6 +28,24 @@ def youtube_sequences(root: Path, split: str = "train") -> list[Sequence]:
             folder, found, "frames and masks for every video", "copy the dataset again; --data ROOT"
         )
     return sequences
+
+
+def read_meta(root: Path, split: str) -> dict[str, Any]:
+    """The table of videos in ROOT/SPLIT/meta.json.
+
+    Raises:
+        InputError: it is missing or unreadable.
+    """
+    meta = root / split / "meta.json"
+    if not meta.is_file():
+        found = f"it lacks {split}/meta.json" if root.is_dir() else "no such folder"
+        raise InputError(root, found, LAYOUT, "--data ROOT; YouTube-VOS is at youtube-vos.org")
+    try:
+        return dict(json.loads(meta.read_text())["videos"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            meta, f"unreadable ({error!r})", 'JSON with a table "videos"', "--data ROOT"
+        ) from error
 
 
 def _annotated(folder: Path, name: str) -> Sequence:

@@ -1,32 +1,23 @@
 """Running a segmenter over annotated sequences as the DAVIS benchmark prescribes, and scoring what comes
-out."""
+out, all of it in memory."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, Protocol
+from typing import Protocol as Interface
 
 import numpy as np
 
 from spvos_cli.data.folders import Sequence
-from spvos_cli.evaluation.scores import Score, score_sequence
+from spvos_cli.evaluation.label_maps import HeldLabels, LabelImages
+from spvos_cli.evaluation.pairs import Pair, Scored, score_pair
+from spvos_cli.evaluation.protocol import Ids, Protocol
 
 
-class Segmenter(Protocol):
+class Segmenter(Interface):
     """What is scored: `VideoSegmenter`, or anything else that takes frames one by one."""
 
     def step(self, frame: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray: ...
-
-
-class Result(NamedTuple):
-    """Attributes: name of the sequence; scores by object id; frames; seconds in the segmenter, files not
-    counted."""
-
-    name: str
-    scores: dict[int, Score]
-    frames: int
-    seconds: float
 
 
 def evaluate(
@@ -35,8 +26,8 @@ def evaluate(
     *,
     merge_objects: bool,
     all_frames: bool = False,
-) -> Iterator[Result]:
-    """Segments each sequence from its first mask and scores it; yields a result a sequence.
+) -> Iterator[Scored]:
+    """Segments each sequence from its first mask and scores it; yields its scores.
 
     The first frame does not count, nor the last (semi-supervised protocol).
 
@@ -45,23 +36,17 @@ def evaluate(
         merge_objects: all ids are one object, as in DAVIS-2016.
         all_frames: the last frame counts too.
     """
-    scored = slice(1, None if all_frames else -1)
+    protocol = Protocol(merge_objects=merge_objects, last_frame=all_frames)
     for sequence in sequences:
-        truth = [sequence.read_mask(i) for i in range(len(sequence.masks))]
-        if merge_objects:
-            truth = [(ids > 0).astype(np.uint8) for ids in truth]
-        predicted, seconds = _segment(sequence, truth[0], make_segmenter())
-        objects = [int(i) for i in np.unique(truth[0]) if i]
-        yield Result(
-            sequence.name, score_sequence(predicted[scored], truth[scored], objects), len(predicted), seconds
+        names = [frame.stem for frame in sequence.frames]
+        truth = LabelImages(sequence.name, dict(zip(names, sequence.masks, strict=True)))
+        first, _ = Ids(merge=merge_objects).settle(truth.read(names[0]))
+        predicted = HeldLabels(
+            sequence.name, dict(zip(names, _segment(sequence, first, make_segmenter()), strict=True))
         )
+        yield score_pair(Pair(truth, predicted), protocol)
 
 
-def _segment(sequence: Sequence, first: np.ndarray, segmenter: Segmenter) -> tuple[list[np.ndarray], float]:
-    predicted, seconds = [], 0.0
+def _segment(sequence: Sequence, first: np.ndarray, segmenter: Segmenter) -> Iterator[np.ndarray]:
     for i in range(len(sequence.frames)):
-        frame = sequence.read_frame(i)
-        start = time.perf_counter()
-        predicted.append(segmenter.step(frame, first if i == 0 else None))
-        seconds += time.perf_counter() - start
-    return predicted, seconds
+        yield segmenter.step(sequence.read_frame(i), first if i == 0 else None)

@@ -14,7 +14,7 @@ from PIL import Image
 from spvos_cli.evaluation.scores import global_scores, score_sequence
 from spvos_cli.inference.pipeline import Summary, segment_video
 from spvos_cli.video.palette import voc_palette
-from spvos_cli.video.writers import check_output
+from spvos_cli.video.writers.choose import check_output
 
 WIDTH, HEIGHT, FRAMES, RATE = 640, 360, 48, 24
 ANGLES = np.linspace(0, 2 * np.pi, 90, endpoint=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 from spvos_cli.inference.machine import choose_device, choose_dtype, use_threads
 from spvos_cli.inference.segmenter import VideoSegmenter
@@ -53,6 +54,19 @@ class EngineOptions:
         fields["strategy"] = self.strategy
         return {name: value for name, value in fields.items() if value is not None}
 
+    def weights_path(self) -> Path:
+        """The weight file.
+
+        Raises:
+            InputError: none is given and none ships for the model.
+        """
+        return Path(self.weights) if self.weights else shipped_weights(self.model)
+
+    def shaping(self) -> dict[str, Any]:
+        """Those that a resumed run must share with the run that it continues."""
+        fields = dataclasses.asdict(self) | {"weights": self.weights and str(self.weights)}
+        return {name: value for name, value in fields.items() if name not in ("device", "threads")}
+
     def network(self) -> VOSNetwork:
         """Loads the weights and prepares the network for inference.
 
@@ -61,8 +75,7 @@ class EngineOptions:
         """
         device = choose_device(self.device)
         dtype = choose_dtype(self.dtype, device)
-        path = Path(self.weights) if self.weights else shipped_weights(self.model)
-        return load_checkpoint(path, self.overrides()).for_inference(device, dtype)
+        return load_checkpoint(self.weights_path(), self.overrides()).for_inference(device, dtype)
 
     def segmenter(self, reporter: Reporter) -> VideoSegmenter:
         """Sets the threads, loads the network, and says in one line what was chosen.

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import math
-import os
 import platform
 import sys
 from pathlib import Path
@@ -12,21 +10,10 @@ from pathlib import Path
 import torch
 
 from spvos_cli.errors import InputError
+from spvos_cli.processors import default_threads
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # from malloc.h
-CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
-
-
-def default_threads() -> int:
-    """Processors that this process may use: its affinity, and the quota of its control group (Linux, version
-    2)."""
-    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = CGROUP_QUOTA.read_text().split()
-        return max(1, min(affinity, math.ceil(int(quota) / int(period))))
-    except (OSError, ValueError):  # no control group, or "max": no quota
-        return affinity
 
 
 def choose_device(name: str) -> torch.device:

@@ -3,7 +3,7 @@ out."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -35,6 +35,13 @@ class Group(NamedTuple):
 
     ids: list[int]
     bank: MemoryBank
+
+
+class State(NamedTuple):
+    """What a stream goes on from: tensors by name, and facts with JSON's types."""
+
+    tensors: dict[str, Tensor]
+    facts: dict[str, Any]
 
 
 class Stream:
@@ -117,6 +124,47 @@ class Stream:
         if self.pending:
             self.pending = self.pending._replace(masks=self.pending.masks[rows])
 
+    def can_resume(self, *, annotated: bool) -> bool:
+        """Whether the next frame needs nothing of gated convolutions: whether it is a memory frame and
+        dense, and nothing that is still to be remembered is not.
+
+        Args:
+            annotated: whether masks come with that frame.
+        """
+        memory_frame = annotated or self.since_memory + 1 >= self.mem_every
+        if not memory_frame or not self.runs:
+            return memory_frame
+        strategy = self.network.config.strategy
+        sparse = runs_sparsely(strategy, annotated=annotated, memory_frame=True)
+        return not sparse and (strategy == "mixed" or "M" not in self.runs)
+
+    def state(self) -> State:
+        """Copies of all that a stream in the same network needs to go on with a frame that `can_resume`."""
+        tensors, groups = {}, []
+        for number, group in enumerate(self.groups):
+            groups.append(group.ids)
+            bank = group.bank.tensors()
+            tensors |= {f"bank.{number}.{name}": tensor for name, tensor in bank.items()}
+        facts = {"groups": groups, "since_memory": self.since_memory, "pending": None}
+        if self.pending:
+            facts["pending"] = [self.pending.annotated, self.pending.memory_frame]
+            query = {name: x for name, x in self.pending.query._asdict().items() if isinstance(x, Tensor)}
+            tensors |= {f"query.{name}": x.clone() for name, x in query.items()}
+            tensors |= {"image": self.pending.image.clone(), "masks": self.pending.masks.clone()}
+        return State(tensors, facts)
+
+    def restore(self, state: State) -> None:
+        """The inverse of `state`, in a stream that has seen nothing."""
+        tensors, facts = state
+        for number, ids in enumerate(facts["groups"]):
+            bank = MemoryBank.from_tensors(self.max_memory, _below(f"bank.{number}.", tensors))
+            self.groups.append(Group(ids, bank))
+        self.since_memory = facts["since_memory"]
+        if facts["pending"]:
+            annotated, memory_frame = facts["pending"]
+            query, image = Query(**_below("query.", tensors)), tensors["image"]
+            self.pending = Pending(image, query, tensors["masks"], annotated, memory_frame)
+
     def _begin(self, part: str, ids: list[int], *, sparse: bool) -> InferenceRun | None:
         run = self.runs.get(part)
         if run is not None:
@@ -158,3 +206,8 @@ class Stream:
             self.groups, value.split([len(g.ids) for g in self.groups], dim=1), strict=True
         ):
             group.bank.add(key, part, annotated=previous.annotated, memory_frame=previous.memory_frame)
+
+
+def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names start so, without that start."""
+    return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}

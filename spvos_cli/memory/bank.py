@@ -60,5 +60,29 @@ class MemoryBank:
         self.last = self.last and kept[id(self.last)]
         self._memory = None
 
+    def tensors(self) -> dict[str, Tensor]:
+        """Copies of all that it holds, by names that tell what is what."""
+        kinds = [("annotated", self.annotated), ("recent", self.recent)]
+        named = [(f"{kind}.{n}", frame) for kind, frames in kinds for n, frame in enumerate(frames)]
+        if self.last and not any(frame is self.last for _, frame in named):
+            named.append(("last", self.last))
+        return {
+            f"{name}{'.newest' if frame is self.last else ''}.{part}": tensor.clone()
+            for name, frame in named
+            for part, tensor in frame._asdict().items()
+        }
+
+    @classmethod
+    def from_tensors(cls, max_frames: int, tensors: dict[str, Tensor]) -> MemoryBank:
+        """The inverse of `tensors`."""
+        bank = cls(max_frames)
+        for name in dict.fromkeys(name.rpartition(".")[0] for name in tensors):
+            frame = Remembered(tensors[f"{name}.key"], tensors[f"{name}.value"])
+            if not name.startswith("last"):
+                (bank.annotated if name.startswith("annotated") else bank.recent).append(frame)
+            if name.endswith("newest"):
+                bank.last = frame
+        return bank
+
     def _frames(self) -> list[Remembered]:
         return [*self.annotated, *self.recent, *([self.last] if self.last else [])]

@@ -13,10 +13,11 @@ import torch
 from spvos_cli import __version__
 from spvos_cli.errors import InputError
 from spvos_cli.inference.engine import EngineOptions
-from spvos_cli.inference.machine import choose_device, choose_dtype, cpu_name, default_threads, use_threads
+from spvos_cli.inference.machine import choose_device, choose_dtype, cpu_name, use_threads
 from spvos_cli.model.checkpoint import build_model, load_checkpoint, stored_config
 from spvos_cli.model.config import CONFIGS
 from spvos_cli.model.network import VOSNetwork
+from spvos_cli.processors import default_threads
 from spvos_cli.profiling.cost import Video, layer_costs, mean_macs, parameter_size
 from spvos_cli.profiling.density import PolicyTally
 from spvos_cli.profiling.layer_speed import layer_speeds

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from spvos_cli.data.clips import MAX_OBJECTS
+from spvos_cli.distributed import Processes
 from spvos_cli.model.network import VOSNetwork
 from spvos_cli.sparse.training import GumbelNoise, TrainingRun
-from spvos_cli.training.distributed import Processes
 from spvos_cli.training.objective import bootstrapped_cross_entropy, dice_distances, kept_share, overlaps
 from spvos_cli.training.options import TrainOptions
 from spvos_cli.training.sparsity import layer_densities, network_density, sparsity_loss

@@ -11,13 +11,13 @@ from spvos_cli.data.clips import ClipDataset, Recipe
 from spvos_cli.data.collections import TrainingData, training_data
 from spvos_cli.data.lite_clips import LiteClips
 from spvos_cli.data.paper_clips import PaperClips
+from spvos_cli.distributed import local_device, processes
 from spvos_cli.errors import InputError
 from spvos_cli.evaluation.davis import evaluate
 from spvos_cli.evaluation.scores import global_scores
 from spvos_cli.inference.machine import choose_device, choose_dtype, use_threads
 from spvos_cli.inference.segmenter import VideoSegmenter
 from spvos_cli.model.checkpoint import build_model, load_checkpoint
-from spvos_cli.training.distributed import local_device, processes
 from spvos_cli.training.metrics import Metrics
 from spvos_cli.training.options import TrainOptions
 from spvos_cli.training.start import freeze, start_network
@@ -185,4 +185,4 @@ def score_held_out(trainer: Trainer, data: TrainingData, *, merge: bool) -> Row:
     results = evaluate(
         data.held_out, lambda: VideoSegmenter(network), merge_objects=merge, all_frames=data.all_frames
     )
-    return global_scores([score for result in results for score in result.scores.values()])
+    return global_scores([score for result in results for score in result.objects.values()])

@@ -17,12 +17,12 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
 from spvos_cli.data.clips import Clip, ClipDataset
+from spvos_cli.distributed import Processes
 from spvos_cli.errors import RunError, Terminated
 from spvos_cli.model.checkpoint import save_weights
 from spvos_cli.model.network import VOSNetwork
 from spvos_cli.sparse.gate import Gate
 from spvos_cli.training.clip_loss import ClipLoss
-from spvos_cli.training.distributed import Processes
 from spvos_cli.training.options import TrainOptions
 from spvos_cli.training.schedule import rate_share
 from spvos_cli.training.state import write_state

@@ -1,8 +1,13 @@
-"""The colours of label maps: PASCAL VOC's palette, which DAVIS uses."""
+"""The colours of label maps: PASCAL VOC's palette, which DAVIS uses, and people's own."""
 
 from __future__ import annotations
 
 import numpy as np
+from PIL import ImageColor
+
+from spvos_cli.errors import InputError
+
+COLOURS = "names or #RRGGBB, one an object in the order of ids, or ID=COLOUR, with commas between"
 
 
 def voc_palette() -> np.ndarray:
@@ -14,3 +19,38 @@ def voc_palette() -> np.ndarray:
             palette[:, channel] |= ((ids >> channel) & 1) << bit
         ids = ids >> 3
     return palette
+
+
+def recoloured(palette: np.ndarray, colours: str, ids: list[int]) -> np.ndarray:
+    """The palette with colours of the user's.
+
+    Args:
+        colours: see COLOURS.
+        ids: the objects that colours without an id go to.
+
+    Raises:
+        InputError: a colour or an id that there is not.
+    """
+    palette, unnamed = palette.copy(), iter(ids)
+    for part in filter(None, colours.split(",")):
+        number, _, colour = part.rpartition("=")
+        try:
+            i = int(number) if number else next(unnamed, None)
+            rgb = ImageColor.getrgb(colour.strip())[:3]
+            if i is not None and not 1 <= i <= 255:
+                raise ValueError(i)
+        except ValueError as error:
+            raise InputError(f"--colours {colours}", f"{part!r}", COLOURS, "--colours") from error
+        if i is not None:
+            palette[i] = rgb
+    return palette
+
+
+def pack(rgb: np.ndarray) -> np.ndarray:
+    """(..., 3) -> (...) int64, red in the high byte."""
+    return rgb.astype(np.int64) @ (1 << 16, 1 << 8, 1)
+
+
+def unpack(packed: np.ndarray) -> np.ndarray:
+    """The inverse of `pack`."""
+    return np.stack([packed >> 16, packed >> 8 & 255, packed & 255], axis=-1)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 DEPTH = 8  # frames that wait in a queue at most
+PATIENCE = 5.0  # seconds that a reader is given to stop; one that waits for a stream never does
 _END = object()
 
 
@@ -48,7 +50,50 @@ def prefetch(items: Iterable[T], depth: int = DEPTH) -> Iterator[T]:
             yield item
     finally:
         stop.set()
-        thread.join()
+        thread.join(PATIENCE)
+
+
+def newest(
+    items: Iterable[T], keep: Callable[[T], bool], note: Callable[[str], None] = lambda text: None
+) -> Iterator[T]:
+    """The items as they come, without those that are superseded before anybody asks for them (live input).
+
+    Args:
+        keep: whether an item may not be dropped.
+        note: takes a line about how many were dropped, at the end.
+    """
+    waiting: deque = deque()
+    ready, dropped = threading.Condition(), 0
+
+    def produce() -> None:
+        nonlocal dropped
+        end: tuple[object, BaseException | None] = (_END, None)
+        try:
+            for item in items:
+                with ready:
+                    if waiting and not keep(waiting[-1][0]):
+                        waiting.pop()
+                        dropped += 1
+                    waiting.append((item, None))
+                    ready.notify()
+        except BaseException as error:
+            end = (_END, error)
+        with ready:
+            waiting.append(end)
+            ready.notify()
+
+    threading.Thread(target=produce, name="live reader", daemon=True).start()
+    while True:
+        with ready:
+            ready.wait_for(lambda: waiting)
+            item, error = waiting.popleft()
+        if error is not None:
+            raise error
+        if item is _END:
+            break
+        yield item
+    if dropped:
+        note(f"{dropped} frames came too fast and were dropped (--live)")
 
 
 class Background(Generic[T]):

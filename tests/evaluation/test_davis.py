@@ -9,7 +9,7 @@ from PIL import Image
 
 from spvos_cli.data.folders import Sequence
 from spvos_cli.evaluation.davis import evaluate
-from spvos_cli.evaluation.report import summary
+from spvos_cli.evaluation.results import Evaluation, summary
 from tests.conftest import write_mask
 
 
@@ -33,16 +33,16 @@ def write_sequence(folder: Path, clip: tuple[list[np.ndarray], list[np.ndarray]]
 
 def test_copied_masks(tmp_path: Path, clip: tuple[list[np.ndarray], list[np.ndarray]]) -> None:
     (result,) = evaluate([write_sequence(tmp_path, clip)], Copier, merge_objects=False)
-    assert set(result.scores) == {1, 2}
-    assert len(result.scores[1].j) == len(clip[0]) - 2
+    assert set(result.objects) == {1, 2}
+    assert len(result.objects[1].j) == len(clip[0]) - 2
     expected = [
         (26 - 4 * (t - 1)) / (34 + 4 * (t - 1)) for t in range(1, 7)
     ]  # a square of 30 that moves by 4
-    np.testing.assert_allclose(result.scores[1].j, expected)
-    columns = summary([result])
-    assert columns["J-Mean"] == np.mean([score.j.mean() for score in result.scores.values()])
+    np.testing.assert_allclose(result.objects[1].j, expected)
+    columns = summary(Evaluation("clip", "each id", [result]))
+    assert columns["J-Mean"] == np.mean([score.j.mean() for score in result.objects.values()])
 
 
 def test_merged_objects(tmp_path: Path, clip: tuple[list[np.ndarray], list[np.ndarray]]) -> None:
     (result,) = evaluate([write_sequence(tmp_path, clip)], Copier, merge_objects=True)
-    assert set(result.scores) == {1}
+    assert set(result.objects) == {1}

@@ -6,9 +6,12 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from spvos_cli.evaluation.measures import contour_accuracy, region_similarity
+from spvos_cli.evaluation.measures import contour_accuracy, region_similarity, similarity_and_accuracy
 from spvos_cli.evaluation.scores import statistics
+from tests.evaluation.plain_recipe import plain_contour, plain_region
 from tests.oracles.weights import HERE
 
 TOLERANCE = 1e-9
@@ -46,6 +49,29 @@ def test_other_sizes(case: dict) -> None:
     )
     assert abs(region_similarity(predicted, truth) - case["J"]) < TOLERANCE
     assert abs(contour_accuracy(predicted, truth) - case["F"]) < TOLERANCE
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(2, 60),
+    st.integers(2, 80),
+    st.lists(st.tuples(*[st.floats(-0.2, 1.2)] * 4), max_size=6),
+)
+def test_cropping_changes_nothing(seed: int, height: int, width: int, boxes: list) -> None:
+    """Rectangles, holes and specks anywhere, borders and corners among them, against whole frames."""
+    rng = np.random.default_rng(seed)
+    masks = [rng.random((height, width)) < rng.choice([0, 0.01]) for _ in range(2)]
+    for k, (top, left, bottom, right) in enumerate(boxes):
+        rows, columns = sorted((top, bottom)), sorted((left, right))
+        (y0, y1), (x0, x1) = (
+            [round(max(0, edge) * side) for edge in edges]
+            for edges, side in ((rows, height), (columns, width))
+        )
+        masks[k % 2][y0:y1, x0:x1] ^= True
+    expected = plain_region(*masks), plain_contour(*masks)
+    assert similarity_and_accuracy(*masks) == pytest.approx(expected, abs=TOLERANCE)
+    assert (region_similarity(*masks), contour_accuracy(*masks)) == similarity_and_accuracy(*masks)
 
 
 @pytest.mark.parametrize("case", FORMULAS["statistics"], ids=lambda case: f"{len(case['values'])} frames")

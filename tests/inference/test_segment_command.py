@@ -136,7 +136,18 @@ BAD_INPUTS = {  # arguments -> what the one line names
     "clip.mp4 --mask text.mp4": "text.mp4: not readable as an image",
     "clip.mp4 --mask empty.png": "empty.png: no object",
     "clip.mp4 --mask square.png": "square.png: 96x96 pixels; expected the frames' 128x96",
-    f"{USUAL} --mask 0:first.png": "a second mask for frame 0",
+    f"{USUAL} -o o.png -o o.png": "the same output twice",
+    f"{USUAL} -o - --json": "standard output is an output already",
+    f"{USUAL} -o - --resume": "--resume: standard output",
+    f"{USUAL} --start 5 --end 5": "--end 5: not after --start 5",
+    f"{USUAL} --start soon": "--start soon: no frame and no time",
+    f"{USUAL} --backward -o o.soft": "--backward: an output of probabilities",
+    f"{USUAL} --colours 300=red": "--colours 300=red: '300=red'",
+    "clip.mp4 --box 1,2,3": "--box 1,2,3: no box",
+    "clip.mp4 --box 500,2,3,3": "--box 500,2,3,3: it lies outside",
+    "http://127.0.0.1:9/clip.mp4 --mask first.png": "a network address",
+    "list.m3u8 --mask first.png": "list.m3u8: not readable as video",
+    "list.ffconcat --mask first.png": "list.ffconcat: not readable as video",
     f"{USUAL} -o full": "full: it exists already",
     f"{USUAL} -o there.mp4": "there.mp4: it exists already",
     f"{USUAL} -o gone/out.mp4": "gone/out.mp4: no folder gone",
@@ -155,6 +166,10 @@ BAD_INPUTS = {  # arguments -> what the one line names
 def bad_files(tmp_path: Path, video: Path, mask: Path) -> None:
     (tmp_path / "text.mp4").write_text("no video")
     (tmp_path / "nothing.mp4").write_bytes(b"")
+    (tmp_path / "list.m3u8").write_text(
+        "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:1,\nclip.mp4\n#EXT-X-ENDLIST\n"
+    )
+    (tmp_path / "list.ffconcat").write_text("ffconcat version 1.0\nfile clip.mp4\n")
     write_mask(tmp_path / "empty.png", np.zeros((96, 128), np.uint8))
     write_mask(tmp_path / "square.png", np.ones((96, 96), np.uint8))
     (tmp_path / "images").mkdir()

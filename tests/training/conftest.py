@@ -11,9 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
+from spvos_cli.distributed import Processes
 from spvos_cli.model.checkpoint import build_model, save_weights
 from spvos_cli.model.config import LITE, SPVOS
-from spvos_cli.training.distributed import Processes
 from spvos_cli.training.options import TrainOptions
 from spvos_cli.training.trainer import Trainer
 from tests.conftest import write_mask

@@ -1,16 +1,20 @@
-"""One process or many: what torchrun starts, each with its share of every batch."""
+"""One process or many: what torchrun starts, each with its share of every batch or of the sequences."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from datetime import timedelta
+from typing import NamedTuple, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.nn.functional import all_reduce
+
+T = TypeVar("T")
+PATIENCE = timedelta(days=7)  # shares of sequences may end hours apart
 
 
 class Processes(NamedTuple):
@@ -41,6 +45,14 @@ class Processes(NamedTuple):
         dist.all_reduce(values)
         return dict(zip(row, (values / self.world).tolist(), strict=True))
 
+    def gather(self, item: T) -> list[T]:
+        """The items of all processes, in the order of their ranks."""
+        if self.world == 1:
+            return [item]
+        items: list[T | None] = [None] * self.world
+        dist.all_gather_object(items, item)
+        return items
+
     def wait(self) -> None:
         """Until all processes are here."""
         if self.world > 1:
@@ -53,7 +65,8 @@ def processes(device: torch.device) -> Iterator[Processes]:
     if "WORLD_SIZE" not in os.environ or int(os.environ["WORLD_SIZE"]) == 1:
         yield Processes()
         return
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    backend, patience = ("nccl", None) if device.type == "cuda" else ("gloo", PATIENCE)
+    dist.init_process_group(backend, timeout=patience)
     try:
         yield Processes(dist.get_rank(), dist.get_world_size())
     finally:

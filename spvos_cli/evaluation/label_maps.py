@@ -1,0 +1,168 @@
+"""The masks of one video, frame by frame, whichever way they are stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+
+from spvos_cli.data.folders import natural_order
+from spvos_cli.errors import InputError
+from spvos_cli.video.label_files import ids_of_colours, read_label_map
+
+LOSSLESS = "a label video without loss: FFV1, grey values as ids"
+
+
+EXACT = {
+    "gray",
+    "pal8",
+    "rgb24",
+    "bgr24",
+    "rgba",
+    "bgra",
+    "argb",
+    "abgr",
+    "rgb0",
+    "bgr0",
+    "0rgb",
+    "0bgr",
+    "gbrp",
+}
+
+
+class LabelMaps:
+    """Label maps (H, W) uint8 by the name of their frame.
+
+    Attributes:
+        name: of the sequence.
+        frames: names of the frames that have a mask, in the order of time.
+        overlaps: frames read so far in which objects overlap, so that one hides the other.
+    """
+
+    name: str
+    frames: tuple[str, ...]
+    overlaps = 0
+
+    def read(self, frame: str) -> np.ndarray:
+        """Ids (H, W) uint8, 0 the background."""
+        raise NotImplementedError
+
+
+class LabelImages(LabelMaps):
+    """An image a frame.
+
+    Args:
+        files: by the names of the frames, in the order of time.
+    """
+
+    def __init__(self, name: str, files: Mapping[str, Path]) -> None:
+        self.name, self.files, self.frames = name, dict(files), tuple(files)
+
+    def read(self, frame: str) -> np.ndarray:
+        return read_label_map(self.files[frame])
+
+
+class ObjectImages(LabelMaps):
+    """A folder an object, an image a frame: what is not black is the object.
+
+    Args:
+        folders: images by object and frame; objects numbered as the folders are.
+
+    Attributes:
+        first_id: the id of folder 0, where there is one: 1, else 0.
+    """
+
+    def __init__(self, name: str, folders: Mapping[int, Mapping[str, Path]]) -> None:
+        self.name, self.folders = name, {i: dict(files) for i, files in folders.items()}
+        names = {frame for files in folders.values() for frame in files}
+        self.frames = tuple(sorted(names, key=lambda frame: natural_order(Path(frame))))
+        self.first_id = int(0 in folders)
+
+    def read(self, frame: str) -> np.ndarray:
+        there = {i: files[frame] for i, files in self.folders.items() if frame in files}
+        labels, overlap = None, False
+        for i, file in there.items():
+            mask = read_label_map(file) > 0
+            if labels is None:
+                labels = np.zeros(mask.shape, np.uint8)
+            mask = rescaled(mask.astype(np.uint8), labels.shape, file).astype(bool)
+            overlap = overlap or bool(labels[mask].any())
+            labels[mask] = i + self.first_id
+        self.overlaps += overlap
+        return labels
+
+
+class LabelVideo(LabelMaps):
+    """A video whose pixels are ids. Frames are read fastest in their order.
+
+    Raises:
+        InputError: it is no video, or one whose ids did not survive compression.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.name, self.path = path.stem, path
+        try:
+            with av.open(str(path)) as container:
+                stream = container.streams.video[0]
+                count = stream.frames or sum(packet.size > 0 for packet in container.demux(stream))
+                pixels = stream.codec_context.pix_fmt
+        except (av.FFmpegError, OSError, IndexError) as error:
+            raise InputError(path, "not readable as a video", LOSSLESS, "--pred and --truth") from error
+        if pixels not in EXACT:
+            raise InputError(
+                path,
+                f"pixels that do not hold ids exactly ({pixels})",
+                LOSSLESS,
+                "-o OUT.mkv when segmenting",
+            )
+        self.frames = tuple(f"{t:05d}" for t in range(count))
+        self._decoded: Iterator[tuple[int, np.ndarray]] | None = None
+        self._next = 0
+
+    def read(self, frame: str) -> np.ndarray:
+        wanted = int(frame)
+        if self._decoded is None or wanted < self._next:
+            self._decoded = self._decode()
+        for index, labels in self._decoded:
+            self._next = index + 1
+            if index == wanted:
+                return labels
+        raise InputError(self.path, f"ends before frame {wanted}", LOSSLESS, "a whole file")
+
+    def _decode(self) -> Iterator[tuple[int, np.ndarray]]:
+        with av.open(str(self.path)) as container:
+            for index, frame in enumerate(container.decode(video=0)):
+                yield index, self._labels(frame)
+
+    def _labels(self, frame: av.VideoFrame) -> np.ndarray:
+        if frame.format.name == "gray":
+            return frame.to_ndarray()
+        if frame.format.name == "pal8":
+            return frame.to_ndarray(format="pal8")[0]
+        return ids_of_colours(self.path, frame.to_ndarray(format="rgb24"))
+
+
+class HeldLabels(LabelMaps):
+    """Label maps in memory, by the names of their frames."""
+
+    def __init__(self, name: str, labels: Mapping[str, np.ndarray]) -> None:
+        self.name, self.labels, self.frames = name, labels, tuple(labels)
+
+    def read(self, frame: str) -> np.ndarray:
+        return self.labels[frame]
+
+
+def rescaled(labels: np.ndarray, shape: tuple[int, int], what: str | Path) -> np.ndarray:
+    """A label map (H, W) at another size (height, width) of the same aspect.
+
+    Raises:
+        InputError: the aspect is another.
+    """
+    (height, width), scale = shape, shape[0] / labels.shape[0]
+    if abs(labels.shape[1] * scale - width) > max(1.0, scale):
+        found = f"{labels.shape[1]}x{labels.shape[0]} pixels"
+        raise InputError(what, found, f"the true masks' {width}x{height}", "masks of the video's size")
+    return cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST)

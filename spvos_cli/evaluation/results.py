@@ -1,0 +1,119 @@
+"""What an evaluation found, and its summary for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from spvos_cli.evaluation.pairs import Scored
+from spvos_cli.evaluation.scores import Score, global_scores
+
+POLICIES = ("skip", "reuse", "compute")
+
+
+class Run(NamedTuple):
+    """What it took to segment one sequence.
+
+    Attributes:
+        frames: segmented.
+        seconds: in the network and around it, files not counted.
+        computed, gated: multiply-accumulates of gated convolutions on sparse frames, done and in all, by the
+            letters Q, D and M.
+        policies: pixels that were skipped, reused and computed.
+        size: width and height that the network saw, in pixels.
+        objects: followed.
+    """
+
+    frames: int
+    seconds: float
+    computed: Mapping[str, int] = {}
+    gated: Mapping[str, int] = {}
+    policies: tuple[int, int, int] = (0, 0, 0)
+    size: tuple[int, int] = (0, 0)
+    objects: int = 0
+
+
+class Evaluation(NamedTuple):
+    """Attributes.
+
+    title: what was scored, in words.
+    protocol: which objects and frames count, in words.
+    scored: sequence by sequence.
+    complaints: about sequences without a counterpart.
+    runs: what segmenting took, by sequence; empty where masks were only scored.
+    groups: objects by a name of their group, as "seen" and "unseen" categories.
+    """
+
+    title: str
+    protocol: str
+    scored: list[Scored]
+    complaints: Sequence[str] = ()
+    runs: Mapping[str, Run] = {}
+    groups: Mapping[str, list[tuple[str, int]]] = {}
+
+    @property
+    def all_complaints(self) -> list[str]:
+        """With those about single sequences, a line each."""
+        return [*self.complaints, *(f"{s.name}: {text}" for s in self.scored for text in s.complaints)]
+
+    @property
+    def objects(self) -> dict[str, Score]:
+        """All scores, by the official name of an object: sequence_id."""
+        return {f"{s.name}_{i}": score for s in self.scored for i, score in s.objects.items()}
+
+
+def summary(evaluation: Evaluation) -> dict[str, Any]:
+    """The official columns over all objects, as fractions; J&F of each sequence; the columns of each object;
+    and of the run fps, density and shares of the policies, None where there was none."""
+    objects, runs = evaluation.objects, list(evaluation.runs.values())
+    return {
+        **global_scores(list(objects.values())),
+        "sequences": {
+            s.name: global_scores(list(s.objects.values()))["J&F-Mean"]
+            for s in evaluation.scored
+            if s.objects
+        },
+        "objects": {name: global_scores([score]) for name, score in objects.items()},
+        "frames": sum(run.frames for run in runs) or None,
+        "fps": frames_per_second(runs),
+        "density": density(runs),
+        "policies": policy_shares(runs),
+        **({"categories": by_group(evaluation)} if evaluation.groups else {}),
+        "scored": evaluation.title,
+        "protocol": evaluation.protocol,
+        "complaints": evaluation.all_complaints,
+    }
+
+
+def frames_per_second(runs: Iterable[Run]) -> float | None:
+    """Over all runs; None without any."""
+    runs = list(runs)
+    seconds = sum(run.seconds for run in runs)
+    return sum(run.frames for run in runs) / seconds if seconds else None
+
+
+def density(runs: Iterable[Run], letters: Iterable[str] = "QDM") -> float | None:
+    """Share of multiply-accumulates done in gated convolutions on sparse frames; None where none ran
+    sparsely."""
+    runs, letters = list(runs), list(letters)
+    gated = sum(run.gated.get(letter, 0) for run in runs for letter in letters)
+    return sum(run.computed.get(letter, 0) for run in runs for letter in letters) / gated if gated else None
+
+
+def policy_shares(runs: Iterable[Run]) -> dict[str, float] | None:
+    """Of the pixels of gated convolutions on sparse frames; None where none ran sparsely."""
+    pixels = np.sum([run.policies for run in runs] or [(0, 0, 0)], axis=0)
+    return dict(zip(POLICIES, (pixels / pixels.sum()).tolist(), strict=True)) if pixels.sum() else None
+
+
+def by_group(evaluation: Evaluation) -> dict[str, float]:
+    """YouTube-VOS's columns: J and F by group of categories, and the mean of them all."""
+    columns, objects = {}, evaluation.objects
+    for group, names in evaluation.groups.items():
+        scores = [objects[f"{name}_{i}"] for name, i in names if f"{name}_{i}" in objects]
+        if scores:
+            found = global_scores(scores)
+            columns |= {f"J-{group}": found["J-Mean"], f"F-{group}": found["F-Mean"]}
+    return {"Overall": float(np.mean(list(columns.values()))), **columns} if columns else {}

@@ -1,0 +1,91 @@
+"""The pass from the last mask towards the start, whose masks wait on disk for the pass forward."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from spvos_cli.video.annotations import Annotations
+from spvos_cli.video.frames import Frame, Source
+from spvos_cli.video.moments import Moment, Range
+from spvos_cli.video.writers.writer import Segmented
+
+COMPLETE = "complete"
+
+
+class Spool:
+    """Label maps by frame, in a folder that is there until the run is complete."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @property
+    def complete(self) -> bool:
+        """Whether an earlier run made the whole pass."""
+        return (self.folder / COMPLETE).exists()
+
+    def fill(self, segmented: Iterator[Segmented]) -> None:
+        """Makes the pass."""
+        self.remove()
+        self.folder.mkdir(parents=True)
+        for frame, labels, facts in segmented:
+            info = PngInfo()
+            info.add_text("confidence", json.dumps({str(i): c for i, c in facts.confidence.items()}))
+            target = self.folder / f"{frame.index:08d}.png"
+            Image.fromarray(labels).save(target.with_suffix(".part"), format="png", pnginfo=info)
+            os.replace(target.with_suffix(".part"), target)
+        (self.folder / COMPLETE).touch()
+
+    def merge(self, segmented: Segmented) -> Segmented:
+        """The frame with the objects that only the pass backwards knows there: those that join later."""
+        target = self.folder / f"{segmented.frame.index:08d}.png"
+        if not target.exists():
+            return segmented
+        with Image.open(target) as image:
+            earlier, text = np.array(image), json.loads(image.text["confidence"])
+        known = segmented.facts.objects
+        labels = np.where((segmented.labels == 0) & ~np.isin(earlier, known), earlier, segmented.labels)
+        new = sorted({int(i) for i in np.unique(labels)} - {0, *known})
+        confidence = segmented.facts.confidence | {int(i): c for i, c in text.items() if int(i) in new}
+        areas = np.bincount(labels.ravel(), minlength=256)
+        facts = segmented.facts._replace(objects=(*known, *new), areas=areas, confidence=confidence)
+        return Segmented(segmented.frame, labels, facts)
+
+    def remove(self) -> None:
+        """All of it."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def resolve(moments: list[Moment], source: Source) -> dict[Moment, Moment]:
+    """Frame numbers for moments in seconds, as far as the source reaches; reads it up to there."""
+    found = {moment: moment for moment in moments if not moment.is_time}
+    waiting = [moment for moment in moments if moment.is_time]
+    for frame in source:
+        found |= {moment: Moment(str(frame.index)) for moment in waiting if moment.reached(frame)}
+        waiting = [moment for moment in waiting if moment not in found]
+        if not waiting:
+            break
+    return found
+
+
+def frames_backwards(source: Source, range: Range, first: int, last: int) -> Iterator[Frame]:
+    """The frames that a range chooses, from number `last` to number `first`."""
+    for frame in source.backwards(last + 1):
+        if frame.index < first:
+            return
+        if (frame.index - first) % range.stride == 0:
+            yield frame
+
+
+def pass_backwards(tracker: Any, annotations: Annotations, frames: Iterator[Frame]) -> Iterator[Segmented]:
+    """Segments frames that come in reverse."""
+    for frame in frames:
+        yield tracker.step(frame, annotations.at(frame, backwards=True))

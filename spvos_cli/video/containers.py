@@ -1,0 +1,203 @@
+"""Frames of a video file or stream: whatever FFmpeg reads, with what is broken in it passed over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import BinaryIO
+
+import av
+import numpy as np
+
+from spvos_cli.errors import InputError
+from spvos_cli.video.frames import A_VIDEO, MAX_PIXELS, STILLS_RATE, Frame, Note, Source, check_size
+
+NETWORK_PROTOCOLS = (
+    "http,https,tls,tcp,udp,rtp,rtsp,rtmp,crypto,data"  # no file: what a server sends stays out
+)
+CHUNK_BYTES = 2**28  # decoded frames held at a time when reading backwards
+LONGEST_GAP = 10_000  # seconds; a longer one between two frames is a damaged time
+LATEST_START = 10**7  # seconds
+UNREADABLE = (av.FFmpegError, ValueError, NotImplementedError, MemoryError)
+
+
+class VideoSource(Source):
+    """A container that FFmpeg reads.
+
+    Files are opened here and handed to FFmpeg as streams, with every protocol of its own forbidden: a
+    playlist reaches no other file and no network.
+
+    Args:
+        file: a path, an open binary stream, or the address of a network stream.
+        label: what to call it in messages.
+        note: takes remarks about what had to be passed over.
+
+    Raises:
+        InputError: no container, no video stream in it, or no frame that decodes.
+    """
+
+    def __init__(self, file: Path | BinaryIO | str, label: str, note: Note = lambda text: None) -> None:
+        self.label, self.note, self._file = label, note, file
+        self._stream = file.open("rb") if isinstance(file, Path) else file
+        self._container = self._open()
+        decodable = [stream for stream in self._container.streams.video if stream.codec_context is not None]
+        if not decodable:
+            found = (
+                "a format that nothing here decodes" if self._container.streams.video else "no video stream"
+            )
+            raise InputError(label, found, A_VIDEO, "INPUT")
+        self._video = decodable[0]
+        self._video.thread_type = "AUTO"
+        check_size(self._video.width, self._video.height, label, "INPUT")
+        self._video.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+        audio = [stream for stream in self._container.streams.audio if stream.codec_context is not None]
+        self.audio = next(iter(audio), None)
+        self.name = (
+            file.stem if isinstance(file, Path) else "stdin" if not isinstance(file, str) else "stream"
+        )
+        self.time_base = self._video.time_base or Fraction(1, 90000)
+        self.rate = self._plausible_rate()
+        self.frames = self._video.frames or self._estimate()
+        self.damaged = 0
+        self._last: int | None = None
+        self._decoded = self._number()
+        self._first = next(self._decoded, None)
+        if self._first is None:
+            raise InputError(label, "a video without a frame that decodes", A_VIDEO, "INPUT")
+        self.height, self.width = self._first.image.shape[:2]
+
+    def __iter__(self) -> Iterator[Frame]:
+        yield self._first
+        yield from self._decoded
+        if self.damaged:
+            self.note(f"{self.label}: {self.damaged} damaged parts were passed over")
+
+    def backwards(self, stop: int) -> Iterator[Frame]:
+        if not isinstance(self._file, Path):
+            raise InputError(self.label, "a stream, read once", "a file to read backwards", "save it first")
+        times = [(frame.pts, frame.seconds) for frame in self._until(stop)]
+        step = max(1, CHUNK_BYTES // (3 * self.width * self.height))
+        for end in range(len(times), 0, -step):
+            begin = max(0, end - step)
+            chunk = self._between(times[begin][0], times[end - 1][0])
+            for index in range(end - 1, begin - 1, -1):
+                pts, seconds = times[index]
+                if pts in chunk:  # missing where a damaged file decodes differently after a jump
+                    yield Frame(index, chunk[pts], f"{index:05d}", pts, (), seconds)
+
+    def close(self) -> None:
+        if isinstance(self._file, Path):  # in a stream a thread may still wait for more
+            self._container.close()
+            self._stream.close()
+
+    def _open(self) -> av.container.InputContainer:
+        options, timeout = {"protocol_whitelist": "none"}, None
+        if isinstance(self._file, str):
+            options, timeout = {"protocol_whitelist": NETWORK_PROTOCOLS}, (10.0, 30.0)
+        try:
+            return av.open(self._stream, options=options, timeout=timeout, metadata_errors="replace")
+        except (*UNREADABLE, OSError) as error:
+            found = f"not readable as video ({_reason(error)})"
+            raise InputError(self.label, found, A_VIDEO, "INPUT") from error
+
+    def _plausible_rate(self) -> Fraction:
+        for rate in (self._video.average_rate, self._video.guessed_rate):
+            if rate and Fraction(1, 3600) <= rate <= 1000:
+                return rate
+        return STILLS_RATE
+
+    def _estimate(self) -> int | None:
+        if not self._container.duration or not self._video.average_rate:
+            return None
+        return round(self._container.duration / av.time_base * self._video.average_rate)
+
+    def _until(self, stop: int) -> Iterator[Frame]:
+        for frame in self:
+            if frame.index >= stop:
+                return
+            yield frame
+
+    def _number(self) -> Iterator[Frame]:
+        start = None
+        for index, (pts, image, audio) in enumerate(self._decode()):
+            start = pts if start is None else start
+            seconds = float((pts - start) * self.time_base)
+            yield Frame(index, image, f"{index:05d}", pts, tuple(audio), seconds)
+
+    def _decode(self) -> Iterator[tuple[int, np.ndarray, list[av.Packet]]]:
+        """Times, images, and the audio packets since the frame before."""
+        audio: list[av.Packet] = []
+        for packet in self._packets():
+            if packet.stream is self.audio:
+                if packet.dts is not None:
+                    audio.append(packet)
+                continue
+            for frame in self._frames_of(packet):
+                image = self._image(frame)
+                if image is not None:
+                    yield self._time(frame), image, audio
+                    audio = []
+
+    def _packets(self) -> Iterator[av.Packet]:
+        """All packets; a container that breaks off ends there."""
+        try:
+            yield from self._container.demux(*[s for s in (self._video, self.audio) if s])
+        except UNREADABLE:
+            self.damaged += 1
+
+    def _frames_of(self, packet: av.Packet) -> list[av.VideoFrame]:
+        try:
+            return packet.decode()
+        except UNREADABLE:
+            self.damaged += 1
+            return []
+
+    def _image(self, frame: av.VideoFrame) -> np.ndarray | None:
+        """(H, W, 3) RGB, upright; None where it cannot be had."""
+        try:
+            check_size(frame.width, frame.height, self.label, "INPUT")
+            turns = round(frame.rotation / 90) % 4
+            image = np.rot90(frame.to_ndarray(format="rgb24"), turns)
+        except (*UNREADABLE, InputError):
+            self.damaged += 1
+            return None
+        if self._last is None:
+            aspect = self._video.sample_aspect_ratio or Fraction(1)
+            aspect = aspect if Fraction(1, 16) <= aspect <= 16 else Fraction(1)
+            self.pixel_aspect = 1 / aspect if turns % 2 else aspect
+        return np.ascontiguousarray(image)
+
+    def _time(self, frame: av.VideoFrame) -> int:
+        """Its pts where that is later than the last one's, as encoders need; else one step later."""
+        pts, last = frame.pts, self._last
+        if last is None:
+            late = pts is None or abs(pts * self.time_base) > LATEST_START
+            self._last = 0 if late else pts
+        elif pts is not None and last < pts <= last + LONGEST_GAP / self.time_base:
+            self._last = pts
+        else:
+            self._last = last + max(1, round(1 / (self.rate * self.time_base)))
+        return self._last
+
+    def _between(self, first: int, last: int) -> dict[int, np.ndarray]:
+        """Images of the frames from one time to another, by time."""
+        images: dict[int, np.ndarray] = {}
+        again = VideoSource(self._file, self.label)
+        try:
+            again._container.seek(first, stream=again._video, backward=True)
+            again._last = None
+            for pts, image, _ in again._decode():
+                if first <= pts <= last:
+                    images[pts] = image
+                if pts >= last:
+                    break
+        except UNREADABLE:
+            self.damaged += 1
+        finally:
+            again.close()
+        return images
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)

@@ -1,0 +1,91 @@
+"""What frames are, whatever they come from, and how large they may be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from typing import NamedTuple
+
+import av
+import numpy as np
+from av.audio.stream import AudioStream
+
+from spvos_cli.errors import InputError
+
+STILLS_RATE = Fraction(24)  # frames a second of an image folder
+MAX_PIXELS = 2**26  # of a frame or a mask: 8K with room to spare; more is a damaged file or a bomb
+A_VIDEO = "a video file, a folder of images, or - for standard input"
+
+Note = Callable[[str], None]  # takes a remark for the user, one line
+
+
+class Frame(NamedTuple):
+    """One frame of a source.
+
+    Attributes:
+        index: from 0.
+        image: (H, W, 3) uint8, RGB, upright.
+        name: file name without suffix for what belongs to this frame.
+        pts: when it is shown, in units of the source's time base.
+        audio: encoded packets that came before it.
+        seconds: since the source's first frame.
+    """
+
+    index: int
+    image: np.ndarray
+    name: str
+    pts: int
+    audio: tuple[av.Packet, ...] = ()
+    seconds: float = 0.0
+
+
+class Source:
+    """Frames in order, each once, with what is known before they are decoded.
+
+    Attributes:
+        name: of the input, without suffix; outputs are named after it.
+        frames: how many to expect, None where nobody says.
+        width, height: of the first frame, upright.
+        rate: frames a second, the average where it varies.
+        time_base: seconds in a unit of `Frame.pts`.
+        pixel_aspect: width of a pixel over its height, upright.
+        audio: the stream that `Frame.audio` belongs to.
+    """
+
+    name: str
+    frames: int | None
+    width: int
+    height: int
+    rate: Fraction
+    time_base: Fraction
+    pixel_aspect: Fraction = Fraction(1)
+    audio: AudioStream | None = None
+
+    def __iter__(self) -> Iterator[Frame]:
+        raise NotImplementedError
+
+    def index_of(self, name: str) -> int | None:
+        """The number of the frame that a file of this name (without suffix) belongs to."""
+        return int(name) if name.isdecimal() else None
+
+    def backwards(self, stop: int) -> Iterator[Frame]:
+        """The frames before number `stop`, the last of them first; instead of iterating.
+
+        Raises:
+            InputError: frames come from a stream that cannot be read again.
+        """
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Closes files."""
+
+
+def check_size(width: int, height: int, what: object, option: str) -> None:
+    """Before an image is decoded.
+
+    Raises:
+        InputError: it has more than `MAX_PIXELS` pixels, or none.
+    """
+    if not 0 < width * height <= MAX_PIXELS:
+        expected = f"at most {MAX_PIXELS / 1e6:.0f} million pixels"
+        raise InputError(what, f"frames of {width}x{height}", expected, f"{option} of a smaller size")

@@ -1,0 +1,84 @@
+"""Folders of PNGs, one a frame, each written aside and renamed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from spvos_cli.video.paint import cutout, overlay
+from spvos_cli.video.writers.writer import Segmented, Setting, Writer
+
+
+class PngFolder(Writer):
+    """A folder that is made when the first file goes there."""
+
+    def __init__(self, path: Path, setting: Setting, saved: dict[str, Any] | None = None) -> None:
+        super().__init__(path, setting, saved)
+        path.mkdir(parents=True, exist_ok=True)
+
+    def save(self, image: Image.Image, name: str, folder: str = "") -> None:
+        """FOLDER/NAME.png, whole or not there."""
+        target = self.path / folder / f"{name}.png"
+        target.parent.mkdir(exist_ok=True)
+        part = target.with_name(f"{name}.part")
+        image.save(part, format="png")
+        os.replace(part, target)
+
+
+class LabelFolder(PngFolder):
+    """Indexed PNGs named as the frames are."""
+
+    def write(self, segmented: Segmented) -> None:
+        image = Image.fromarray(segmented.labels, "P")
+        image.putpalette(self.look.palette.ravel().tolist())
+        self.save(image, segmented.frame.name)
+
+
+class ObjectFolder(PngFolder):
+    """A folder for each object, with its mask in black and white."""
+
+    def write(self, segmented: Segmented) -> None:
+        for i in segmented.facts.objects:
+            white = np.where(segmented.labels == i, np.uint8(255), np.uint8(0))
+            self.save(Image.fromarray(white), segmented.frame.name, str(i))
+
+
+class CutoutFolder(PngFolder):
+    """The objects in colour, all else clear."""
+
+    def write(self, segmented: Segmented) -> None:
+        picture = cutout(segmented.frame.image, segmented.labels)
+        self.save(Image.fromarray(picture, "RGBA"), segmented.frame.name)
+
+
+class SoftFolder(PngFolder):
+    """A folder for each object, with its probability in 16 bits: 0 none, 65535 certain."""
+
+    needs_soft = True
+
+    def write(self, segmented: Segmented) -> None:
+        size = segmented.labels.shape[1::-1]
+        for i, probability in zip(segmented.facts.objects, segmented.facts.soft, strict=True):
+            values = cv2.resize(probability, size, interpolation=cv2.INTER_LINEAR) * 65535
+            image = Image.fromarray(values.round().clip(0, 65535).astype(np.uint16))
+            self.save(image, segmented.frame.name, str(i))
+
+
+class PreviewFolder(PngFolder):
+    """The overlay of every n-th frame."""
+
+    def __init__(
+        self, path: Path, setting: Setting, saved: dict[str, Any] | None = None, *, every: int = 1
+    ) -> None:
+        super().__init__(path, setting, saved)
+        self.every = every
+
+    def write(self, segmented: Segmented) -> None:
+        frame = segmented.frame
+        if frame.index % self.every == 0:
+            self.save(Image.fromarray(overlay(frame.image, segmented.labels, self.look)), frame.name)

@@ -1,0 +1,69 @@
+"""A contact sheet: the run at a glance."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from spvos_cli.video.paint import overlay
+from spvos_cli.video.writers.writer import Segmented, Setting, Writer
+
+COLUMNS, MOST, THUMBNAIL = 5, 20, 320
+
+
+class ContactSheet(Writer):
+    """Overlays of 10 to 20 frames, evenly spread over a video whose length nobody knows before its end.
+
+    Every n-th frame is kept in PATH.part; whenever there are too many, n doubles and every other one goes.
+    """
+
+    def __init__(self, path: Path, setting: Setting, saved: dict[str, Any] | None = None) -> None:
+        super().__init__(path, setting, saved)
+        self._folder = path.with_name(path.name + ".part")
+        if saved is None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.mkdir(exist_ok=True)
+        self._seen, self._every = (0, 1) if saved is None else (saved["seen"], saved["every"])
+        for kept in self._kept():
+            if int(kept.stem) >= self._seen:
+                kept.unlink()
+
+    def write(self, segmented: Segmented) -> None:
+        if self._seen % self._every == 0:
+            thumbnail = Image.fromarray(overlay(segmented.frame.image, segmented.labels, self.look))
+            thumbnail.thumbnail((THUMBNAIL, THUMBNAIL))
+            thumbnail.save(self._folder / f"{self._seen:08d}.part", format="png")
+            os.replace(self._folder / f"{self._seen:08d}.part", self._folder / f"{self._seen:08d}.png")
+        self._seen += 1
+        while len(kept := self._kept()) > MOST:
+            self._every *= 2
+            for file in kept:
+                if int(file.stem) % self._every:
+                    file.unlink()
+
+    def checkpoint(self, frame: int) -> dict[str, Any]:
+        return {"frame": frame, "seen": self._seen, "every": self._every}
+
+    def close(self) -> None:
+        thumbnails = [np.array(Image.open(file)) for file in self._kept()]
+        if not thumbnails:
+            return
+        height, width = (max(t.shape[axis] for t in thumbnails) for axis in (0, 1))
+        columns = min(COLUMNS, len(thumbnails))
+        sheet = np.zeros((-(-len(thumbnails) // columns) * height, columns * width, 3), np.uint8)
+        for number, thumbnail in enumerate(thumbnails):
+            top, left = number // columns * height, number % columns * width
+            sheet[top : top + thumbnail.shape[0], left : left + thumbnail.shape[1]] = thumbnail
+        Image.fromarray(sheet).save(self._folder / "sheet", format="png")
+        os.replace(self._folder / "sheet", self.path)
+
+    def clean_up(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _kept(self) -> list[Path]:
+        return sorted(self._folder.glob("*.png"))

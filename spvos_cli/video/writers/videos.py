@@ -1,0 +1,143 @@
+"""The videos that can be written: overlay, labels, cut-out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+
+from spvos_cli.errors import ReaderGone
+from spvos_cli.video.paint import cutout, fitted, overlay
+from spvos_cli.video.writers.pieces import MATROSKA, MOV, MP4, WEBM, PieceVideo, encoding_error
+from spvos_cli.video.writers.stdout import STDOUT_NAME, to_stdout
+from spvos_cli.video.writers.writer import Segmented, Setting, Writer
+
+FULL_RANGE = 2  # AVCOL_RANGE_JPEG
+
+
+class OverlayVideo(PieceVideo):
+    """H.264 of the frames with their objects tinted; the source's times, pixel aspect and audio."""
+
+    format, with_audio = MP4, True
+
+    def add_video(self, container: av.container.OutputContainer) -> av.VideoStream:
+        # without look-ahead a frame is in the file as soon as it is written
+        options = {"crf": "18", "preset": "veryfast", "tune": "zerolatency"}
+        stream = container.add_stream("libx264", rate=self.source.rate, options=options)
+        width, height = self.source.width, self.source.height
+        stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
+        return stream
+
+    def picture(self, segmented: Segmented) -> av.VideoFrame:
+        width, height = self.source.width, self.source.height
+        image = fitted(overlay(segmented.frame.image, segmented.labels, self.look), width, height)
+        even = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        return av.VideoFrame.from_ndarray(even, format="rgb24")
+
+
+class LabelVideo(PieceVideo):
+    """Lossless: a grey FFV1 frame whose values are the ids."""
+
+    format = MATROSKA
+
+    def add_video(self, container: av.container.OutputContainer) -> av.VideoStream:
+        return add_labels(container, self.source)
+
+    def picture(self, segmented: Segmented) -> av.VideoFrame:
+        return label_picture(segmented, self.source)
+
+
+class ProResCutout(PieceVideo):
+    """ProRes 4444 with an alpha channel, for editing."""
+
+    format = MOV
+
+    def add_video(self, container: av.container.OutputContainer) -> av.VideoStream:
+        stream = container.add_stream("prores_ks", rate=self.source.rate, options={"profile": "4444"})
+        stream.width, stream.height = self.source.width, self.source.height
+        stream.pix_fmt = "yuva444p10le"
+        return stream
+
+    def picture(self, segmented: Segmented) -> av.VideoFrame:
+        return cutout_picture(segmented, self.source)
+
+
+class Vp9Cutout(PieceVideo):
+    """VP9 with an alpha channel, for the web."""
+
+    format = WEBM
+
+    def add_video(self, container: av.container.OutputContainer) -> av.VideoStream:
+        options = {"auto-alt-ref": "0", "lag-in-frames": "0", "deadline": "realtime", "cpu-used": "5"}
+        options |= {"crf": "24", "b": "0"}
+        stream = container.add_stream("libvpx-vp9", rate=self.source.rate, options=options)
+        stream.width, stream.height = self.source.width, self.source.height
+        stream.pix_fmt = "yuva420p"
+        return stream
+
+    def picture(self, segmented: Segmented) -> av.VideoFrame:
+        return cutout_picture(segmented, self.source)
+
+
+class Pipe:
+    """Standard output as FFmpeg writes to it: no seeking, and each part goes on at once."""
+
+    def write(self, data: bytes) -> int:
+        to_stdout(data)
+        return len(data)
+
+
+class LabelPipe(Writer):
+    """The label video on standard output, as Matroska, which `ffmpeg -i -` reads."""
+
+    def __init__(self, path: Path, setting: Setting, saved: dict[str, Any] | None = None) -> None:
+        super().__init__(path, setting, saved)
+        options = {"cluster_time_limit": "1", "flush_packets": "1"}
+        self._container = av.open(Pipe(), "w", format="matroska", container_options=options)
+        self._video = add_labels(self._container, self.source)
+        self._video.time_base = self._video.codec_context.time_base = self.source.time_base
+        self._broken = False
+
+    def write(self, segmented: Segmented) -> None:
+        frame = label_picture(segmented, self.source)
+        frame.pts, frame.time_base = segmented.frame.pts, self.source.time_base
+        self._mux(frame)
+
+    def close(self) -> None:
+        if not self._broken:
+            self._mux(None)
+            self._container.close()
+
+    def _mux(self, frame: av.VideoFrame | None) -> None:
+        try:
+            self._container.mux(self._video.encode(frame))
+        except (av.FFmpegError, OSError, ValueError, ReaderGone) as error:
+            self._broken = True
+            raise error if isinstance(error, ReaderGone) else encoding_error(STDOUT_NAME, error) from error
+
+
+def add_labels(container: av.container.OutputContainer, source: Any) -> av.VideoStream:
+    """An FFV1 encoder of grey frames; every frame stands alone and has a checksum."""
+    options = {"level": "3", "g": "1", "slicecrc": "1"}
+    stream = container.add_stream("ffv1", rate=source.rate, options=options)
+    stream.width, stream.height, stream.pix_fmt = source.width, source.height, "gray"
+    stream.codec_context.color_range = FULL_RANGE
+    return stream
+
+
+def label_picture(segmented: Segmented, source: Any) -> av.VideoFrame:
+    """Grey, the ids as values."""
+    labels = fitted(segmented.labels, source.width, source.height, cv2.INTER_NEAREST)
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(labels), format="gray")
+    frame.color_range = FULL_RANGE
+    return frame
+
+
+def cutout_picture(segmented: Segmented, source: Any) -> av.VideoFrame:
+    """RGBA."""
+    labels = fitted(segmented.labels, source.width, source.height, cv2.INTER_NEAREST)
+    image = fitted(segmented.frame.image, source.width, source.height)
+    return av.VideoFrame.from_ndarray(cutout(image, labels), format="rgba")

@@ -1,0 +1,80 @@
+"""What every output is given and promises."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from spvos_cli.video.frames import Frame, Note, Source
+from spvos_cli.video.paint import Look
+
+
+class Facts(NamedTuple):
+    """What is known of a frame beside its label map.
+
+    Attributes:
+        objects: ids that are followed.
+        areas: (256,) pixels of each id.
+        confidence: mean probability of an id over the pixels that it holds, where it holds any.
+        density: share of multiply-accumulates done in gated layers; None where nothing ran sparsely.
+        policies: shares of skip, reuse and compute.
+        ms: time that the network took.
+        events: marks such as "shot_cut" or "lost:2".
+        soft: (K, h, w) float32 probabilities of the objects, at the network's size; None unless a writer
+            asked.
+    """
+
+    objects: tuple[int, ...]
+    areas: np.ndarray
+    confidence: dict[int, float]
+    density: float | None = None
+    policies: dict[str, float] | None = None
+    ms: float = 0.0
+    events: tuple[str, ...] = ()
+    soft: np.ndarray | None = None
+
+
+class Segmented(NamedTuple):
+    """A frame with its label map (H, W) uint8."""
+
+    frame: Frame
+    labels: np.ndarray
+    facts: Facts
+
+
+class Setting(NamedTuple):
+    """What the outputs of a run share: where frames come from, how overlays look, who takes remarks."""
+
+    source: Source
+    look: Look
+    note: Note = lambda text: None
+
+
+class Writer:
+    """Takes segmented frames in order. What it leaves behind when it is cut off is whole or absent.
+
+    Args:
+        path: the folder or file to write.
+        setting: what the run's outputs share.
+        saved: what `checkpoint` gave, to go on from there; None to start anew.
+    """
+
+    needs_soft = False
+
+    def __init__(self, path: Path, setting: Setting, saved: dict[str, Any] | None = None) -> None:
+        self.path, self.source, self.look, self.note = path, *setting
+
+    def write(self, segmented: Segmented) -> None:
+        raise NotImplementedError
+
+    def checkpoint(self, frame: int) -> dict[str, Any]:
+        """Puts all frames before this one on disk; returns what a resumed writer needs to go on with it."""
+        return {"frame": frame}
+
+    def close(self) -> None:
+        """Finishes the output; called also when the run was cut short."""
+
+    def clean_up(self) -> None:
+        """Removes what only a resumed run would need; called when a run is complete."""

@@ -1,0 +1,240 @@
+"""`spvos eval --dataset`: every benchmark, from the command line to what it leaves."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from spvos_cli.model.checkpoint import build_model
+from spvos_cli.profiling.cost import Video, mean_macs
+from tests.conftest import HEIGHT, LENGTH, WIDTH, write_mask
+from tests.evaluation.conftest import Clip, Command
+from tests.training.conftest import SMALL
+
+FAST = "--dtype fp32 --threads 1 --json"
+MEASURED = ("fps", "scored")  # what differs from run to run
+
+
+def scores(out: str) -> dict:
+    return {name: value for name, value in json.loads(out).items() if name not in MEASURED}
+
+
+def run_folder(benchmark: str) -> Path:
+    (folder,) = Path("spvos_eval", benchmark).iterdir()
+    return folder
+
+
+def test_davis(spvos_eval: Command, davis: Path, weights: dict[str, Path]) -> None:
+    """The figures are those of the masks that it wrote."""
+    arguments = f"--dataset davis --data {davis} --year 2017 --weights {weights['dense']} {FAST}"
+    code, out, err = spvos_eval(arguments)
+    assert code == 0, err
+    found = json.loads(out)
+    assert found["frames"] == LENGTH + 6
+    assert found["fps"] > 0
+    assert set(found["objects"]) == {"one_1", "one_2", "two_1", "two_2"}
+    folder = run_folder("davis-2017-val")
+    assert (folder / "per-sequence_results-val.csv").read_text().startswith("Sequence,J-Mean,F-Mean\none_1,")
+    again = scores(spvos_eval(f"--pred {folder / 'masks'} --truth {davis} --json --threads 1")[1])
+    for column in ("J&F-Mean", "J-Recall", "F-Decay", "objects", "sequences"):
+        assert again[column] == found[column]
+    first = np.array(Image.open(folder / "masks/one/00000.png"))
+    assert np.array_equal(first, np.array(Image.open(davis / "Annotations/480p/one/00000.png")))
+
+
+def test_davis_2016_merges_objects(spvos_eval: Command, davis: Path, weights: dict[str, Path]) -> None:
+    code, out, _ = spvos_eval(
+        f"--dataset davis --data {davis} --only two --weights {weights['dense']} {FAST}"
+    )
+    assert code == 0
+    assert set(json.loads(out)["objects"]) == {"two_1"}
+    assert "all ids as one object" in json.loads(out)["protocol"]
+
+
+def test_finished_sequences_are_not_run_again(
+    spvos_eval: Command, davis: Path, weights: dict[str, Path]
+) -> None:
+    arguments = f"--dataset davis --data {davis} --weights {weights['dense']} {FAST}"
+    first = spvos_eval(arguments)
+    second = spvos_eval(arguments)
+    assert "finished already" not in first[2]
+    assert "2 of 2 sequences are finished already" in second[2]
+    assert json.loads(first[1]) == json.loads(second[1])
+    for changed in (
+        f"{arguments} --top-k 3",
+        f"{arguments} --size 64",
+        arguments.replace("dense.safetensors", "other.safetensors"),
+    ):
+        code, _, err = spvos_eval(changed)
+        assert code == 0
+        assert "finished already" not in err
+    folders = list(Path("spvos_eval/davis-2016-val").iterdir())
+    assert len(folders) == 4
+    write_mask(davis / "Annotations/480p/two/00000.png", np.ones((HEIGHT, WIDTH), np.uint8))
+    assert "1 of 2 sequences are finished already" in spvos_eval(arguments)[2]
+    for folder in folders:
+        (folder / "masks/one/00003.png").unlink()
+    assert "1 of 2 sequences are finished already" in spvos_eval(arguments)[2]
+
+
+def test_youtube_held_out_split(
+    spvos_eval: Command, youtube: Path, weights: dict[str, Path], clip: Clip
+) -> None:
+    """Video 0a is held out: its dog is known from 0b, its zebra, which comes later, from nowhere."""
+    arguments = f"--dataset youtube-vos --data {youtube} --split train --weights {weights['dense']} {FAST}"
+    code, out, err = spvos_eval(f"{arguments} --only 0a")
+    assert code == 0, err
+    found = json.loads(out)
+    assert found["scored"] == "YouTube-VOS train, every frame, memory every 4 frames"
+    columns, objects = found["categories"], found["objects"]
+    assert columns["J-seen"] == objects["0a_1"]["J-Mean"]
+    assert columns["F-unseen"] == objects["0a_2"]["F-Mean"]
+    assert columns["Overall"] == pytest.approx(
+        np.mean([columns[f"{m}-{g}"] for m in "JF" for g in ("seen", "unseen")])
+    )
+    folder = run_folder("youtube-vos-train")
+    assert json.loads((folder / "settings.json").read_text())["mem_every"] == 4
+    joined = np.array(Image.open(folder / "masks/0a/00004.png"))
+    assert np.array_equal(joined == 2, clip[1][4] == 2)
+    assert 2 not in np.array(Image.open(folder / "masks/0a/00002.png"))
+    with zipfile.ZipFile(folder / "submission.zip") as archive:
+        assert archive.namelist() == [f"Annotations/0a/{t:05d}.png" for t in range(0, LENGTH, 2)]
+
+
+def test_youtube_annotated_frames_without_truth(
+    spvos_eval: Command, youtube: Path, weights: dict[str, Path]
+) -> None:
+    """As validation comes: masks of first appearances only."""
+    (youtube / "train").rename(youtube / "valid")
+    for name, kept in (("0a", ("00000", "00004")), ("0b", ("00000",))):
+        for file in (youtube / "valid/Annotations" / name).iterdir():
+            if file.stem not in kept:
+                file.unlink()
+    code, out, err = spvos_eval(f"--dataset youtube-vos --data {youtube} --weights {weights['dense']} {FAST}")
+    assert code == 0, err
+    (found,) = json.loads(out)
+    assert found["frames"] == LENGTH  # of each video every other frame
+    assert "annotated frames only, memory every 4 frames" in err
+    assert "nothing is scored here" in err
+    with zipfile.ZipFile(run_folder("youtube-vos-valid") / "submission.zip") as archive:
+        assert len(archive.namelist()) == LENGTH
+
+
+def test_folder_with_few_annotated_frames(
+    spvos_eval: Command, davis: Path, weights: dict[str, Path], tmp_path: Path
+) -> None:
+    own = tmp_path / "own"
+    (davis / "JPEGImages/480p/one").rename(own.with_name("images"))
+    own.mkdir()
+    own.with_name("images").rename(own / "images")
+    (davis / "Annotations/480p/one").rename(own / "masks")
+    for file in (own / "masks").iterdir():
+        if file.stem not in ("00000", "00003", "00007"):
+            file.unlink()
+    code, out, err = spvos_eval(f"--dataset folder --data own --weights {weights['dense']} {FAST}")
+    assert code == 0, err
+    found = json.loads(out)
+    assert found["frames"] == LENGTH
+    assert set(found["objects"]) == {"own_1", "own_2"}
+    assert found["protocol"].endswith("first frames left out")
+
+
+def test_report(spvos_eval: Command, davis: Path, weights: dict[str, Path]) -> None:
+    """One file with every object's curves, worst frames beside the truth, speed and density."""
+    for kind in ("JPEGImages", "Annotations"):
+        (davis / kind / "480p/two").rename(davis / kind / "480p/<two>")
+    (davis / "ImageSets/2017/val.txt").write_text("one\n<two>\n")
+    arguments = f"--dataset davis --data {davis} --year 2017 --weights {weights['triple']} {FAST}"
+    code, out, err = spvos_eval(f"{arguments} --report out.html")
+    assert code == 0, err
+    page, found = Path("out.html").read_text(), json.loads(out)
+    assert page.count("<polyline") == 2 * len(found["objects"])
+    assert page.count('src="data:image/jpeg;base64,') == 2 * len(found["objects"])
+    assert not re.search(r'(src|href)="(?!data:)|@import|url\(', page)
+    assert "&lt;two&gt;_1" in page
+    assert "<two>" not in page
+    assert f"{100 * found['J&F-Mean']:.1f}" in page
+    assert f"{found['density']:.3f}" in page
+    assert f"{100 * found['policies']['reuse']:.1f} % reused" in page
+    assert spvos_eval(f"{arguments} --report out.html")[0] == 2
+
+
+def test_comparison(spvos_eval: Command, davis: Path, weights: dict[str, Path]) -> None:
+    arguments = (
+        f"--dataset davis --data {davis} --year 2017 --weights {weights['triple']} --compare dense,triple"
+    )
+    code, out, err = spvos_eval(f"{arguments} {FAST} --report out.html")
+    assert code == 0, err
+    found = json.loads(out)
+    dense, triple = found["dense"], found["triple"]
+    assert dense["density"] is None
+    assert 0 < triple["density"] < 1
+    assert sum(triple["policies"].values()) == pytest.approx(1)
+    assert dense["J&F-Mean"] != triple["J&F-Mean"]
+    videos = [Video(LENGTH, 2, WIDTH, HEIGHT), Video(6, 2, WIDTH, HEIGHT)]
+    for method, shares in (("dense", {}), ("triple", {"D": triple["density"]})):
+        with torch.device("meta"):
+            network = build_model(dataclasses.replace(SMALL, method=method))
+        expected = mean_macs(network, videos, shares)["total"]
+        assert found[method]["macs_g"]["total"] == pytest.approx(expected / 1e9)
+    assert "Methods side by side" in Path("out.html").read_text()
+    code, out, err = spvos_eval(f"{arguments} --dtype fp32 --threads 1")
+    assert code == 0
+    assert "2 of 2 sequences are finished already" in err
+    assert [line.split()[0] for line in out.splitlines()[2:]] == ["dense", "triple"]
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_table_of_one(davis: Path, weights: dict[str, Path], tmp_path: Path) -> None:
+    arguments = f"""eval --dataset davis --data {davis} --year 2017 --weights {weights["triple"]} {FAST}
+        --report {tmp_path}/NAME.html --out {tmp_path}/NAME""".split()
+    many = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", "-m", "spvos_cli"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
+    found = {}
+    for name, start in (("one", ["-m", "spvos_cli"]), ("two", many)):
+        command = [sys.executable, *start, *(word.replace("NAME", name) for word in arguments)]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+        assert done.returncode == 0, done.stderr
+        found[name] = scores(done.stdout)
+        assert (tmp_path / f"{name}.html").read_text().count("data:image/jpeg") == 8
+    assert found["one"] == found["two"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ("--dataset davis --data gone", "gone: no such folder"),
+        ("--dataset davis --data davis --split wolf", "it lacks ImageSets/2016/wolf.txt"),
+        ("--dataset davis --data davis --only one,wolf", "--only one,wolf: 1 unknown names, 'wolf'"),
+        ("--dataset youtube-vos --data youtube", "it lacks valid/meta.json"),
+        ("--dataset youtube-vos --data cut --split train", "0a lacks 1 frames, 00002"),
+        ("--dataset youtube-vos --data bare --split train --frames all", "train_all_frames: no such folder"),
+        ("--dataset folder --data .", "no frames with masks"),
+        ("--dataset davis --data davis --compare dense", "--compare dense: no such methods"),
+        ("--dataset davis --data davis --compare dense,wolf", "--compare dense,wolf: no such methods"),
+        ("--dataset davis --data davis --compare dense,triple --csv x", "--csv: one folder"),
+        ("--dataset davis --data davis --method triple", "--method triple: "),
+        ("--dataset davis --data davis --out /proc/out", "/proc/out"),
+    ],
+)
+def test_bad_input(
+    spvos_eval: Command, davis: Path, youtube: Path, weights: dict[str, Path], arguments: str, named: str
+) -> None:
+    shutil.copytree(youtube, "cut")
+    Path("cut/train_all_frames/JPEGImages/0a/00002.jpg").unlink()
+    shutil.copytree(youtube / "train", "bare/train")
+    code, out, err = spvos_eval(f"{arguments} --weights {weights['dense']}")
+    assert (code, out) == (2, "")
+    assert named in err.splitlines()[-1]

@@ -1,0 +1,161 @@
+"""Every output format: what is in it, that it goes on where it was cut off, and what is left when it is."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from spvos_cli.errors import InputError
+from spvos_cli.video.paint import cutout, overlay
+from spvos_cli.video.writers.choose import FILES, FOLDERS, writer_for
+from tests.video.writing import (
+    TIMES,
+    MemorySource,
+    decode,
+    segmented,
+    setting,
+    write_in_two_runs,
+)
+
+VIDEOS = [".mp4", ".mkv", ".mov", ".webm"]
+
+
+@pytest.mark.parametrize("suffix", VIDEOS)
+def test_videos_keep_times_and_are_joined(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"out{suffix}"
+    frames = write_in_two_runs(FILES[suffix], path)
+    form = {".mp4": "rgb24", ".mkv": "gray"}.get(suffix, "rgba")
+    shown, times = decode(path, form, "libvpx-vp9" if suffix == ".webm" else None)
+    assert times == pytest.approx([t / 1000 for t in TIMES], abs=6e-4)
+    assert sorted(tmp_path.iterdir()) == [path]
+    for picture, frame in zip(shown, frames, strict=True):
+        if suffix == ".mkv":
+            assert np.array_equal(picture, frame.labels)
+        elif suffix == ".mp4":
+            wanted = overlay(frame.frame.image, frame.labels, setting().look)
+            assert np.abs(picture.astype(int) - wanted).mean() < 8
+        else:
+            wanted = cutout(frame.frame.image, frame.labels)
+            assert np.mean((picture[..., 3] > 127) == (wanted[..., 3] > 127)) > 0.995
+            inside = wanted[..., 3] > 0
+            assert np.abs(picture[inside].astype(int) - wanted[inside]).mean() < 14
+
+
+def test_prores_says_that_it_has_alpha(tmp_path: Path) -> None:
+    import av
+
+    write_in_two_runs(FILES[".mov"], tmp_path / "out.mov")
+    with av.open(str(tmp_path / "out.mov")) as container:
+        assert container.streams.video[0].codec_context.codec_tag == "ap4h"
+
+
+@pytest.mark.parametrize("suffix", VIDEOS)
+def test_odd_sizes(tmp_path: Path, suffix: str) -> None:
+    source = MemorySource(67, 45)
+    writer = FILES[suffix](tmp_path / f"out{suffix}", setting(source))
+    for t in range(2):
+        writer.write(segmented(t, 67, 45))
+    writer.close()
+    shown, _ = decode(tmp_path / f"out{suffix}", "rgb24")
+    assert shown[0].shape == ((46, 68, 3) if suffix == ".mp4" else (45, 67, 3))
+
+
+@pytest.mark.parametrize("suffix", VIDEOS)
+def test_pieces_play_when_killed(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"out{suffix}"
+    pid = os.fork()
+    if pid == 0:
+        writer = FILES[suffix](path, setting())
+        for t in range(6):
+            writer.write(segmented(t))
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(pid, 0)
+    (piece,) = (tmp_path / f"out{suffix}.part").iterdir()
+    assert len(decode(piece, "gray")[0]) >= 5  # some containers close a frame when the next one comes
+
+
+def test_label_and_cutout_folders(tmp_path: Path) -> None:
+    for suffix, make in FOLDERS.items():
+        frames = write_in_two_runs(make, tmp_path / f"out{suffix}")
+    assert not list(tmp_path.rglob("*.part"))
+    for t, frame in enumerate(frames):
+        read = {s: np.array(Image.open(tmp_path / f"out{s}" / f"{t:05d}.png")) for s in ("", ".rgba")}
+        assert np.array_equal(read[""], frame.labels)
+        assert np.array_equal(read[".rgba"], cutout(frame.frame.image, frame.labels))
+        for i in (1, 2):
+            white = np.array(Image.open(tmp_path / "out.objects" / str(i) / f"{t:05d}.png"))
+            assert np.array_equal(white, (frame.labels == i) * 255)
+            soft = np.array(Image.open(tmp_path / "out.soft" / str(i) / f"{t:05d}.png"))
+            assert soft.max() == round(0.75 * 65535)
+            assert np.array_equal(soft > 0, frame.labels == i)
+
+
+def test_coco_is_what_pycocotools_reads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from pycocotools.coco import COCO
+
+    frames = write_in_two_runs(FILES[".json"], tmp_path / "out.json")
+    assert [path.name for path in tmp_path.iterdir()] == ["out.json"]
+    coco = COCO(str(tmp_path / "out.json"))
+    capsys.readouterr()
+    assert [image["file_name"] for image in coco.loadImgs(coco.getImgIds())] == [f"{t:05d}" for t in range(8)]
+    assert coco.getCatIds() == [1, 2]
+    for t, frame in enumerate(frames):
+        for annotation in coco.loadAnns(coco.getAnnIds(imgIds=[t + 1])):
+            mask = frame.labels == annotation["category_id"]
+            assert np.array_equal(coco.annToMask(annotation), mask)
+            assert annotation["area"] == mask.sum()
+
+
+def test_records(tmp_path: Path) -> None:
+    write_in_two_runs(FILES[".jsonl"], tmp_path / "out.jsonl")
+    records = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [record["frame"] for record in records] == list(range(8))
+    assert records[0]["objects"][0] == {"id": 1, "area": 900, "box": [10, 20, 30, 30], "confidence": 0.9}
+    facts = {key: records[0][key] for key in ("density", "policies", "ms", "events")}
+    assert facts == {"density": 0.25, "policies": {"skip": 0.5}, "ms": 12.5, "events": ["shot_cut"]}
+
+
+def test_contact_sheet_spreads_over_any_length(tmp_path: Path) -> None:
+    path = tmp_path / "sheet.png"
+    writer = FILES[".png"](path, setting())
+    for t in range(50):
+        writer.write(segmented(t % 8))
+    kept = sorted(int(file.stem) for file in (tmp_path / "sheet.png.part").iterdir())
+    assert kept == list(range(0, 50, 4))
+    writer.close()
+    writer.clean_up()
+    assert Image.open(path).size == (5 * 128, 3 * 96)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("suffix", [*VIDEOS, ".json", ".jsonl", ""])
+def test_a_full_disk_is_an_error_of_the_system(tmp_path: Path, suffix: str) -> None:
+    """A limit on the size of files stands for the disk."""
+    make = (FILES | FOLDERS)[suffix]
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            writer = make(tmp_path / f"out{suffix}", setting())
+            resource.setrlimit(resource.RLIMIT_FSIZE, (700, 700))
+            for t in range(8):
+                writer.write(segmented(t))
+            writer.close()
+        except OSError as error:
+            code = 42 if error.errno else 3
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 42
+    assert not (tmp_path / f"out{suffix}").is_file() or suffix == ".jsonl"
+
+
+def test_unknown_suffix() -> None:
+    with pytest.raises(InputError, match=r"out\.docx: unknown suffix \.docx"):
+        writer_for(Path("out.docx"))
