@@ -24,6 +24,7 @@ from spvos_cli.model.network import Memory, VOSNetwork, read_memory
 from spvos_cli.sparse.conv import ConvUnit, Run, SparseConv2d, repeat_rows
 
 LABELS = 2  # this object's mask and the others'
+SEEN = 0.05  # share of a 16x16 patch that an object covers somewhere in a frame in which it is visible
 
 
 class LiteQueryEncoder(nn.Module):
@@ -133,12 +134,18 @@ class LiteVOS(VOSNetwork):
         self.log_locality = nn.Parameter(torch.tensor(math.log(0.1)))
 
     def match(self, query: Query, memory: Memory, top_k: int | None = None) -> Tensor:
-        """The readout of the memory, then that of the previous frame: (B, K, 2 (Cv + 2), h, w)."""
+        """The readout of the memory, then that of the previous frame: (B, K, 2 (Cv + 2), h, w).
+
+        The previous frame says nothing of where an object will come back that was hidden in it: the memory's
+        readout then stands for both.
+        """
         height, width = query.key.shape[2:]
         key = as_rows(query.key)
         last_key, last_value = memory.last
         far = read_memory(key, memory, top_k)
         near = readout(self._nearby(similarity(key, last_key), height, width), last_value)
+        seen = last_value[..., -LABELS].amax(dim=-1) > SEEN
+        near = torch.where(seen[..., None, None], near, far)
         return as_map(torch.cat([far, near], dim=3), height, width)
 
     def _nearby(self, similarities: Tensor, height: int, width: int) -> Tensor:

@@ -48,3 +48,16 @@ def test_strided_convolutions_are_centred() -> None:
 
 def test_distances() -> None:
     assert squared_distances(3, torch.zeros(1)).tolist() == [[0, 1, 4], [1, 0, 1], [4, 1, 0]]
+
+
+def test_objects_that_were_hidden_are_looked_for_everywhere() -> None:
+    """The second object was not in the previous frame."""
+    network = build_model(LITE)
+    image, masks = torch.rand(1, 3, 64, 64), torch.rand(1, 2, 64, 64)
+    query = network.encode_query(network.normalize(image))
+    key = as_rows(query.key)
+    masks, hidden = (masks > 0.5).float(), masks * torch.tensor([1.0, 0.0])[:, None, None]
+    memory, last = (as_rows(network.encode_memory(image, query, m)) for m in (masks, hidden))
+    far, near = network.match(query, Memory(key, memory, (key, last))).chunk(2, dim=2)
+    assert not torch.equal(far[:, 0], near[:, 0])
+    assert torch.equal(far[:, 1], near[:, 1])
