@@ -121,6 +121,9 @@ class PieceVideo(Writer):
     def _usable_audio(self) -> av.AudioStream | None:
         """The source's audio, where both the pieces and the file can hold it."""
         audio = self.source.audio
+        if audio and not (audio.codec_context.channels and audio.codec_context.sample_rate):
+            self.note(f"{self.path}: the source's audio is damaged and is left out")
+            return None
         for name in (self.format.name, self.format.piece) if audio else ():
             try:
                 av.open(io.BytesIO(), "w", format=name).add_stream_from_template(audio)
