@@ -127,7 +127,8 @@ def train_command(
     from spvos_cli.ui import Reporter
 
     names = None if held_out is None else tuple(name for name in held_out.split(",") if name)
-    options = recipe_options(recipe.value, **take_options(context.params) | {"held_out": names})
+    given = take_options(context.params) | {"held_out": names}
+    options = recipe_options(recipe.value, fine_tuning=init is not None and dataset is None, **given)
     reporter = Reporter(quiet=quiet)
     columns = train(
         dataset,

@@ -82,12 +82,18 @@ PAPER = TrainOptions(  # Section III-D and IV-B2; AdamW 1e-6 -> 2e-5 -> 1e-6 ove
     side=384,
     dice=0.0,
 )
+FINE_TUNING = TrainOptions(iterations=150, batch_size=4, learning_rate=1e-4)  # minutes on two cores
 RECIPES = {"lite": TrainOptions(), "paper": PAPER}
 
 
-def recipe_options(recipe: str, **given: Any) -> TrainOptions:
-    """A recipe's options with those that were given, None standing for not given."""
-    return dataclasses.replace(RECIPES[recipe], **{name: v for name, v in given.items() if v is not None})
+def recipe_options(recipe: str, *, fine_tuning: bool = False, **given: Any) -> TrainOptions:
+    """A recipe's options with those that were given, None standing for not given.
+
+    Args:
+        fine_tuning: from weights on frames of one's own: of the lite recipe a short run at a low rate.
+    """
+    base = FINE_TUNING if fine_tuning and recipe == "lite" else RECIPES[recipe]
+    return dataclasses.replace(base, **{name: v for name, v in given.items() if v is not None})
 
 
 def take_options(parameters: Mapping[str, Any]) -> dict[str, Any]:

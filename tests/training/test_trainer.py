@@ -16,7 +16,7 @@ from spvos_cli.data.clips import ClipDataset
 from spvos_cli.data.folders import davis_sequences
 from spvos_cli.errors import RunError, Terminated
 from spvos_cli.model.checkpoint import build_model, load_checkpoint
-from spvos_cli.training.options import PAPER, TrainOptions
+from spvos_cli.training.options import PAPER, TrainOptions, recipe_options
 from spvos_cli.training.run import clip_recipe
 from spvos_cli.training.schedule import rate_share
 from spvos_cli.training.state import read_state, restore
@@ -167,6 +167,12 @@ def test_rates_of_the_paper() -> None:
     }
     expected = {0: 1e-6, 4_000: 10.5e-6, 8_000: 2e-5, 32_000: 2e-5, 96_000: 10.5e-6, 160_000: 1e-6}
     assert rates == pytest.approx(expected)
+
+
+def test_fine_tuning_is_short() -> None:
+    assert recipe_options("lite", fine_tuning=True, side=128).iterations < 500
+    assert recipe_options("paper", fine_tuning=True).iterations == PAPER.iterations
+    assert recipe_options("lite", fine_tuning=True, iterations=7).iterations == 7
 
 
 def test_gates_have_their_own_rate() -> None:
