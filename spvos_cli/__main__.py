@@ -12,6 +12,7 @@ import typer
 
 from spvos_cli.app import app
 from spvos_cli.errors import InputError, ReaderGone, RunError, Terminated
+from spvos_cli.video.writers.stdout import forget_stdout
 
 UsageError: type[typer.BadParameter] = typer.BadParameter.__base__  # Typer names only the subclass
 BAD_INPUT, FAILED, INTERRUPTED, TERMINATED = 2, 1, 130, 143
@@ -41,7 +42,7 @@ def main() -> None:
     except Terminated:
         _end("terminated", TERMINATED)
     except (BrokenPipeError, ReaderGone):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        forget_stdout()
         sys.exit(0)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG):

@@ -118,14 +118,12 @@ def tally_macs(tally: PolicyTally) -> tuple[dict[str, int], dict[str, int]]:
     """Multiply-accumulates of gated convolutions on sparse frames, done and in all, by Q, D and M."""
     computed, gated = {}, {}
     for letter, module in PARTS.items():
-        layers = [layer for name, layer in tally.layers.items() if name.startswith(f"{module}.")]
-        if layers:
-            computed[letter] = sum(layer.cost * int(layer.pixels[2]) for layer in layers)
-            gated[letter] = sum(layer.cost * int(layer.pixels.sum()) for layer in layers)
+        done, total = tally.macs(f"{module}.")
+        if total:
+            computed[letter], gated[letter] = done, total
     return computed, gated
 
 
 def tally_pixels(tally: PolicyTally) -> tuple[int, int, int]:
     """Pixels that were skipped, reused and computed."""
-    counts = np.sum([layer.pixels.numpy() for layer in tally.layers.values()] or [np.zeros(3, int)], axis=0)
-    return tuple(int(count) for count in counts)
+    return tuple(tally.pixels().tolist())

@@ -11,6 +11,7 @@ import numpy as np
 
 from spvos_cli.data.folders import natural_order
 from spvos_cli.errors import InputError
+from spvos_cli.video.frames import same_aspect
 from spvos_cli.video.label_files import ids_of_colours, read_label_map
 
 LOSSLESS = "a label video without loss: FFV1, grey values as ids"
@@ -161,8 +162,8 @@ def rescaled(labels: np.ndarray, shape: tuple[int, int], what: str | Path) -> np
     Raises:
         InputError: the aspect is another.
     """
-    (height, width), scale = shape, shape[0] / labels.shape[0]
-    if abs(labels.shape[1] * scale - width) > max(1.0, scale):
+    height, width = shape
+    if not same_aspect(labels.shape, height, width):
         found = f"{labels.shape[1]}x{labels.shape[0]} pixels"
         raise InputError(what, found, f"the true masks' {width}x{height}", "masks of the video's size")
     return cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from spvos_cli.evaluation.scores import global_scores, score_sequence
 from spvos_cli.inference.pipeline import Summary, segment_video
-from spvos_cli.video.palette import voc_palette
+from spvos_cli.video.palette import indexed_image, voc_palette
 from spvos_cli.video.writers.choose import check_output
 
 WIDTH, HEIGHT, FRAMES, RATE = 640, 360, 48, 24
@@ -33,9 +33,7 @@ def run_demo(folder: Path, **options: Any) -> tuple[Summary, float]:
     check_output(folder, overwrite=options.get("overwrite", False))
     folder.mkdir(parents=True, exist_ok=True)
     truth = render(folder / "demo.mp4")
-    first = Image.fromarray(truth[0], "P")
-    first.putpalette(voc_palette().ravel().tolist())
-    first.save(folder / "first.png")
+    indexed_image(truth[0], voc_palette()).save(folder / "first.png")
     outputs = [folder / "masks", folder / "overlay.mp4"]
     summary = segment_video(folder / "demo.mp4", folder / "first.png", outputs, **options)
     predicted = [np.array(Image.open(file)) for file in sorted(outputs[0].glob("*.png"))]

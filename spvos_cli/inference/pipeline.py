@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from spvos_cli.errors import InputError, Terminated
 from spvos_cli.inference.backward import Spool, frames_backwards, pass_backwards
@@ -20,6 +19,7 @@ from spvos_cli.inference.segment_options import split_options
 from spvos_cli.inference.tracker import Tracker
 from spvos_cli.ui import Reporter
 from spvos_cli.video.frames import Frame
+from spvos_cli.video.palette import indexed_image
 from spvos_cli.video.threads import DEPTH, Background, newest, prefetch
 from spvos_cli.video.writers.writer import Segmented, Writer
 
@@ -197,9 +197,7 @@ class Run:
         reached = [g.moment.text for g in self.job.annotations.given if g.moment.reached(frame)]
         for path in box_files(self.job):
             if path.stem.rpartition("_")[2] in reached and (not path.exists() or self.job.options.overwrite):
-                image = Image.fromarray(mask, "P")
-                image.putpalette(self.job.look.palette.ravel().tolist())
-                image.save(path)
+                indexed_image(mask, self.job.look.palette).save(path)
                 self.reporter.note(f"the mask made from --box is in {path}")
 
     def _complete(self) -> None:

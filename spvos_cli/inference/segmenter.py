@@ -15,7 +15,6 @@ from spvos_cli.inference.stream import State, Stream
 from spvos_cli.model.network import VOSNetwork
 from spvos_cli.profiling.density import PolicyTally
 from spvos_cli.sparse.kernels import kernel_for
-from spvos_cli.sparse.policy import COMPUTE
 from spvos_cli.sparse.run import InferenceRun
 
 
@@ -155,11 +154,7 @@ class VideoSegmenter:
         """What gates decided in the last frame."""
         tally = PolicyTally(self._names)
         tally.add(self.runs)
-        layers = tally.layers.values()
-        computed = sum(layer.cost * int(layer.pixels[COMPUTE]) for layer in layers)
-        return Decided(
-            computed, sum(layer.cost * int(layer.pixels.sum()) for layer in layers), tally.shares()
-        )
+        return Decided(*tally.macs(), tally.shares())
 
     def can_resume(self, mask: np.ndarray | None = None) -> bool:
         """Whether `state` is all that is needed to go on, with the next frame and its mask."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from spvos_cli.sparse.conv import SparseConv2d
-from spvos_cli.sparse.policy import NAMES
+from spvos_cli.sparse.policy import COMPUTE, NAMES
 from spvos_cli.sparse.run import InferenceRun
 
 
@@ -59,13 +59,23 @@ class PolicyTally:
         Args:
             prefix: only layers whose name starts so, as "decoder".
         """
+        computed, total = self.macs(prefix)
+        return computed / total if total else None
+
+    def macs(self, prefix: str = "") -> tuple[int, int]:
+        """Multiply-accumulates of gated layers on sparse frames: done, and in all; `prefix` as above."""
         chosen = [layer for name, layer in self.layers.items() if name.startswith(prefix)]
-        total = sum(layer.cost * int(layer.pixels.sum()) for layer in chosen)
-        return sum(layer.cost * int(layer.pixels[2]) for layer in chosen) / total if total else None
+        computed = sum(layer.cost * int(layer.pixels[COMPUTE]) for layer in chosen)
+        return computed, sum(layer.cost * int(layer.pixels.sum()) for layer in chosen)
+
+    def pixels(self) -> Tensor:
+        """(3,) int64: how many pixels of all layers were SKIP, REUSE, COMPUTE."""
+        counts = [layer.pixels for layer in self.layers.values()]
+        return torch.stack(counts).sum(dim=0) if counts else torch.zeros(3, dtype=torch.int64)
 
     def shares(self) -> dict[str, float]:
         """Share of all pixels that were skipped, reused and computed; empty where nothing ran sparsely."""
         if not self.layers:
             return {}
-        pixels = torch.stack([layer.pixels for layer in self.layers.values()]).sum(dim=0)
+        pixels = self.pixels()
         return dict(zip(NAMES, (pixels / pixels.sum()).tolist(), strict=True))

@@ -80,6 +80,12 @@ class Source:
         """Closes files."""
 
 
+def same_aspect(shape: tuple[int, ...], height: int, width: int) -> bool:
+    """Whether an array (H, W) can be rescaled to a size without a change of aspect, but for rounding."""
+    scale = height / shape[0]
+    return abs(shape[1] * scale - width) <= max(1.0, scale)
+
+
 def check_size(width: int, height: int, what: object, option: str) -> None:
     """Before an image is decoded.
 

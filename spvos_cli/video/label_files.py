@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from spvos_cli.errors import InputError
-from spvos_cli.video.palette import voc_palette
+from spvos_cli.video.palette import indexed_image, pack, voc_palette
 
 INDEXED = "an indexed or grey PNG, or DAVIS's colours"
 WHITE, MOST = 255, 255
@@ -42,8 +42,7 @@ def ids_of_colours(path: Path, rgb: np.ndarray) -> np.ndarray:
     Raises:
         InputError: there are other colours, whose ids would differ from frame to frame.
     """
-    weights = np.array([1 << 16, 1 << 8, 1])
-    values, palette = rgb.astype(np.int64) @ weights, voc_palette().astype(np.int64) @ weights
+    values, palette = pack(rgb), pack(voc_palette())
     order = np.argsort(palette)
     ids = order[np.searchsorted(palette[order], values).clip(max=MOST)]
     if (palette[ids] == values).all():
@@ -59,10 +58,8 @@ def save_label_map(path: Path, labels: np.ndarray) -> None:
     Args:
         labels: ids (H, W) uint8.
     """
-    image = Image.fromarray(labels, "P")
-    image.putpalette(voc_palette().ravel().tolist())
     part = path.with_suffix(".part")
-    image.save(part, format="png")
+    indexed_image(labels, voc_palette()).save(part, format="png")
     os.replace(part, path)
 
 

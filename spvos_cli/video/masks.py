@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from spvos_cli.errors import InputError
-from spvos_cli.video.frames import Note, check_size
+from spvos_cli.video.frames import Note, check_size, same_aspect
 from spvos_cli.video.images import UNREADABLE
 from spvos_cli.video.palette import pack, unpack, voc_palette
 from spvos_cli.video.soft_edges import NotAMask, harden
@@ -149,9 +149,8 @@ def fit_mask(
     """
     if ids.shape == (height, width):
         return ids
-    scale = height / ids.shape[0]
     found = f"{ids.shape[1]}x{ids.shape[0]} pixels"
-    if abs(ids.shape[1] * scale - width) > max(1.0, scale):
+    if not same_aspect(ids.shape, height, width):
         raise InputError(path, found, f"the frames' {width}x{height}", "--mask MASK of the video's size")
     note(f"{path}: {found}, rescaled to the frames' {width}x{height}")
     return np.array(Image.fromarray(ids).resize((width, height), Image.Resampling.NEAREST))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from PIL import ImageColor
+from PIL import Image, ImageColor
 
 from spvos_cli.errors import InputError
 
@@ -44,6 +44,13 @@ def recoloured(palette: np.ndarray, colours: str, ids: list[int]) -> np.ndarray:
         if i is not None:
             palette[i] = rgb
     return palette
+
+
+def indexed_image(labels: np.ndarray, palette: np.ndarray) -> Image.Image:
+    """A label map (H, W) uint8 as an image whose colours are the palette's."""
+    image = Image.fromarray(labels, "P")
+    image.putpalette(palette.ravel().tolist())
+    return image
 
 
 def pack(rgb: np.ndarray) -> np.ndarray:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import resource
 import signal
 from pathlib import Path
 
@@ -19,8 +17,11 @@ from tests.video.writing import (
     TIMES,
     MemorySource,
     decode,
+    fill_disk,
+    in_process,
     segmented,
     setting,
+    write_and_die,
     write_in_two_runs,
 )
 
@@ -70,13 +71,7 @@ def test_odd_sizes(tmp_path: Path, suffix: str) -> None:
 @pytest.mark.parametrize("suffix", VIDEOS)
 def test_pieces_play_when_killed(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"out{suffix}"
-    pid = os.fork()
-    if pid == 0:
-        writer = FILES[suffix](path, setting())
-        for t in range(6):
-            writer.write(segmented(t))
-        os.kill(os.getpid(), signal.SIGKILL)
-    os.waitpid(pid, 0)
+    assert in_process(write_and_die, FILES[suffix], path) == -signal.SIGKILL
     (piece,) = (tmp_path / f"out{suffix}.part").iterdir()
     assert len(decode(piece, "gray")[0]) >= 5  # some containers close a frame when the next one comes
 
@@ -137,22 +132,7 @@ def test_contact_sheet_spreads_over_any_length(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [*VIDEOS, ".json", ".jsonl", ""])
 def test_a_full_disk_is_an_error_of_the_system(tmp_path: Path, suffix: str) -> None:
-    """A limit on the size of files stands for the disk."""
-    make = (FILES | FOLDERS)[suffix]
-    pid = os.fork()
-    if pid == 0:
-        code = 1
-        try:
-            writer = make(tmp_path / f"out{suffix}", setting())
-            resource.setrlimit(resource.RLIMIT_FSIZE, (700, 700))
-            for t in range(8):
-                writer.write(segmented(t))
-            writer.close()
-        except OSError as error:
-            code = 42 if error.errno else 3
-        finally:
-            os._exit(code)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 42
+    assert in_process(fill_disk, (FILES | FOLDERS)[suffix], tmp_path / f"out{suffix}") == 42
     assert not (tmp_path / f"out{suffix}").is_file() or suffix == ".jsonl"
 
 

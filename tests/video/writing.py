@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import faulthandler
+import multiprocessing
+import os
+import resource
+import signal
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -54,6 +60,35 @@ def write_in_two_runs(make: type[Writer], path: Path, count: int = 8) -> list[Se
     resumed.close()
     resumed.clean_up()
     return frames
+
+
+def in_process(function: Callable[[type[Writer], Path], None], make: type[Writer], path: Path) -> int:
+    """The exit status of a process of its own; a fork of this one could wait for threads that it lacks."""
+    process = multiprocessing.get_context("spawn").Process(target=function, args=(make, path))
+    process.start()
+    process.join()
+    return process.exitcode
+
+
+def write_and_die(make: type[Writer], path: Path) -> None:
+    """Six frames, then SIGKILL."""
+    writer = make(path, setting())
+    for t in range(6):
+        writer.write(segmented(t))
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def fill_disk(make: type[Writer], path: Path) -> None:
+    """A limit on the size of files stands for the disk. Exits with 42 on an error of the system."""
+    faulthandler.dump_traceback_later(120, exit=True)
+    try:
+        writer = make(path, setting())
+        resource.setrlimit(resource.RLIMIT_FSIZE, (700, 700))
+        for t in range(8):
+            writer.write(segmented(t))
+        writer.close()
+    except OSError as error:
+        os._exit(42 if error.errno else 3)
 
 
 def decode(path: Path, form: str, codec: str | None = None) -> tuple[list[np.ndarray], list[float]]:

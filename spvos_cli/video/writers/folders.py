@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from spvos_cli.video.paint import cutout, overlay
+from spvos_cli.video.palette import indexed_image
 from spvos_cli.video.writers.writer import Segmented, Setting, Writer
 
 
@@ -34,9 +35,7 @@ class LabelFolder(PngFolder):
     """Indexed PNGs named as the frames are."""
 
     def write(self, segmented: Segmented) -> None:
-        image = Image.fromarray(segmented.labels, "P")
-        image.putpalette(self.look.palette.ravel().tolist())
-        self.save(image, segmented.frame.name)
+        self.save(indexed_image(segmented.labels, self.look.palette), segmented.frame.name)
 
 
 class ObjectFolder(PngFolder):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import io
 import os
-import shutil
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +12,7 @@ from typing import Any, NamedTuple
 import av
 
 from spvos_cli.errors import RunError
-from spvos_cli.video.writers.writer import Segmented, Setting, Writer
+from spvos_cli.video.writers.writer import PartWriter, Segmented, Setting
 
 DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG}
 # each frame goes to the file at once, whatever other streams have to say
@@ -35,7 +34,7 @@ WEBM = Format("webm", "webm", {"cluster_time_limit": "1"})
 MOV = Format("mov", "mov", {"movflags": "empty_moov+frag_every_frame+default_base_moof"})
 
 
-class PieceVideo(Writer):
+class PieceVideo(PartWriter):
     """A video in the folder PATH.part, a piece from one checkpoint to the next, until it is closed.
 
     A piece is named after its first frame and that frame's time.
@@ -46,10 +45,6 @@ class PieceVideo(Writer):
 
     def __init__(self, path: Path, setting: Setting, saved: dict[str, Any] | None = None) -> None:
         super().__init__(path, setting, saved)
-        self._folder = path.with_name(path.name + ".part")
-        if saved is None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-        self._folder.mkdir(exist_ok=True)
         for piece in self._pieces():
             if first_frame(piece) >= saved["frame"]:
                 piece.unlink()
@@ -84,7 +79,7 @@ class PieceVideo(Writer):
     def close(self) -> None:
         self._end_piece()
         if pieces := self._pieces():
-            joined = self._folder / "joined"
+            joined = self.folder / "joined"
             try:
                 join(pieces, joined, self.format.name, self.source.time_base)
             except (av.FFmpegError, ValueError) as error:
@@ -93,14 +88,11 @@ class PieceVideo(Writer):
             if joined.exists():
                 os.replace(joined, self.path)
 
-    def clean_up(self) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)
-
     def _pieces(self) -> list[Path]:
-        return sorted(self._folder.glob(f"*.{self.format.piece}"), key=first_frame)
+        return sorted(self.folder.glob(f"*.{self.format.piece}"), key=first_frame)
 
     def _open(self, index: int, pts: int) -> None:
-        path = self._folder / f"{index:08d}@{pts}.{self.format.piece}"
+        path = self.folder / f"{index:08d}@{pts}.{self.format.piece}"
         options = PIECE_OPTIONS | self.format.piece_options
         self._container = av.open(str(path), "w", format=self.format.piece, container_options=options)
         self._video = self.add_video(self._container)

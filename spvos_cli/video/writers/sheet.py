@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,12 @@ import numpy as np
 from PIL import Image
 
 from spvos_cli.video.paint import overlay
-from spvos_cli.video.writers.writer import Segmented, Setting, Writer
+from spvos_cli.video.writers.writer import PartWriter, Segmented, Setting
 
 COLUMNS, MOST, THUMBNAIL = 5, 20, 320
 
 
-class ContactSheet(Writer):
+class ContactSheet(PartWriter):
     """Overlays of 10 to 20 frames, evenly spread over a video whose length nobody knows before its end.
 
     Every n-th frame is kept in PATH.part; whenever there are too many, n doubles and every other one goes.
@@ -24,10 +23,6 @@ class ContactSheet(Writer):
 
     def __init__(self, path: Path, setting: Setting, saved: dict[str, Any] | None = None) -> None:
         super().__init__(path, setting, saved)
-        self._folder = path.with_name(path.name + ".part")
-        if saved is None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-        self._folder.mkdir(exist_ok=True)
         self._seen, self._every = (0, 1) if saved is None else (saved["seen"], saved["every"])
         for kept in self._kept():
             if int(kept.stem) >= self._seen:
@@ -37,8 +32,8 @@ class ContactSheet(Writer):
         if self._seen % self._every == 0:
             thumbnail = Image.fromarray(overlay(segmented.frame.image, segmented.labels, self.look))
             thumbnail.thumbnail((THUMBNAIL, THUMBNAIL))
-            thumbnail.save(self._folder / f"{self._seen:08d}.part", format="png")
-            os.replace(self._folder / f"{self._seen:08d}.part", self._folder / f"{self._seen:08d}.png")
+            thumbnail.save(self.folder / f"{self._seen:08d}.part", format="png")
+            os.replace(self.folder / f"{self._seen:08d}.part", self.folder / f"{self._seen:08d}.png")
         self._seen += 1
         while len(kept := self._kept()) > MOST:
             self._every *= 2
@@ -59,11 +54,8 @@ class ContactSheet(Writer):
         for number, thumbnail in enumerate(thumbnails):
             top, left = number // columns * height, number % columns * width
             sheet[top : top + thumbnail.shape[0], left : left + thumbnail.shape[1]] = thumbnail
-        Image.fromarray(sheet).save(self._folder / "sheet", format="png")
-        os.replace(self._folder / "sheet", self.path)
-
-    def clean_up(self) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)
+        Image.fromarray(sheet).save(self.folder / "sheet", format="png")
+        os.replace(self.folder / "sheet", self.path)
 
     def _kept(self) -> list[Path]:
-        return sorted(self._folder.glob("*.png"))
+        return sorted(self.folder.glob("*.png"))

@@ -24,15 +24,15 @@ def to_stdout(data: bytes) -> None:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
     except BrokenPipeError as error:
-        _forget_stdout()
+        forget_stdout()
         raise ReaderGone from error
     except OSError as error:
-        _forget_stdout()
+        forget_stdout()
         number = error.errno or errno.EIO
         raise OSError(number, os.strerror(number), STDOUT_NAME) from error
 
 
-def _forget_stdout() -> None:
+def forget_stdout() -> None:
     """What is still buffered goes nowhere, else the interpreter would try again when it ends."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, sys.stdout.fileno())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -78,3 +79,17 @@ class Writer:
 
     def clean_up(self) -> None:
         """Removes what only a resumed run would need; called when a run is complete."""
+
+
+class PartWriter(Writer):
+    """A writer that works in the folder PATH.part and makes PATH of it at the end."""
+
+    def __init__(self, path: Path, setting: Setting, saved: dict[str, Any] | None = None) -> None:
+        super().__init__(path, setting, saved)
+        self.folder = path.with_name(path.name + ".part")
+        if saved is None:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(exist_ok=True)
+
+    def clean_up(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
