@@ -81,7 +81,7 @@ class VOSNetwork(nn.Module):
 
     def for_inference(self, device: torch.device, dtype: torch.dtype) -> VOSNetwork:
         """Changed in place: normalisation folded into the convolutions, channels last, convolutions in
-        `dtype`."""
+        `dtype`; on a CPU the large ones by Winograd's algorithm."""
         for module in self.modules():
             if isinstance(module, ConvUnit):
                 module.fold_norm()
@@ -89,7 +89,11 @@ class VOSNetwork(nn.Module):
             if isinstance(module, nn.Conv2d | nn.Linear):
                 module.to(dtype)
         self.memory_format = torch.channels_last
-        return self.eval().requires_grad_(False).to(device, memory_format=self.memory_format)
+        self.eval().requires_grad_(False).to(device, memory_format=self.memory_format)
+        for module in self.modules():
+            if isinstance(module, ConvUnit):
+                module.spread_weight()
+        return self
 
     def train(self, mode: bool = True) -> VOSNetwork:
         """Batch normalisation stays in evaluation mode, as STCN does: batches are small."""

@@ -1,7 +1,8 @@
 """Measures from which density on a dense convolution is faster, for every gated shape of the networks on this
 CPU.
 
-`python -m spvos_cli.profiling.limits > spvos_cli/sparse/kernels/limits.json` renews the table that ships.
+`python -m spvos_cli.profiling.limits float32` prints the table that ships (sparse/kernels/limits.json),
+renewed for the types that are named; without names, for float32 and bfloat16.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from spvos_cli.profiling.blobs import blob_map
 from spvos_cli.profiling.cost import layer_costs
 from spvos_cli.profiling.speed import now
 from spvos_cli.sparse.conv import SparseConv2d
-from spvos_cli.sparse.kernels.cpu import CPUKernel
+from spvos_cli.sparse.kernels.cpu import LIMITS, CPUKernel
 from spvos_cli.sparse.kernels.kernel import Kernel
 from spvos_cli.sparse.kernels.limits import shape_name
 from spvos_cli.sparse.plan import gated_convolutions
@@ -69,6 +70,7 @@ def limit(case: Case, dtype: torch.dtype, sparse: Kernel, dense: Kernel, device:
     torch.manual_seed(0)
     layout = {"device": device, "dtype": dtype, "memory_format": torch.channels_last}
     conv = SparseConv2d(*case[:4], relu=True).requires_grad_(False).to(**layout)
+    conv.spread_weight()
     x = torch.randn(1, case.in_channels, *case.size).to(**layout)
     output = conv.dense(x)
     before, behind = 0.0, -1.0
@@ -112,8 +114,9 @@ def table(
 def main() -> None:
     use_threads(None)
     kernels = CPUKernel(dense_above=1.0), CPUKernel(dense_above=-1.0)
-    measured = table(cases(), (torch.float32, torch.bfloat16), *kernels, torch.device("cpu"))
-    json.dump(measured, sys.stdout, indent=1)
+    dtypes = [getattr(torch, name) for name in sys.argv[1:] or ("float32", "bfloat16")]
+    measured = table(cases(), dtypes, *kernels, torch.device("cpu"))
+    json.dump(json.loads(LIMITS.read_text()) | measured, sys.stdout, indent=1)
     print()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import platform
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,7 @@ from spvos_cli import __version__
 from spvos_cli.errors import InputError
 from spvos_cli.inference.engine import EngineOptions
 from spvos_cli.inference.machine import choose_device, choose_dtype, cpu_name, use_threads
-from spvos_cli.model.checkpoint import build_model, load_checkpoint, stored_config
-from spvos_cli.model.config import CONFIGS
+from spvos_cli.model.checkpoint import build_model, stored_config
 from spvos_cli.model.network import VOSNetwork
 from spvos_cli.processors import default_threads
 from spvos_cli.profiling.cost import Video, layer_costs, mean_macs, parameter_size
@@ -26,11 +24,9 @@ from spvos_cli.profiling.patterns import draw_patterns
 from spvos_cli.profiling.speed import Bench, Workload, interleaved, summarize
 from spvos_cli.profiling.tables import operation_cells, parameter_cells
 from spvos_cli.profiling.tune import tune as tune_card
+from spvos_cli.profiling.variants import VARIANTS, profile_network, variant
 from spvos_cli.resources import weights_folder
 from spvos_cli.sparse.policy import NAMES
-
-EAGER = "eager"  # in comparisons: dense, float32, batch normalisation not folded, channels first
-VARIANTS = ("dense", "static", "residual", "triple", EAGER)
 
 
 def profile(
@@ -166,17 +162,6 @@ def read_video_list(path: Path) -> list[Video]:
             ) from error
 
 
-def profile_network(engine: EngineOptions) -> VOSNetwork:
-    """What is profiled: the weights' network; without weights a random one, `spvos` with the paper's
-    gates."""
-    path = Path(engine.weights) if engine.weights else weights_folder() / f"{engine.model}.safetensors"
-    if engine.weights or path.is_file():
-        return load_checkpoint(path, engine.overrides(), fresh_gates=True)
-    method = "triple" if engine.model == "spvos" else "dense"
-    torch.manual_seed(0)
-    return build_model(dataclasses.replace(CONFIGS[engine.model], **{"method": method} | engine.overrides()))
-
-
 def _shapes(engine: EngineOptions) -> VOSNetwork:
     config = profile_network(engine).config
     with torch.device("meta"):
@@ -212,7 +197,7 @@ def policy_table(tally: PolicyTally) -> dict[str, Any]:
 def time_layers(engine: EngineOptions, workload: Workload, cycles: int) -> list[dict[str, Any]]:
     """A row a convolution of the network as the options have it: `LayerSpeed`."""
     use_threads(engine.threads)
-    network = _variant(engine, None)
+    network = variant(engine, None)
     return [row._asdict() for row in layer_speeds(Bench(network, workload), network, cycles)]
 
 
@@ -227,22 +212,13 @@ def time_variants(
     """
     use_threads(engine.threads)
     names = compare or [engine.method or "as it is"]
-    benches = {name: Bench(_variant(engine, name if compare else None), workload) for name in names}
+    benches = {name: Bench(variant(engine, name if compare else None), workload) for name in names}
     timings = interleaved(benches, cycles)
     summaries = {name: summarize(timings[name]) for name in names}
     if len(names) == 2:
         first, second = (summaries[name]["ms_median"] for name in names)
         return {**summaries, "ratio": first / second}
     return summaries[names[0]]
-
-
-def _variant(engine: EngineOptions, name: str | None) -> VOSNetwork:
-    device = choose_device(engine.device)
-    method = engine.method if name is None else "dense" if name == EAGER else name
-    network = profile_network(dataclasses.replace(engine, method=method))
-    if name == EAGER:
-        return network.requires_grad_(False).to(device)
-    return network.for_inference(device, choose_dtype(engine.dtype, device))
 
 
 def environment(engine: EngineOptions) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from spvos_cli.sparse.cpu_math import conv2d
+from spvos_cli.sparse.winograd import LEAST_PIXELS, spread, winograd_conv2d
 
 if TYPE_CHECKING:
     from spvos_cli.sparse.gate import Gate
@@ -38,6 +39,7 @@ class ConvUnit(nn.Conv2d):
         self.norm = nn.BatchNorm2d(out_channels) if norm else None
         self.relu = relu
         self.register_buffer("constant", torch.zeros(out_channels), persistent=False)
+        self.register_buffer("spread", None, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.dense(x)
@@ -53,7 +55,7 @@ class ConvUnit(nn.Conv2d):
 
     def convolve(self, x: Tensor, shared: Tensor | None = None) -> Tensor:
         """The convolution with its bias, nothing after it."""
-        return split_conv2d(x, shared, self.weight, self.bias, self.stride, self.padding)
+        return split_conv2d(x, shared, self.weight, self.bias, self.stride, self.padding, self.spread)
 
     def finish(self, x: Tensor) -> Tensor:
         """Batch normalisation and ReLU, as far as the unit has them; may overwrite x."""
@@ -77,6 +79,10 @@ class ConvUnit(nn.Conv2d):
         self.weight.copy_(self.weight * scale[:, None, None, None])
         self.constant = norm.bias - norm.running_mean * scale
         self.bias = nn.Parameter(bias * scale + self.constant)
+
+    def spread_weight(self) -> None:
+        """Keeps the weight also as Winograd's algorithm needs it, where that pays; for inference only."""
+        self.spread = spread(self.weight) if self.stride == (1, 1) else None
 
 
 class SparseConv2d(ConvUnit):
@@ -114,13 +120,22 @@ def split_conv2d(
     bias: Tensor | None,
     stride: tuple[int, int],
     padding: tuple[int, int],
+    spread: Tensor | None = None,
 ) -> Tensor:
-    """conv2d on the channels of x and then those of `shared`, which are convolved once for all objects."""
+    """conv2d on the channels of x and then those of `shared`, which are convolved once for all objects.
+
+    Args:
+        spread: the weight for `winograd_conv2d`, which takes the place of conv2d on all but small images.
+    """
     if shared is None:
-        return conv2d(x, weight, bias, stride, padding)
-    own, common = weight.split([x.shape[1], shared.shape[1]], dim=1)
-    once = conv2d(shared, common, bias, stride, padding)
-    return conv2d(x, own, None, stride, padding) + repeat_rows(once, x.shape[0])
+        if spread is None or x[0, 0].numel() < LEAST_PIXELS:
+            return conv2d(x, weight, bias, stride, padding)
+        return winograd_conv2d(x, spread, bias)
+    sizes = [x.shape[1], shared.shape[1]]
+    own, common = weight.split(sizes, dim=1)
+    own_spread, common_spread = (None, None) if spread is None else spread.split(sizes, dim=3)
+    once = split_conv2d(shared, None, common, bias, stride, padding, common_spread)
+    return split_conv2d(x, None, own, None, stride, padding, own_spread) + repeat_rows(once, x.shape[0])
 
 
 def join(x: Tensor, shared: Tensor | None) -> Tensor:

@@ -1,0 +1,56 @@
+"""The networks that `profile` looks at and compares."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from spvos_cli.inference.engine import EngineOptions
+from spvos_cli.inference.machine import choose_device, choose_dtype
+from spvos_cli.model.checkpoint import build_model, load_checkpoint
+from spvos_cli.model.config import CONFIGS
+from spvos_cli.model.layers import ResidualBlock
+from spvos_cli.model.network import VOSNetwork
+from spvos_cli.resources import weights_folder
+from spvos_cli.sparse.conv import join
+
+EAGER = "eager"  # plain dense PyTorch: see `as_published`
+VARIANTS = ("dense", "static", "residual", "triple", EAGER)
+
+
+def profile_network(engine: EngineOptions) -> VOSNetwork:
+    """What is profiled: the weights' network; without weights a random one, `spvos` with the paper's
+    gates."""
+    path = Path(engine.weights) if engine.weights else weights_folder() / f"{engine.model}.safetensors"
+    if engine.weights or path.is_file():
+        return load_checkpoint(path, engine.overrides(), fresh_gates=True)
+    method = "triple" if engine.model == "spvos" else "dense"
+    torch.manual_seed(0)
+    return build_model(dataclasses.replace(CONFIGS[engine.model], **{"method": method} | engine.overrides()))
+
+
+def variant(engine: EngineOptions, name: str | None) -> VOSNetwork:
+    """The network as it runs here with another method, or plain; None: as the options have it."""
+    device = choose_device(engine.device)
+    method = engine.method if name is None else "dense" if name == EAGER else name
+    network = profile_network(dataclasses.replace(engine, method=method))
+    if name == EAGER:
+        return as_published(network).requires_grad_(False).to(device)
+    return network.for_inference(device, choose_dtype(engine.dtype, device))
+
+
+def as_published(network: VOSNetwork) -> VOSNetwork:
+    """Changed in place to how the network is commonly run: float32, channels first, batch normalisation not
+    folded, and what the objects of a frame share repeated and convolved for each."""
+
+    def repeat(block: ResidualBlock, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        x, *more = inputs
+        return (join(x, options.get("shared")), *more), {**options, "shared": None}
+
+    for module in network.modules():
+        if isinstance(module, ResidualBlock):
+            module.register_forward_pre_hook(repeat, with_kwargs=True)
+    return network

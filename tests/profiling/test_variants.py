@@ -1,0 +1,23 @@
+"""The plain network that the others are compared with."""
+
+from __future__ import annotations
+
+import torch
+
+from spvos_cli.model.checkpoint import build_model
+from spvos_cli.model.config import SPVOS
+from spvos_cli.profiling.variants import as_published
+
+
+@torch.no_grad()
+def test_the_plain_network_gives_the_same_and_shares_nothing() -> None:
+    torch.manual_seed(0)
+    network = build_model(SPVOS).eval()
+    query = network.encode_query(torch.randn(1, 3, 32, 48))
+    readout = torch.randn(1, 2, 512, 2, 3)
+    expected = network.decode(readout, query)
+    inputs = []
+    as_published(network)
+    network.decoder.compress.conv1.register_forward_pre_hook(lambda m, given: inputs.append(given[0].shape))
+    assert torch.allclose(network.decode(readout, query), expected, atol=1e-4)
+    assert inputs == [(2, 1024, 2, 3)]
