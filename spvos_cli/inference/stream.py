@@ -93,7 +93,7 @@ class Stream:
         Returns:
             (1 + K, H, W): probabilities of the background and of the objects in the order of `ids`.
         """
-        given = given or {}
+        given, previous = given or {}, self.pending
         self._remember_previous()
         annotated, self.since_memory = bool(given), self.since_memory + 1
         memory_frame = annotated or self.since_memory >= self.mem_every
@@ -105,7 +105,8 @@ class Stream:
         query = self.network.encode_query(image, self._begin("Q", [0], sparse=sparse))
         masks = torch.zeros(len(self.ids), *image.shape[2:], device=image.device)
         if set(self.ids) - set(given):
-            masks = self._decode(query, self._begin("D", self.ids, sparse=sparse))
+            resized = previous is not None and previous.image.shape != image.shape
+            masks = self._decode(query, self._begin("D", self.ids, sparse=sparse), resized=resized)
         given = {i: pad_to_multiple(mask)[0] for i, mask in given.items()}
         prob = aggregate(self._merge(masks, given))
         self.pending = Pending(image, query, prob[1:], annotated, memory_frame)
@@ -171,9 +172,12 @@ class Stream:
             run.begin(ids, sparse=sparse)
         return run
 
-    def _decode(self, query: Query, run: InferenceRun | None) -> Tensor:
-        """Each object's own probability: (K, H, W)."""
-        readouts = [self.network.match(query, group.bank.read(), self.top_k) for group in self.groups]
+    def _decode(self, query: Query, run: InferenceRun | None, *, resized: bool) -> Tensor:
+        """Each object's own probability: (K, H, W); `resized` where the previous frame had another size."""
+        memories = [group.bank.read() for group in self.groups]
+        if resized:
+            memories = [memory._replace(last=None) for memory in memories]
+        readouts = [self.network.match(query, memory, self.top_k) for memory in memories]
         return self.network.decode(torch.cat(readouts, dim=1), query, run)[0].float().sigmoid()
 
     def _merge(self, masks: Tensor, given: dict[int, Tensor]) -> Tensor:

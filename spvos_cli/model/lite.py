@@ -141,8 +141,10 @@ class LiteVOS(VOSNetwork):
         """
         height, width = query.key.shape[2:]
         key = as_rows(query.key)
-        last_key, last_value = memory.last
         far = read_memory(key, memory, top_k)
+        if memory.last is None:
+            return as_map(torch.cat([far, far], dim=3), height, width)
+        last_key, last_value = memory.last
         near = readout(self._nearby(similarity(key, last_key), height, width), last_value)
         seen = last_value[..., -LABELS].amax(dim=-1) > SEEN
         near = torch.where(seen[..., None, None], near, far)

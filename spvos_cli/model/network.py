@@ -20,12 +20,12 @@ class Memory(NamedTuple):
     Attributes:
         key: (B, N, Ck), N = memory frames x pixels at stride 16.
         value: (B, K, N, Cv), one an object.
-        last: key and value of the previous frame alone.
+        last: key and value of the previous frame alone; None where that had another size.
     """
 
     key: Tensor
     value: Tensor
-    last: tuple[Tensor, Tensor]
+    last: tuple[Tensor, Tensor] | None
 
 
 def read_memory(query_key: Tensor, memory: Memory, top_k: int | None) -> Tensor:

@@ -11,7 +11,7 @@ import av
 import numpy as np
 
 from spvos_cli.errors import InputError
-from spvos_cli.video.frames import A_VIDEO, MAX_PIXELS, STILLS_RATE, Frame, Note, Source, check_size
+from spvos_cli.video.frames import A_VIDEO, MAX_PIXELS, STILLS_RATE, Frame, Note, SameSize, Source, check_size
 
 NETWORK_PROTOCOLS = (
     "http,https,tls,tcp,udp,rtp,rtsp,rtmp,crypto,data"  # no file: what a server sends stays out
@@ -60,6 +60,7 @@ class VideoSource(Source):
         self.rate = self._plausible_rate()
         self.frames = self._video.frames or self._estimate()
         self.damaged = 0
+        self._fit = SameSize(label, note)
         self._last: int | None = None
         self._last_audio: float | None = None
         self._decoded = self._number()
@@ -177,7 +178,7 @@ class VideoSource(Source):
             aspect = self._video.sample_aspect_ratio or Fraction(1)
             aspect = aspect if Fraction(1, 16) <= aspect <= 16 else Fraction(1)
             self.pixel_aspect = 1 / aspect if turns % 2 else aspect
-        return np.ascontiguousarray(image)
+        return self._fit(np.ascontiguousarray(image))
 
     def _time(self, frame: av.VideoFrame) -> int:
         """Its pts where that is later than the last one's, as encoders need; else one step later."""

@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 import av
+import cv2
 import numpy as np
 from av.audio.stream import AudioStream
 
@@ -78,6 +79,27 @@ class Source:
 
     def close(self) -> None:
         """Closes files."""
+
+
+class SameSize:
+    """Scales images to the size of the first one, and says so once."""
+
+    def __init__(self, label: str, note: Note) -> None:
+        self.label, self.note = label, note
+        self._size: tuple[int, int] | None = None
+        self._said = False
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        """(H, W, 3) uint8 -> the same in the first one's height and width."""
+        size = image.shape[1::-1]
+        self._size = self._size or size
+        if size == self._size:
+            return image
+        if not self._said:
+            now, first = ("{}x{}".format(*s) for s in (size, self._size))
+            self.note(f"{self.label}: some frames are {now}, the first is {first}: scaled to that")
+        self._said = True
+        return cv2.resize(image, self._size, interpolation=cv2.INTER_LINEAR)
 
 
 def same_aspect(shape: tuple[int, ...], height: int, width: int) -> bool:

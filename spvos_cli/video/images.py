@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from spvos_cli.errors import InputError
-from spvos_cli.video.frames import STILLS_RATE, Frame, Note, Source, check_size
+from spvos_cli.video.frames import STILLS_RATE, Frame, Note, SameSize, Source, check_size
 
 ANIMATIONS = {".gif", ".webp", ".png", ".apng"}
 DEFAULT_MS = 100  # of an animation's frame that has no duration, as browsers show it
@@ -39,16 +39,17 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # `c
 
 
 class ImageSource(Source):
-    """Image files, one a frame.
+    """Image files, one a frame, all scaled to the size of the first.
 
     Raises:
         InputError: the first one is no image.
     """
 
-    def __init__(self, files: list[Path], name: str) -> None:
+    def __init__(self, files: list[Path], name: str, note: Note = lambda text: None) -> None:
         self.files, self.name = files, name
+        self._fit = SameSize(name, note)
         self.frames, self.rate, self.time_base = len(files), STILLS_RATE, 1 / STILLS_RATE
-        self.height, self.width = read_image(files[0]).shape[:2]
+        self.height, self.width = self._fit(read_image(files[0])).shape[:2]
         self._names = distinct_names(files)
 
     def __iter__(self) -> Iterator[Frame]:
@@ -61,7 +62,7 @@ class ImageSource(Source):
         return self._names.index(name) if name in self._names else super().index_of(name)
 
     def _frame(self, index: int) -> Frame:
-        image = read_image(self.files[index])
+        image = self._fit(read_image(self.files[index]))
         return Frame(index, image, self._names[index], index, (), float(index * self.time_base))
 
 

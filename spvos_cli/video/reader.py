@@ -33,16 +33,16 @@ def open_source(text: str, *, allow_network: bool = False, note: Note = lambda t
             raise InputError(text, "a network address", A_VIDEO, "--allow-network opens it")
         return VideoSource(text, text, note)
     if path.is_dir():
-        return _folder(path)
+        return _folder(path, note)
     if path.is_file():
         return AnimationSource(path, note) if is_animation(path) else VideoSource(path, text, note)
     if files := [Path(file) for file in glob.glob(text)]:
-        return ImageSource(sorted(files, key=natural_order), files[0].resolve().parent.name)
+        return ImageSource(sorted(files, key=natural_order), files[0].resolve().parent.name, note)
     raise InputError(text, "no such file", A_VIDEO, "INPUT")
 
 
-def _folder(path: Path) -> ImageSource:
+def _folder(path: Path, note: Note) -> ImageSource:
     files = images_in(path)
     if not files:
         raise InputError(path, "a folder without images", A_VIDEO, "INPUT")
-    return ImageSource(sorted(files, key=natural_order), path.resolve().name)
+    return ImageSource(sorted(files, key=natural_order), path.resolve().name, note)

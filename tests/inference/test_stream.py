@@ -114,3 +114,12 @@ def test_large_frames_are_scaled_and_labels_are_not(network: VOSNetwork, clip: C
     assert segmenter.prob.shape == (3, 96, 128)
     assert labels[2].shape == masks[2].shape
     assert ((labels[2] == 1) & (masks[2] == 1)).sum() / ((labels[2] == 1) | (masks[2] == 1)).sum() > 0.6
+
+
+def test_frames_may_change_their_size(network: VOSNetwork, clip: Clip) -> None:
+    images, masks = clip
+    segmenter = VideoSegmenter(network)
+    segmenter.step(images[0], masks[0])
+    for image in (images[1], images[2][:64], images[3].transpose(1, 0, 2), images[4], images[5]):
+        labels = segmenter.step(np.ascontiguousarray(image))
+        assert labels.shape == image.shape[:2]
