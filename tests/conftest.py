@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import signal
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from PIL import Image
 from spvos_cli.video.palette import voc_palette
 
 HEIGHT, WIDTH, LENGTH = 96, 128, 8
+
+# Shells start what runs in the background with SIGINT ignored, which processes of tests would inherit.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def make_frame(t: int) -> tuple[np.ndarray, np.ndarray]:
