@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import signal
 from fractions import Fraction
 from pathlib import Path
@@ -10,9 +11,8 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from PIL import Image
 
-from spvos_cli.video.palette import voc_palette
+from spvos_cli.video.palette import indexed_image, voc_palette
 
 HEIGHT, WIDTH, LENGTH = 96, 128, 8
 
@@ -32,9 +32,7 @@ def make_frame(t: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def write_mask(path: Path, ids: np.ndarray) -> Path:
-    image = Image.fromarray(ids, "P")
-    image.putpalette(voc_palette().ravel().tolist())
-    image.save(path)
+    indexed_image(ids, voc_palette()).save(path)
     return path
 
 
@@ -105,3 +103,11 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "random.safetensors"
     save_weights(network, path)
     return path
+
+
+@pytest.fixture
+def ffmpeg() -> str:
+    """A real one."""
+    if found := shutil.which("ffmpeg"):
+        return found
+    return pytest.importorskip("imageio_ffmpeg").get_ffmpeg_exe()

@@ -13,7 +13,7 @@ from spvos_cli import __version__
 from spvos_cli.errors import InputError
 from spvos_cli.inference.engine import EngineOptions
 from spvos_cli.inference.machine import choose_device, choose_dtype, cpu_name, use_threads
-from spvos_cli.model.checkpoint import build_model, stored_config
+from spvos_cli.model.checkpoint import build_model
 from spvos_cli.model.network import VOSNetwork
 from spvos_cli.processors import default_threads
 from spvos_cli.profiling.cost import Video, layer_costs, mean_macs, parameter_size
@@ -24,8 +24,7 @@ from spvos_cli.profiling.patterns import draw_patterns
 from spvos_cli.profiling.speed import Bench, Workload, interleaved, summarize
 from spvos_cli.profiling.tables import operation_cells, parameter_cells
 from spvos_cli.profiling.tune import tune as tune_card
-from spvos_cli.profiling.variants import VARIANTS, profile_network, variant
-from spvos_cli.resources import weights_folder
+from spvos_cli.profiling.variants import VARIANTS, has_trained_gates, profile_network, variant
 from spvos_cli.sparse.policy import NAMES
 
 
@@ -176,12 +175,6 @@ def layer_table(network: VOSNetwork, video: Video) -> list[dict[str, Any]]:
         {"name": row.name, "part": row.part, "macs_m": row.macs / 1e6, "gate_macs_m": gate}
         for row, gate in zip(rows, gates, strict=True)
     ]
-
-
-def has_trained_gates(engine: EngineOptions) -> bool:
-    """Whether the weights hold the gates that the options ask for."""
-    path = Path(engine.weights) if engine.weights else weights_folder() / f"{engine.model}.safetensors"
-    return path.is_file() and stored_config(path).method == profile_network(engine).config.method != "dense"
 
 
 def policy_table(tally: PolicyTally) -> dict[str, Any]:

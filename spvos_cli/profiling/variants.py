@@ -10,7 +10,7 @@ import torch
 
 from spvos_cli.inference.engine import EngineOptions
 from spvos_cli.inference.machine import choose_device, choose_dtype
-from spvos_cli.model.checkpoint import build_model, load_checkpoint
+from spvos_cli.model.checkpoint import build_model, load_checkpoint, stored_config
 from spvos_cli.model.config import CONFIGS
 from spvos_cli.model.layers import ResidualBlock
 from spvos_cli.model.network import VOSNetwork
@@ -24,12 +24,23 @@ VARIANTS = ("dense", "static", "residual", "triple", EAGER)
 def profile_network(engine: EngineOptions) -> VOSNetwork:
     """What is profiled: the weights' network; without weights a random one, `spvos` with the paper's
     gates."""
-    path = Path(engine.weights) if engine.weights else weights_folder() / f"{engine.model}.safetensors"
+    path = _weight_file(engine)
     if engine.weights or path.is_file():
         return load_checkpoint(path, engine.overrides(), fresh_gates=True)
     method = "triple" if engine.model == "spvos" else "dense"
     torch.manual_seed(0)
     return build_model(dataclasses.replace(CONFIGS[engine.model], **{"method": method} | engine.overrides()))
+
+
+def has_trained_gates(engine: EngineOptions) -> bool:
+    """Whether the weights hold the gates that the options ask for."""
+    path = _weight_file(engine)
+    return path.is_file() and stored_config(path).method == profile_network(engine).config.method != "dense"
+
+
+def _weight_file(engine: EngineOptions) -> Path:
+    """The one that is given, or else the one that would ship, whether it does or not."""
+    return Path(engine.weights) if engine.weights else weights_folder() / f"{engine.model}.safetensors"
 
 
 def variant(engine: EngineOptions, name: str | None) -> VOSNetwork:

@@ -51,10 +51,8 @@ def _convolve_band(pixels: Tensor, weight: Tensor, bias: Tensor | None, tiles: T
     for x in range(2):
         a, b, c, d = (half[x] for half in halves)
         if bias is not None:
-            a.add_(bias)
+            b.add_(bias)  # which is in both rows
         torch.add(a.add_(b), c, out=tiles[:, 0, :, x])
-        if bias is not None:
-            b.add_(bias)
         torch.sub(b.sub_(c), d, out=tiles[:, 1, :, x])
 
 

@@ -6,7 +6,6 @@ import dataclasses
 import inspect
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -157,14 +156,6 @@ def test_objects_are_added_by_hand(weights: Path, clip: Clip) -> None:
     for bad in ({"mask": masks[0] * 0}, {"mask": masks[0], "id": 256}):
         with pytest.raises(ValueError, match=r"empty|255"):
             by_hand.add_object(**bad)
-
-
-@pytest.fixture
-def ffmpeg() -> str:
-    """A real one."""
-    if found := shutil.which("ffmpeg"):
-        return found
-    return pytest.importorskip("imageio_ffmpeg").get_ffmpeg_exe()
 
 
 def spvos(*arguments: object) -> list[str]:

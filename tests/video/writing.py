@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import faulthandler
 import multiprocessing
 import os
 import resource
@@ -62,12 +61,15 @@ def write_in_two_runs(make: type[Writer], path: Path, count: int = 8) -> list[Se
     return frames
 
 
-def in_process(function: Callable[[type[Writer], Path], None], make: type[Writer], path: Path) -> int:
-    """The exit status of a process of its own; a fork of this one could wait for threads that it lacks."""
+def in_process(function: Callable[[type[Writer], Path], None], make: type[Writer], path: Path) -> int | None:
+    """The exit status of a process of its own, None if it hangs; a fork of this one could wait for threads
+    that it lacks."""
     process = multiprocessing.get_context("spawn").Process(target=function, args=(make, path))
     process.start()
-    process.join()
-    return process.exitcode
+    process.join(120)
+    code = process.exitcode
+    process.kill()
+    return code
 
 
 def write_and_die(make: type[Writer], path: Path) -> None:
@@ -80,7 +82,6 @@ def write_and_die(make: type[Writer], path: Path) -> None:
 
 def fill_disk(make: type[Writer], path: Path) -> None:
     """A limit on the size of files stands for the disk. Exits with 42 on an error of the system."""
-    faulthandler.dump_traceback_later(120, exit=True)
     try:
         writer = make(path, setting())
         resource.setrlimit(resource.RLIMIT_FSIZE, (700, 700))

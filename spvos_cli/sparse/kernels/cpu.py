@@ -25,7 +25,7 @@ class CPUKernel:
 
     Args:
         dense_above: density from which to convolve densely; None: as measured (limits.json, made by
-            `profiling.limits` on two cores of an AMD EPYC: float32 with AVX2, bfloat16 with AVX512-BF16).
+            `profiling.limits` on two cores of an AMD EPYC with AVX512-BF16).
     """
 
     def __init__(self, dense_above: float | None = None) -> None:
