@@ -21,13 +21,19 @@ def cuda_folder() -> Path:
     return installed if installed.is_dir() else PACKAGE.parent / "cuda"
 
 
-def shipped_weights(model: str) -> Path:
-    """The weight file that ships for a model.
+def weight_file(model: str, method: str | None) -> Path:
+    """Where weights ship for a model, if they do: those trained with a method's gates, or else its own."""
+    gated = weights_folder() / f"{model}-{method}.safetensors"
+    return gated if gated.is_file() else weights_folder() / f"{model}.safetensors"
+
+
+def shipped_weights(model: str, method: str | None) -> Path:
+    """The weight file that ships for a model, where there is one with the gates of the method.
 
     Raises:
         InputError: none ships.
     """
-    path = weights_folder() / f"{model}.safetensors"
+    path = weight_file(model, method)
     if not path.is_file():
         found = "no weights ship for this model"
         raise InputError(

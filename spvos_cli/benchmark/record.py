@@ -28,6 +28,7 @@ def settings(segmenter: VideoSegmenter, weights: Path) -> dict[str, Any]:
         "mem_every": segmenter.mem_every,
         "top_k": segmenter.top_k,
         "max_memory": segmenter.max_memory,
+        "reuse": segmenter.inject is None,
         "device": segmenter.device.type,
         "dtype": str(segmenter.dtype).removeprefix("torch."),
         "version": __version__,

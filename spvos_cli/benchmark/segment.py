@@ -111,7 +111,7 @@ def _segment(
                 background.put((folder / f"{name}.png", labels))
             yield
     size = (0, 0) if segmenter.prob is None else tuple(segmenter.prob.shape[:0:-1])
-    return Run(len(video.frames), seconds, *tally_macs(tally), tally_pixels(tally), size, len(objects))
+    return Run(len(video.frames), seconds, *tally_macs(tally), tally_layers(tally), size, len(objects))
 
 
 def tally_macs(tally: PolicyTally) -> tuple[dict[str, int], dict[str, int]]:
@@ -124,6 +124,8 @@ def tally_macs(tally: PolicyTally) -> tuple[dict[str, int], dict[str, int]]:
     return computed, gated
 
 
-def tally_pixels(tally: PolicyTally) -> tuple[int, int, int]:
-    """Pixels that were skipped, reused and computed."""
-    return tuple(tally.pixels().tolist())
+def tally_layers(tally: PolicyTally) -> dict[str, list[int]]:
+    """As in `Run.layers`."""
+    return {
+        name: [*layer.pixels.tolist(), layer.steps, layer.varying] for name, layer in tally.layers.items()
+    }

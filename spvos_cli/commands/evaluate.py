@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from spvos_cli.commands.options import (
+    MODEL,
     OUTPUT,
     DataOption,
     Device,
@@ -112,6 +113,12 @@ def eval_command(
     mem_every: MemEveryOption = None,
     top_k: TopKOption = None,
     max_memory: MaxMemoryOption = None,
+    reuse: Annotated[
+        bool,
+        typer.Option(
+            "--reuse/--no-reuse", help="What gates reuse, or skipped in its place.", rich_help_panel=MODEL
+        ),
+    ] = True,
     device: DeviceOption = Device.auto,
     dtype: DtypeOption = Dtype.auto,
     threads: ThreadsOption = None,

@@ -37,6 +37,12 @@ class Recipe(str, Enum):
     paper = "paper"
 
 
+class Objective(str, Enum):
+    method = "method"
+    target = "target"
+    cost = "cost"
+
+
 def _count(panel: str, text: str, least: int = 1) -> typer.models.OptionInfo:
     return typer.Option(min=least, help=text, rich_help_panel=panel)
 
@@ -87,10 +93,23 @@ def train_command(
     seed: Annotated[int | None, _count(RECIPE, "Of weights, clips and noise.", 0)] = None,
     gamma: Annotated[float | None, _number(SPARSITY, "Weight of the sparsity objective.")] = None,
     beta: Annotated[float | None, _number(SPARSITY, "In it, of the network's density.")] = None,
+    objective: Annotated[
+        Objective | None,
+        typer.Option(
+            help="Reach the target, or cost as little as can be; method: cost for residual, else target.",
+            rich_help_panel=SPARSITY,
+        ),
+    ] = None,
     target: Annotated[float | None, _number(SPARSITY, "The density to reach.")] = None,
+    anneal: Annotated[float | None, _number(SPARSITY, "Share of the run until the target holds.")] = None,
     relaxing: Annotated[float | None, _number(SPARSITY, "Share of the run until layers are free.")] = None,
     tau: Annotated[float | None, _number(SPARSITY, "Temperature of the Gumbel softmax.")] = None,
+    noise: Annotated[float | None, _number(SPARSITY, "Strength of its noise; 0: none.")] = None,
     gate_rate: Annotated[float | None, _number(SPARSITY, "How many times faster gates learn.")] = None,
+    gated_only: Annotated[
+        bool | None,
+        typer.Option("--gated-only", help="Train the modules with gates alone.", rich_help_panel=SPARSITY),
+    ] = None,
     held_out: Annotated[
         str | None,
         typer.Option(help="Sequences to score, not to train on: names with commas.", rich_help_panel=RUN),

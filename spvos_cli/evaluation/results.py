@@ -21,7 +21,8 @@ class Run(NamedTuple):
         seconds: in the network and around it, files not counted.
         computed, gated: multiply-accumulates of gated convolutions on sparse frames, done and in all, by the
             letters Q, D and M.
-        policies: pixels that were skipped, reused and computed.
+        layers: of each gated convolution that ran sparsely: pixels that were skipped, reused and computed,
+            steps (objects times frames), and steps in which not all pixels were treated alike.
         size: width and height that the network saw, in pixels.
         objects: followed.
     """
@@ -30,7 +31,7 @@ class Run(NamedTuple):
     seconds: float
     computed: Mapping[str, int] = {}
     gated: Mapping[str, int] = {}
-    policies: tuple[int, int, int] = (0, 0, 0)
+    layers: Mapping[str, Sequence[int]] = {}
     size: tuple[int, int] = (0, 0)
     objects: int = 0
 
@@ -66,7 +67,7 @@ class Evaluation(NamedTuple):
 
 def summary(evaluation: Evaluation) -> dict[str, Any]:
     """The official columns over all objects, as fractions; J&F of each sequence; the columns of each object;
-    and of the run fps, density and shares of the policies, None where there was none."""
+    and of the run fps, density and shares of the policies, in all and by layer, None where there was none."""
     objects, runs = evaluation.objects, list(evaluation.runs.values())
     return {
         **global_scores(list(objects.values())),
@@ -80,6 +81,7 @@ def summary(evaluation: Evaluation) -> dict[str, Any]:
         "fps": frames_per_second(runs),
         "density": density(runs),
         "policies": policy_shares(runs),
+        "layers": layer_shares(runs),
         **({"categories": by_group(evaluation)} if evaluation.groups else {}),
         "scored": evaluation.title,
         "protocol": evaluation.protocol,
@@ -104,8 +106,27 @@ def density(runs: Iterable[Run], letters: Iterable[str] = "QDM") -> float | None
 
 def policy_shares(runs: Iterable[Run]) -> dict[str, float] | None:
     """Of the pixels of gated convolutions on sparse frames; None where none ran sparsely."""
-    pixels = np.sum([run.policies for run in runs] or [(0, 0, 0)], axis=0)
-    return dict(zip(POLICIES, (pixels / pixels.sum()).tolist(), strict=True)) if pixels.sum() else None
+    pixels = sum(counts[:3] for counts in _layers(runs).values())
+    return dict(zip(POLICIES, (pixels / pixels.sum()).tolist(), strict=True)) if np.any(pixels) else None
+
+
+def layer_shares(runs: Iterable[Run]) -> dict[str, dict[str, float]] | None:
+    """Likewise for each gated convolution, and "varying": the share of steps in which its policy was not the
+    same for all pixels."""
+    return {
+        name: dict(zip(POLICIES, (counts[:3] / counts[:3].sum()).tolist(), strict=True))
+        | {"varying": float(counts[4] / counts[3])}
+        for name, counts in _layers(runs).items()
+    } or None
+
+
+def _layers(runs: Iterable[Run]) -> dict[str, np.ndarray]:
+    """The counts of `Run.layers`, summed."""
+    layers: dict[str, np.ndarray] = {}
+    for run in runs:
+        for name, counts in run.layers.items():
+            layers[name] = layers.get(name, 0) + np.array(counts)
+    return layers
 
 
 def by_group(evaluation: Evaluation) -> dict[str, float]:

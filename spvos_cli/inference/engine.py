@@ -6,11 +6,13 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from spvos_cli.errors import InputError
 from spvos_cli.inference.machine import choose_device, choose_dtype, use_threads
 from spvos_cli.inference.segmenter import VideoSegmenter
 from spvos_cli.model.checkpoint import load_checkpoint
 from spvos_cli.model.network import VOSNetwork
 from spvos_cli.resources import shipped_weights
+from spvos_cli.sparse.policy import without_reuse
 from spvos_cli.ui import Reporter
 
 
@@ -29,6 +31,7 @@ class EngineOptions:
         mem_every: frames between memory frames.
         top_k: affinities kept for each pixel.
         max_memory: memory frames kept besides the annotated ones.
+        reuse: False turns REUSE into SKIP, to see what reusing is worth; for the triple method.
         device: "auto", "cpu" or "cuda".
         dtype: "auto", "fp32", "bf16" or "fp16".
         threads: of the CPU; None: as many as this process may use.
@@ -44,6 +47,7 @@ class EngineOptions:
     mem_every: int | None = None
     top_k: int | None = None
     max_memory: int | None = None
+    reuse: bool = True
     device: str = "auto"
     dtype: str = "auto"
     threads: int | None = None
@@ -60,7 +64,7 @@ class EngineOptions:
         Raises:
             InputError: none is given and none ships for the model.
         """
-        return Path(self.weights) if self.weights else shipped_weights(self.model)
+        return Path(self.weights) if self.weights else shipped_weights(self.model, self.method)
 
     def shaping(self) -> dict[str, Any]:
         """Those that a resumed run must share with the run that it continues."""
@@ -81,15 +85,20 @@ class EngineOptions:
         """Sets the threads, loads the network, and says in one line what was chosen.
 
         Raises:
-            InputError: as `network`.
+            InputError: as `network`, or a network without REUSE shall do without.
         """
         use_threads(self.threads)
+        network = self.network()
+        if not self.reuse and network.config.method != "triple":
+            expected = "triple gates, which alone choose between REUSE and SKIP"
+            raise InputError("--no-reuse", f"method {network.config.method}", expected, "--method triple")
         segmenter = VideoSegmenter(
-            self.network(),
+            network,
             size=self.size,
             mem_every=self.mem_every,
             top_k=self.top_k,
             max_memory=self.max_memory,
+            inject=None if self.reuse else without_reuse,
         )
         config = segmenter.network.config
         weights = Path(self.weights).name if self.weights else "as shipped"

@@ -15,7 +15,7 @@ from spvos_cli.inference.stream import State, Stream
 from spvos_cli.model.network import VOSNetwork
 from spvos_cli.profiling.density import PolicyTally
 from spvos_cli.sparse.kernels import kernel_for
-from spvos_cli.sparse.run import InferenceRun
+from spvos_cli.sparse.run import InferenceRun, Inject
 
 
 class Decided(NamedTuple):
@@ -39,6 +39,7 @@ class VideoSegmenter:
         size: frames are scaled so that their short side is at most this many pixels; label maps have the
             frame's size.
         mem_every, top_k, max_memory: as in `ModelConfig`, whose values hold where None.
+        inject: replaces the policies that gates chose, as in `InferenceRun`.
     """
 
     def __init__(
@@ -49,20 +50,21 @@ class VideoSegmenter:
         mem_every: int | None = None,
         top_k: int | None = None,
         max_memory: int | None = None,
+        inject: Inject | None = None,
     ) -> None:
         config, parameter = network.config, next(p for p in network.parameters() if p.ndim == 4)
         self.network, self.size = network, size
         self.device, self.dtype = parameter.device, parameter.dtype
         self.mem_every, self.top_k = mem_every or config.mem_every, top_k or config.top_k
         self.max_memory = config.max_memory if max_memory is None else max_memory
+        self.inject = inject
         self._names = {module: name for name, module in network.named_modules()}
         self.reset()
 
     def reset(self) -> None:
         """Forgets all objects and frames."""
-        self._stream = Stream(
-            self.network, self.mem_every, self.top_k, self.max_memory, self.dtype, kernel_for(self.device)
-        )
+        sizes = self.mem_every, self.top_k, self.max_memory
+        self._stream = Stream(self.network, *sizes, self.dtype, kernel_for(self.device), self.inject)
         self.prob: Tensor | None = None
         self._joining: dict[int, np.ndarray] = {}
 

@@ -16,7 +16,7 @@ from spvos_cli.model.network import VOSNetwork
 from spvos_cli.sparse.kernels.kernel import Kernel
 from spvos_cli.sparse.kernels.reference import REFERENCE
 from spvos_cli.sparse.plan import runs_sparsely
-from spvos_cli.sparse.run import InferenceRun
+from spvos_cli.sparse.run import InferenceRun, Inject
 
 
 class Pending(NamedTuple):
@@ -55,6 +55,7 @@ class Stream:
         max_memory: memory frames kept besides the annotated ones.
         dtype: of the network's convolutions.
         kernel: the backend of gated convolutions.
+        inject: as in `InferenceRun`.
 
     Attributes:
         runs: what is kept of the gated convolutions of the modules Q, D and M, as far as these have gates.
@@ -68,13 +69,14 @@ class Stream:
         max_memory: int,
         dtype: torch.dtype = torch.float32,
         kernel: Kernel = REFERENCE,
+        inject: Inject | None = None,
     ) -> None:
         self.network, self.dtype = network, dtype
         self.mem_every, self.top_k, self.max_memory = mem_every, top_k, max_memory
         self.groups: list[Group] = []
         self.pending: Pending | None = None
         self.since_memory = 0
-        self.runs = {part: InferenceRun(kernel) for part in network.gated_parts}
+        self.runs = {part: InferenceRun(kernel, inject) for part in network.gated_parts}
 
     @property
     def ids(self) -> list[int]:

@@ -12,6 +12,7 @@ from torch import Tensor
 from spvos_cli.sparse.cpu_math import product
 
 ROWS = 512  # query pixels matched at a time
+GROUP = 12  # memory pixels of which the largest similarity is looked for first
 
 
 def as_rows(features: Tensor) -> Tensor:
@@ -73,13 +74,32 @@ def top_k_readout(query_key: Tensor, memory_key: Tensor, memory_value: Tensor, t
     """
     query, memory = _with_squares(query_key, memory_key)
     top_k = min(top_k, memory.shape[1])
+    memory = F.pad(memory, (0, 0, 0, -memory.shape[1] % GROUP))
+    memory[:, memory_key.shape[1] :, -1] = -torch.inf  # what is there to fill groups is never chosen
     # in parts, so that the similarities of all pairs are never in memory at once
-    largest = [
-        product(part, memory[0], None).topk(top_k, dim=1, sorted=False) for part in query[0].split(ROWS)
-    ]
+    largest = [grouped_top_k(product(part, memory[0], None), top_k) for part in query[0].split(ROWS)]
     values, indices = (torch.cat(parts) for parts in zip(*largest, strict=True))
     affinities = values.softmax(dim=1).to(memory_value.dtype)
     return torch.stack([_weighted_rows(rows, indices, affinities) for rows in memory_value[0]]).unsqueeze(0)
+
+
+def grouped_top_k(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """As topk along the second dimension, but several times faster where k is small: each of the k largest
+    values is in one of the k groups with the largest maxima.
+
+    Args:
+        values: (L, N), N a multiple of `GROUP`, N >= k.
+
+    Returns:
+        Values and indices, (L, k), in no order.
+    """
+    if k * GROUP > values.shape[1]:
+        return values.topk(k, dim=1, sorted=False)
+    grid = values.unflatten(1, (GROUP, -1))  # a group is a column, so that maxima are taken of whole rows
+    columns = grid.amax(dim=1).topk(k, dim=1, sorted=False).indices
+    candidates = grid.gather(2, columns.unsqueeze(1).expand(-1, GROUP, -1)).flatten(1)
+    largest, places = candidates.topk(k, dim=1, sorted=False)
+    return largest, columns.gather(1, places % k) + places // k * grid.shape[2]
 
 
 def _weighted_rows(rows: Tensor, indices: Tensor, weights: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from spvos_cli.model.checkpoint import build_model, load_checkpoint, stored_conf
 from spvos_cli.model.config import CONFIGS
 from spvos_cli.model.layers import ResidualBlock
 from spvos_cli.model.network import VOSNetwork
-from spvos_cli.resources import weights_folder
+from spvos_cli.resources import weight_file
 from spvos_cli.sparse.conv import join
 
 EAGER = "eager"  # plain dense PyTorch: see `as_published`
@@ -40,7 +40,7 @@ def has_trained_gates(engine: EngineOptions) -> bool:
 
 def _weight_file(engine: EngineOptions) -> Path:
     """The one that is given, or else the one that would ship, whether it does or not."""
-    return Path(engine.weights) if engine.weights else weights_folder() / f"{engine.model}.safetensors"
+    return Path(engine.weights) if engine.weights else weight_file(engine.model, engine.method)
 
 
 def variant(engine: EngineOptions, name: str | None) -> VOSNetwork:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+from torch import Tensor, nn
 
 SKIP, REUSE, COMPUTE = 0, 1, 2  # the order of the triple gate's output channels
 NAMES = ("skip", "reuse", "compute")
@@ -16,3 +16,8 @@ def largest(logits: Tensor) -> Tensor:
     """
     skip, reuse, compute = logits.unbind(dim=1)
     return (reuse > skip).byte().masked_fill_(compute > skip.maximum(reuse), COMPUTE)
+
+
+def without_reuse(layer: nn.Module, policy: Tensor) -> Tensor:
+    """A triple gate's decision with SKIP for REUSE, to be injected into runs: what reusing is worth."""
+    return policy.masked_fill(policy == REUSE, SKIP)

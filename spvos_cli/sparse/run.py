@@ -13,6 +13,8 @@ from spvos_cli.sparse.conv import SparseConv2d
 from spvos_cli.sparse.gate import Kept
 from spvos_cli.sparse.kernels.kernel import Kernel
 
+Inject = Callable[[SparseConv2d, Tensor], Tensor]
+
 
 class InferenceRun:
     """The gated convolutions of one module (query encoder, decoder or memory encoder) in one stream.
@@ -26,9 +28,7 @@ class InferenceRun:
         policies: of every layer that ran sparsely since `begin`: (B, H, W) uint8.
     """
 
-    def __init__(
-        self, kernel: Kernel, inject: Callable[[SparseConv2d, Tensor], Tensor] | None = None
-    ) -> None:
+    def __init__(self, kernel: Kernel, inject: Inject | None = None) -> None:
         self.kernel, self.inject = kernel, inject
         self.kept: dict[SparseConv2d, Kept] = {}
         self.policies: dict[SparseConv2d, Tensor] = {}

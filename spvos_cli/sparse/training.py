@@ -34,9 +34,11 @@ class GumbelNoise:
 
     Args:
         clips: numbers of the batch's clips; their objects' rows follow each other.
+        strength: what the noise is multiplied by.
     """
 
-    def __init__(self, seed: int, iteration: int, clips: Iterable[int]) -> None:
+    def __init__(self, seed: int, iteration: int, clips: Iterable[int], strength: float = 1.0) -> None:
+        self.strength = strength
         self.keys = [(seed, iteration, clip) for clip in clips]
 
     def __call__(self, layer: int, step: int) -> Noise:
@@ -44,9 +46,11 @@ class GumbelNoise:
         generators = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
 
         def draw(like: Tensor) -> Tensor:
+            if self.strength == 0:
+                return torch.zeros_like(like)
             shape = (len(like) // len(generators), *like.shape[1:])
             draws = [torch.empty(shape).exponential_(generator=generator) for generator in generators]
-            return -torch.cat(draws).log().to(like)
+            return torch.cat(draws).log().mul_(-self.strength).to(like)
 
         return draw
 

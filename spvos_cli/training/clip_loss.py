@@ -11,7 +11,7 @@ from spvos_cli.model.network import VOSNetwork
 from spvos_cli.sparse.training import GumbelNoise, TrainingRun
 from spvos_cli.training.objective import bootstrapped_cross_entropy, dice_distances, kept_share, overlaps
 from spvos_cli.training.options import TrainOptions
-from spvos_cli.training.sparsity import layer_densities, network_density, sparsity_loss
+from spvos_cli.training.sparsity import annealed, layer_densities, network_density, sparsity_loss
 from spvos_cli.training.unroll import one_hot, unroll
 
 
@@ -44,7 +44,7 @@ class ClipLoss(nn.Module):
             The loss, and figures for the log.
         """
         options, progress = self.options, iteration / self.options.iterations
-        noise = GumbelNoise(options.seed, iteration, clips)
+        noise = GumbelNoise(options.seed, iteration, clips, options.noise)
         runs = {part: TrainingRun(options.tau, noise) for part in self.network.gated_parts}
         real = torch.arange(MAX_OBJECTS, device=objects.device) < objects[:, None]
         masks = one_hot(ids, MAX_OBJECTS)
@@ -73,7 +73,7 @@ class ClipLoss(nn.Module):
         return values.sum() * self.processes.world / count.clamp(min=1)
 
     def _sparsity(self, runs: dict[str, TrainingRun], real: Tensor, progress: float) -> tuple[Tensor, Tensor]:
-        """The objective (for the residual method the density itself), and the density; over all processes."""
+        """The objective (where that is the cost, the density itself), and the density; over all processes."""
         records = [record for run in runs.values() for record in run.records]
         densities = [
             density._replace(
@@ -84,7 +84,9 @@ class ClipLoss(nn.Module):
         if not densities:  # gates that the strategy never runs
             return torch.zeros((), device=real.device), torch.ones((), device=real.device)
         density = network_density(densities)
-        if self.network.config.method == "residual":
-            return density, density
         options = self.options
-        return sparsity_loss(densities, progress, options.target, options.beta, options.relaxing), density
+        by_method = "cost" if self.network.config.method == "residual" else "target"
+        if (by_method if options.objective == "method" else options.objective) == "cost":
+            return density, density
+        target = annealed(options.target, progress, options.anneal)
+        return sparsity_loss(densities, progress, target, options.beta, options.relaxing), density

@@ -30,9 +30,14 @@ class TrainOptions:
         dice: weight of the Dice distance beside the cross entropy.
         gamma, beta: weights of the sparsity objective, and in it of the network's density beside the layers'.
         target: the density that gates are trained to.
-        relaxing: share of the run after which a layer's density is free.
+        objective: `target`: the density shall be the target; `cost`: as low as possible; `method`: `cost` for
+            the residual method, `target` for the others.
+        anneal: share of the run over which the target comes down from 1; 0: it is the same throughout.
+        relaxing: share of the run after which a layer's density is free; above 1 it never is.
         tau: temperature of the Gumbel softmax.
+        noise: what its noise is multiplied by; 0: gates decide in training as they do at test time.
         train_trunk: whether the lite model's trunk learns too.
+        gated_only: whether only the modules that have gates learn.
         checkpoint_activations: whether activations are computed again for the backward pass, to save memory.
         held_out: names of sequences kept out of training and scored.
         eval_every: iterations between scores on them; 0: at the end alone.
@@ -48,7 +53,7 @@ class TrainOptions:
     final_rate: float = 0.01
     warmup: float = 0.015
     hold: float = 0.015
-    gate_rate: float = 1.0
+    gate_rate: float = 3.0
     weight_decay: float = 0.05
     clip_norm: float = 1.0
     average: float = 0.999
@@ -56,12 +61,16 @@ class TrainOptions:
     side: int = 256
     max_gap: int = 25
     dice: float = 0.5
-    gamma: float = 1.0
+    gamma: float = 5.0
     beta: float = 1.0
     target: float = 0.1
-    relaxing: float = 0.33
-    tau: float = 1.0
+    objective: str = "method"
+    anneal: float = 0.1
+    relaxing: float = 2.0
+    tau: float = 10.0
+    noise: float = 0.0
     train_trunk: bool = False
+    gated_only: bool = False
     checkpoint_activations: bool = False
     held_out: tuple[str, ...] = HELD_OUT
     eval_every: int = 0
@@ -80,7 +89,13 @@ PAPER = TrainOptions(  # Section III-D and IV-B2; AdamW 1e-6 -> 2e-5 -> 1e-6 ove
     clip_norm=0.0,
     average=0.0,
     side=384,
+    gate_rate=1.0,
     dice=0.0,
+    gamma=1.0,
+    anneal=0.0,
+    relaxing=0.33,
+    tau=1.0,
+    noise=1.0,
 )
 FINE_TUNING = TrainOptions(iterations=150, batch_size=4, learning_rate=1e-4)  # minutes on two cores
 RECIPES = {"lite": TrainOptions(), "paper": PAPER}

@@ -93,7 +93,7 @@ def train(
         network = (
             build_model(state["config"]) if state else start_network(model, init, overrides or {}, pretrained)
         )
-        freeze(network, train_trunk=options.train_trunk)
+        freeze(network, train_trunk=options.train_trunk, gated_only=options.gated_only)
         trainer = Trainer(network, options, out, device=place, dtype=arithmetic, processes=group)
         if state:
             restore(trainer, state)

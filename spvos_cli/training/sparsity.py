@@ -15,6 +15,13 @@ from spvos_cli.sparse.training import Record
 RELAXING = 0.33  # share of the run after which a layer's density is free
 
 
+def annealed(target: float, progress: float, share: float) -> float:
+    """The target at a point of the run: it comes down from 1 along a cosine over a share of it, so that no
+    layer's gate is driven past the point where it still decides."""
+    left = (1 + math.cos(math.pi * min(1.0, progress / share))) / 2 if share else 0.0
+    return target + left * (1 - target)
+
+
 class LayerDensity(NamedTuple):
     """Sums over the batch: pixels computed, pixels there were, and multiply-accumulates of one pixel."""
 

@@ -22,7 +22,7 @@ Clip = tuple[list[np.ndarray], list[np.ndarray]]
 SMALL = dataclasses.replace(LITE, value_channels=16, decoder_channels=(16, 16, 16))
 NARROW = dataclasses.replace(SPVOS, value_channels=32, decoder_channels=(16, 16, 16))
 OPTIONS = TrainOptions(
-    iterations=6, batch_size=2, side=64, frames=3, learning_rate=2e-3, max_gap=3, held_out=("two",)
+    iterations=6, batch_size=2, side=64, frames=3, learning_rate=2e-3, max_gap=3, noise=1.0, held_out=("two",)
 )
 
 

@@ -7,13 +7,23 @@ import dataclasses
 import pytest
 import torch
 
+from spvos_cli.distributed import processes
 from spvos_cli.model.checkpoint import build_model
 from spvos_cli.model.config import LITE, SPVOS, ModelConfig
 from spvos_cli.sparse.gate import GATES, Noise
 from spvos_cli.sparse.plan import gated_convolutions
 from spvos_cli.sparse.policy import COMPUTE
 from spvos_cli.sparse.training import Record, TrainingRun
-from spvos_cli.training.sparsity import LayerDensity, bounds, layer_densities, network_density, sparsity_loss
+from spvos_cli.training.clip_loss import ClipLoss
+from spvos_cli.training.options import TrainOptions
+from spvos_cli.training.sparsity import (
+    LayerDensity,
+    annealed,
+    bounds,
+    layer_densities,
+    network_density,
+    sparsity_loss,
+)
 from spvos_cli.training.unroll import unroll
 from tests.sparse.definition import Definition, random_conv
 
@@ -37,6 +47,30 @@ def test_bounds_open_up() -> None:
     assert bounds(0.165, 0.1) == pytest.approx((0.05, 0.55))
     assert bounds(0.33, 0.1) == pytest.approx((0.0, 1.0))
     assert bounds(1.0, 0.1) == pytest.approx((0.0, 1.0))
+
+
+def test_the_target_comes_down() -> None:
+    assert annealed(0.1, 0.0, 0.5) == 1.0
+    assert annealed(0.1, 0.25, 0.5) == pytest.approx(0.55)
+    assert annealed(0.1, 0.5, 0.5) == annealed(0.1, 0.9, 0.5) == annealed(0.1, 0.0, 0.0) == 0.1
+
+
+@pytest.mark.parametrize(
+    ("method", "objective", "cost"),
+    [("residual", "method", True), ("residual", "target", False), ("triple", "method", False)],
+)
+def test_objectives(method: str, objective: str, cost: bool) -> None:
+    """The cost is the density; nothing is lost where the density is the target."""
+    network = build_model(dataclasses.replace(SMALL, method=method, structure="D"))
+    conv = next(iter(gated_convolutions(network, "D", gate_all=False).values()))
+    run = TrainingRun(1.0, silent)
+    run.records.append(Record(conv, torch.tensor([1.0, 0.0, 0.0, 0.0]).reshape(1, 1, 2, 2)))
+    options = TrainOptions(objective=objective, target=0.25, anneal=0.0)
+    with processes(torch.device("cpu")) as group:
+        loss = ClipLoss(network, options, torch.float32, group)
+        sparsity, found = loss._sparsity({"D": run}, torch.ones(1, 1, dtype=torch.bool), progress=0.5)
+    assert found.item() == 0.25
+    assert sparsity.item() == (0.25 if cost else 0.0)
 
 
 def test_loss_by_hand() -> None:

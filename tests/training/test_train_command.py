@@ -155,7 +155,7 @@ def test_two_processes_train_as_one(
     arguments = f"""train --dataset davis,stills --data {davis} --data {stills} --init {start} --method
     {method}
         --sparse D --iterations 6 --batch-size 4 --side 64 --workers 0 --held-out none --threads 1 --dtype
-        fp32""".split()
+        fp32 --noise 1""".split()
     runner = [
         sys.executable,
         "-m",

@@ -14,11 +14,12 @@ import torch
 
 from spvos_cli.data.clips import ClipDataset
 from spvos_cli.data.folders import davis_sequences
-from spvos_cli.errors import RunError, Terminated
+from spvos_cli.errors import InputError, RunError, Terminated
 from spvos_cli.model.checkpoint import build_model, load_checkpoint
 from spvos_cli.training.options import PAPER, TrainOptions, recipe_options
 from spvos_cli.training.run import clip_recipe
 from spvos_cli.training.schedule import rate_share
+from spvos_cli.training.start import freeze
 from spvos_cli.training.state import read_state, restore
 from spvos_cli.training.trainer import Reports, parameter_groups
 from tests.training.conftest import OPTIONS, SMALL, make_trainer
@@ -173,6 +174,16 @@ def test_fine_tuning_is_short() -> None:
     assert recipe_options("lite", fine_tuning=True, side=128).iterations < 500
     assert recipe_options("paper", fine_tuning=True).iterations == PAPER.iterations
     assert recipe_options("lite", fine_tuning=True, iterations=7).iterations == 7
+
+
+def test_gated_parts_alone() -> None:
+    network = freeze(
+        build_model(dataclasses.replace(SMALL, method="triple")), train_trunk=False, gated_only=True
+    )
+    learning = {name.split(".")[0] for name, p in network.named_parameters() if p.requires_grad}
+    assert learning == {"decoder"}
+    with pytest.raises(InputError, match="--gated-only"):
+        freeze(build_model(SMALL), train_trunk=False, gated_only=True)
 
 
 def test_gates_have_their_own_rate() -> None:
