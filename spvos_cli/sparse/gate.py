@@ -159,10 +159,10 @@ class ResidualGate(Gate):
         nn.init.constant_(self.bias, RESIDUAL_START)
 
     def mix(self, conv: ConvUnit, x: Tensor, previous: Previous | None, tau: float, noise: Noise) -> Mixed:
-        """The temperature is the method's own, not tau."""
+        """tau is relative to the method's own temperature."""
         change = x - previous.input
         logit = self(change.abs()).float()
-        soft = ((logit + noise(logit)) / RESIDUAL_TEMPERATURE).sigmoid()
+        soft = ((logit + noise(logit)) / (RESIDUAL_TEMPERATURE * tau)).sigmoid()
         computed = straight_through((soft >= 0.5).float(), soft)
         added = F.conv2d(change, conv.weight, None, conv.stride, conv.padding)
         return Mixed(previous.output + computed * added, computed)

@@ -67,7 +67,7 @@ def sparsity_loss(
     method."""
     densities = list(densities)
     lower, upper = bounds(progress, target, relaxing)
-    shares = torch.stack([density.computed / density.pixels for density in densities])
+    shares = torch.stack([density.computed / density.pixels.clamp(min=1) for density in densities])
     layers = ((shares - upper).clamp(min=0).square() + (lower - shares).clamp(min=0).square()).sum()
     return layers + beta * (network_density(densities) - target).square()
 
@@ -75,4 +75,4 @@ def sparsity_loss(
 def network_density(densities: Iterable[LayerDensity]) -> Tensor:
     """The share of multiply-accumulates that were done; by itself the residual method's objective."""
     done, all_there = zip(*((d.cost * d.computed, d.cost * d.pixels) for d in densities), strict=True)
-    return torch.stack(done).sum() / torch.stack(all_there).sum()
+    return torch.stack(done).sum() / torch.stack(all_there).sum().clamp(min=1)  # a batch may have no object

@@ -82,6 +82,12 @@ def test_loss_by_hand() -> None:
     assert sparsity_loss(layers, 1.0, 0.1, beta=2).item() == pytest.approx(2 * (whole - 0.1) ** 2, rel=1e-5)
 
 
+def test_a_batch_without_objects_is_no_division_by_zero() -> None:
+    nothing = [density(0.0, 0.0, 9)]
+    assert network_density(nothing) == 0
+    assert sparsity_loss(nothing, 0.5, 0.1, beta=1).isfinite()
+
+
 def test_slots_without_an_object_do_not_count() -> None:
     conv = random_conv(0, (2, 3, 3, 1), norm=False, relu=False)
     computed = torch.tensor([1.0, 0.0, 1.0, 1.0])[:, None, None, None].expand(4, 1, 2, 2)
