@@ -171,6 +171,22 @@ def test_report(spvos_eval: Command, davis: Path, weights: dict[str, Path]) -> N
     assert spvos_eval(f"{arguments} --report out.html")[0] == 2
 
 
+def test_what_gates_decided(spvos_eval: Command, davis: Path, weights: dict[str, Path]) -> None:
+    """By layer; and without REUSE, which only triple gates have beside SKIP."""
+    arguments = f"--dataset davis --data {davis} --year 2017 --weights {weights['triple']} {FAST}"
+    reused, skipped = (json.loads(spvos_eval(f"{arguments} {more}")[1]) for more in ("", "--no-reuse"))
+    for layer in reused["layers"].values():
+        assert layer["skip"] + layer["reuse"] + layer["compute"] == pytest.approx(1)
+        assert 0 <= layer["varying"] <= 1
+    assert len(reused["layers"]) == 6
+    assert any(layer["varying"] > 0 for layer in reused["layers"].values())
+    assert reused["policies"]["reuse"] > 0
+    assert skipped["policies"]["reuse"] == 0
+    code, _, err = spvos_eval(f"{arguments} --method dense --no-reuse")
+    assert code == 2
+    assert "--no-reuse" in err
+
+
 def test_comparison(spvos_eval: Command, davis: Path, weights: dict[str, Path]) -> None:
     arguments = (
         f"--dataset davis --data {davis} --year 2017 --weights {weights['triple']} --compare dense,triple"

@@ -9,9 +9,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from spvos_cli import load_model
 from spvos_cli.errors import InputError
-from spvos_cli.model.checkpoint import build_model, load_checkpoint, save_weights
+from spvos_cli.model.checkpoint import build_model, load_checkpoint, save_weights, stored_config
 from spvos_cli.model.config import LITE, ModelConfig
+from spvos_cli.resources import shipped_weights
 
 
 def test_round_trip_with_config(tmp_path: Path) -> None:
@@ -54,3 +56,13 @@ def test_bad_files(tmp_path: Path, name: str) -> None:
         load_checkpoint(path)
     assert "\n" not in str(error.value)
     assert "--weights" in str(error.value)
+
+
+def test_weights_ship_by_method() -> None:
+    """Those with triple gates where these are asked for; a method without any has the dense ones."""
+    methods = {None: "dense", "dense": "dense", "triple": "triple", "static": "dense"}
+    found = {method: stored_config(shipped_weights("lite", method)).method for method in methods}
+    assert found == methods
+    assert load_model(method="triple").gated_parts == "D"
+    with pytest.raises(InputError, match="no static gates"):
+        load_model(method="static")
