@@ -27,7 +27,7 @@ def weight_file(model: str, method: str | None) -> Path:
     return gated if gated.is_file() else weights_folder() / f"{model}.safetensors"
 
 
-def shipped_weights(model: str, method: str | None) -> Path:
+def shipped_weights(model: str, method: str | None = None) -> Path:
     """The weight file that ships for a model, where there is one with the gates of the method.
 
     Raises:

@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from spvos_cli.commands.options import (
-    MODEL,
     OUTPUT,
     DataOption,
     Device,
@@ -26,6 +25,7 @@ from spvos_cli.commands.options import (
     ModelOption,
     OverwriteOption,
     QuietOption,
+    ReuseOption,
     SizeOption,
     StrategyOption,
     StructureOption,
@@ -113,12 +113,7 @@ def eval_command(
     mem_every: MemEveryOption = None,
     top_k: TopKOption = None,
     max_memory: MaxMemoryOption = None,
-    reuse: Annotated[
-        bool,
-        typer.Option(
-            "--reuse/--no-reuse", help="What gates reuse, or skipped in its place.", rich_help_panel=MODEL
-        ),
-    ] = True,
+    reuse: ReuseOption = True,
     device: DeviceOption = Device.auto,
     dtype: DtypeOption = Dtype.auto,
     threads: ThreadsOption = None,

@@ -120,6 +120,10 @@ MaxMemoryOption = Annotated[
         "--max-memory", min=0, help="Memory frames kept, annotated ones not counted.", rich_help_panel=MEMORY
     ),
 ]
+ReuseOption = Annotated[
+    bool,
+    typer.Option("--reuse/--no-reuse", help="What gates reuse, or skipped instead.", rich_help_panel=MODEL),
+]
 OverwriteOption = Annotated[
     bool, typer.Option("--overwrite", help="Replace outputs.", rich_help_panel=OUTPUT)
 ]
