@@ -91,6 +91,8 @@ class Trainer:
         except RuntimeError as error:  # from a signal handler of torch's, wherever the program stands
             if "DataLoader worker" not in str(error):
                 raise
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's may raise again at any moment
             reason = str(error).splitlines()[0].rstrip(".")
             advice = "--resume goes on from the checkpoint; --workers 0 makes clips in the process itself"
             raise RunError(f"{self.folder}: {reason}; {advice}") from error
