@@ -88,12 +88,10 @@ class Trainer:
             self.save()
         try:
             self._run(clips, workers, reports)
-        except RuntimeError as error:  # from a signal handler of torch's, wherever the program stands
-            if "DataLoader worker" not in str(error):
+        except (RuntimeError, EOFError, ConnectionError) as error:
+            if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
                 raise
-            if threading.current_thread() is threading.main_thread():
-                signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's may raise again at any moment
-            reason = str(error).splitlines()[0].rstrip(".")
+            reason = (str(error) or "a DataLoader worker died").splitlines()[0].rstrip(".")
             advice = "--resume goes on from the checkpoint; --workers 0 makes clips in the process itself"
             raise RunError(f"{self.folder}: {reason}; {advice}") from error
 
@@ -181,7 +179,12 @@ class Trainer:
             worker_init_fn=leave_signals,
             pin_memory=self.device.type == "cuda",
         )
-        return iter(loader)
+        made = iter(loader)
+        if workers and threading.current_thread() is threading.main_thread():
+            # torch's handler raises wherever the program stands; without it a dead worker is noticed within
+            # seconds, where its clip is waited for
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        return made
 
     def _score(self, reports: Reports, *, last: bool) -> None:
         """Scores the weights where it is time, and keeps the best."""
