@@ -84,8 +84,8 @@ def top_k_readout(query_key: Tensor, memory_key: Tensor, memory_value: Tensor, t
 
 
 def grouped_top_k(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """As topk along the second dimension, but several times faster where k is small: each of the k largest
-    values is in one of the k groups with the largest maxima.
+    """As topk along the second dimension, but faster where k is small: each of the k largest values is in
+    one of the k groups with the largest maxima.
 
     Args:
         values: (L, N), N a multiple of `GROUP`, N >= k.

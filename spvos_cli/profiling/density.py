@@ -68,14 +68,9 @@ class PolicyTally:
         computed = sum(layer.cost * int(layer.pixels[COMPUTE]) for layer in chosen)
         return computed, sum(layer.cost * int(layer.pixels.sum()) for layer in chosen)
 
-    def pixels(self) -> Tensor:
-        """(3,) int64: how many pixels of all layers were SKIP, REUSE, COMPUTE."""
-        counts = [layer.pixels for layer in self.layers.values()]
-        return torch.stack(counts).sum(dim=0) if counts else torch.zeros(3, dtype=torch.int64)
-
     def shares(self) -> dict[str, float]:
         """Share of all pixels that were skipped, reused and computed; empty where nothing ran sparsely."""
         if not self.layers:
             return {}
-        pixels = self.pixels()
+        pixels = torch.stack([layer.pixels for layer in self.layers.values()]).sum(dim=0)
         return dict(zip(NAMES, (pixels / pixels.sum()).tolist(), strict=True))

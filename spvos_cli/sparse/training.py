@@ -42,12 +42,12 @@ class GumbelNoise:
         self.keys = [(seed, iteration, clip) for clip in clips]
 
     def __call__(self, layer: int, step: int) -> Noise:
+        if self.strength == 0:
+            return torch.zeros_like
         seeds = [np.random.SeedSequence((*key, layer, step)).generate_state(1)[0] for key in self.keys]
         generators = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
 
         def draw(like: Tensor) -> Tensor:
-            if self.strength == 0:
-                return torch.zeros_like(like)
             shape = (len(like) // len(generators), *like.shape[1:])
             draws = [torch.empty(shape).exponential_(generator=generator) for generator in generators]
             return torch.cat(draws).log().mul_(-self.strength).to(like)

@@ -85,8 +85,8 @@ class ClipLoss(nn.Module):
             return torch.zeros((), device=real.device), torch.ones((), device=real.device)
         density = network_density(densities)
         options = self.options
-        by_method = "cost" if self.network.config.method == "residual" else "target"
-        if (by_method if options.objective == "method" else options.objective) == "cost":
+        residual = self.network.config.method == "residual"
+        if options.objective == "cost" or (options.objective == "method" and residual):
             return density, density
         target = annealed(options.target, progress, options.anneal)
         return sparsity_loss(densities, progress, target, options.beta, options.relaxing), density
