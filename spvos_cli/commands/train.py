@@ -43,6 +43,12 @@ class Objective(str, Enum):
     cost = "cost"
 
 
+class Learn(str, Enum):
+    all = "all"
+    gated = "gated"
+    gates = "gates"
+
+
 def _count(panel: str, text: str, least: int = 1) -> typer.models.OptionInfo:
     return typer.Option(min=least, help=text, rich_help_panel=panel)
 
@@ -106,9 +112,15 @@ def train_command(
     tau: Annotated[float | None, _number(SPARSITY, "Temperature of the Gumbel softmax.")] = None,
     noise: Annotated[float | None, _number(SPARSITY, "Strength of its noise; 0: none.")] = None,
     gate_rate: Annotated[float | None, _number(SPARSITY, "How many times faster gates learn.")] = None,
-    gated_only: Annotated[
-        bool | None,
-        typer.Option("--gated-only", help="Train the modules with gates alone.", rich_help_panel=SPARSITY),
+    sparse_gap: Annotated[
+        int | None, _count(SPARSITY, "Frames from one of a clip to the next where it runs sparsely.")
+    ] = None,
+    sparse_motion: Annotated[
+        float | None, _number(SPARSITY, "Made-up motion there, a share of the recipe's; 0: the video's own.")
+    ] = None,
+    learn: Annotated[
+        Learn | None,
+        typer.Option(help="What learns; gated: modules that have gates.", rich_help_panel=SPARSITY),
     ] = None,
     held_out: Annotated[
         str | None,

@@ -18,6 +18,7 @@ from torch.utils.data import Dataset
 from spvos_cli.data.folders import Sequence
 
 MAX_OBJECTS = 2
+MEMORY_FRAMES = 2  # at the start of a clip: dense under the mixed strategy (Section III-D)
 ATTEMPTS = 8  # until an object is seen in a clip's first frame
 
 Pixels = tuple[np.ndarray, np.ndarray]  # frames (T, S, S, 3) uint8 RGB and ids (T, S, S) uint8 in 0..2

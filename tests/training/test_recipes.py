@@ -10,7 +10,7 @@ import torch
 
 from spvos_cli.data.clips import ClipDataset, Recipe
 from spvos_cli.data.folders import davis_sequences, still_sequences
-from spvos_cli.data.lite_clips import LiteClips
+from spvos_cli.data.lite_clips import LiteClips, _Canvas
 from spvos_cli.data.paper_clips import PaperClips, frame_indices, max_gap
 from spvos_cli.data.thin_plate import random_warp, spline
 from spvos_cli.data.youtube import youtube_sequences
@@ -110,3 +110,15 @@ def test_warps_without_strength_move_nothing() -> None:
     columns, rows = np.meshgrid(np.arange(32), np.arange(32))
     assert np.abs(x - columns).max() < 0.6
     assert np.abs(y - rows).max() < 0.6
+
+
+def test_frames_that_run_sparsely_can_be_calm(davis: Path, stills: Path) -> None:
+    """From the third frame on a still does not move at all, and a video no more than it does itself."""
+    calm = LiteClips(frames=5, side=64, min_area=20, paste=0, bend_share=0, sparse_gap=1, sparse_motion=0)
+    for frames, _, _ in (ClipDataset([(1.0, still_sequences(stills))], calm, 0, 6)[i] for i in range(6)):
+        assert not torch.equal(frames[0], frames[1])
+        assert all(torch.equal(frame, frames[1]) for frame in frames[2:])
+    sequences = davis_sequences(davis, 2016, "train")
+    for seed in range(20):
+        canvas = _Canvas(sequences[0], calm, np.random.default_rng(seed))
+        assert np.abs(np.diff(canvas._indices()[1:])).max() <= 1

@@ -54,6 +54,16 @@ def test_several_datasets(spvos_train, davis: Path, stills: Path, youtube: Path,
     assert (run / "curve.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_run_with_named_choices_resumes(spvos_train, davis: Path, start: Path) -> None:
+    choices = "--method triple --objective cost --learn gates --sparse-gap 1 --sparse-motion 0"
+    command = f"--dataset davis --data {davis} --held-out none {SHORT}"
+    code, _, err = spvos_train(f"{command} --init {start} {choices}")
+    assert code == 0, err
+    options = read_state(Path("spvos_run"))["options"]
+    assert (options.objective, options.learn, options.sparse_gap) == ("cost", "gates", 1)
+    assert spvos_train(f"{command} --resume")[0] == 0
+
+
 @pytest.mark.parametrize("method", ["dense", "static", "residual", "triple"])
 def test_dry_run_of_the_papers_recipe(spvos_train, davis: Path, tmp_path: Path, method: str) -> None:
     save_weights(build_model(NARROW), tmp_path / "narrow.safetensors")

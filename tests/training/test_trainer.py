@@ -176,14 +176,15 @@ def test_fine_tuning_is_short() -> None:
     assert recipe_options("lite", fine_tuning=True, iterations=7).iterations == 7
 
 
-def test_gated_parts_alone() -> None:
-    network = freeze(
-        build_model(dataclasses.replace(SMALL, method="triple")), train_trunk=False, gated_only=True
-    )
-    learning = {name.split(".")[0] for name, p in network.named_parameters() if p.requires_grad}
-    assert learning == {"decoder"}
-    with pytest.raises(InputError, match="--gated-only"):
-        freeze(build_model(SMALL), train_trunk=False, gated_only=True)
+@pytest.mark.parametrize("learn", ["gated", "gates"])
+def test_gated_parts_alone(learn: str) -> None:
+    network = build_model(dataclasses.replace(SMALL, method="triple"))
+    freeze(network, train_trunk=False, learn=learn)
+    learning = {name for name, p in network.named_parameters() if p.requires_grad}
+    part = "decoder." if learn == "gated" else ".gate."
+    assert learning == {name for name, _ in network.named_parameters() if part in name}
+    with pytest.raises(InputError, match=f"--learn {learn}"):
+        freeze(build_model(SMALL), train_trunk=False, learn=learn)
 
 
 def test_gates_have_their_own_rate() -> None:
