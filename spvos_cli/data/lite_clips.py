@@ -139,8 +139,9 @@ class _Canvas:
         offsets = np.concatenate([[0], np.cumsum(gaps)])
         if offsets[-1] > length - 1:
             offsets = offsets * (length - 1) // offsets[-1]
-        indices = rng.integers(0, length - offsets[-1]) + offsets
-        return indices[::-1].tolist() if rng.random() < 0.5 else indices.tolist()
+        backwards = rng.random() < 0.5
+        path = offsets[-1] - offsets if backwards else offsets
+        return (rng.integers(0, length - offsets[-1]) + path).tolist()
 
     def _objects(self, ids: np.ndarray) -> list[int]:
         """Ids of objects neither tiny nor nearly everything, in random order."""
