@@ -20,7 +20,7 @@ from spvos_cli.model.efficientnet import EfficientNetLite
 from spvos_cli.model.encoders import Query
 from spvos_cli.model.layers import ResidualBlock, others, upsample
 from spvos_cli.model.matching import as_map, as_rows, readout, similarity
-from spvos_cli.model.network import Memory, VOSNetwork, read_memory
+from spvos_cli.model.network import Memory, VOSNetwork
 from spvos_cli.sparse.conv import ConvUnit, Run, SparseConv2d, repeat_rows
 
 LABELS = 2  # this object's mask and the others'
@@ -141,7 +141,7 @@ class LiteVOS(VOSNetwork):
         """
         height, width = query.key.shape[2:]
         key = as_rows(query.key)
-        far = read_memory(key, memory, top_k)
+        far = self.read(key, memory, top_k)
         if memory.last is None:
             return as_map(torch.cat([far, far], dim=3), height, width)
         last_key, last_value = memory.last

@@ -83,6 +83,15 @@ def top_k_readout(query_key: Tensor, memory_key: Tensor, memory_value: Tensor, t
     return torch.stack([_weighted_rows(rows, indices, affinities) for rows in memory_value[0]]).unsqueeze(0)
 
 
+def plain_top_k_readout(query_key: Tensor, memory_key: Tensor, memory_value: Tensor, top_k: int) -> Tensor:
+    """The definition of `top_k_readout`, and how STCN's published code reads: with the affinities of all
+    pairs, nearly all of them 0."""
+    similarities = similarity(query_key, memory_key)
+    values, indices = similarities.topk(min(top_k, memory_key.shape[1]), dim=2)
+    affinities = torch.zeros_like(similarities).scatter_(2, indices, values.softmax(dim=2))
+    return affinities.to(memory_value.dtype).unsqueeze(1) @ memory_value
+
+
 def grouped_top_k(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """As topk along the second dimension, but faster where k is small: each of the k largest values is in
     one of the k groups with the largest maxima.

@@ -28,13 +28,6 @@ class Memory(NamedTuple):
     last: tuple[Tensor, Tensor] | None
 
 
-def read_memory(query_key: Tensor, memory: Memory, top_k: int | None) -> Tensor:
-    """All of the memory (training), or the best matches of each pixel: (B, L, Ck) -> (B, K, L, Cv)."""
-    if top_k is None:
-        return readout(similarity(query_key, memory.key), memory.value)
-    return top_k_readout(query_key, memory.key, memory.value, top_k)
-
-
 class VOSNetwork(nn.Module):
     """The four modules that every network has; a subclass makes them.
 
@@ -44,6 +37,7 @@ class VOSNetwork(nn.Module):
 
     config: ModelConfig
     reads_last_frame = False
+    top_k_readout = staticmethod(top_k_readout)
     query_encoder: nn.Module
     memory_encoder: nn.Module
     decoder: nn.Module
@@ -73,7 +67,13 @@ class VOSNetwork(nn.Module):
 
     def match(self, query: Query, memory: Memory, top_k: int | None = None) -> Tensor:
         """The readout: (B, K, Cv, H/16, W/16)."""
-        return as_map(read_memory(as_rows(query.key), memory, top_k), *query.key.shape[2:])
+        return as_map(self.read(as_rows(query.key), memory, top_k), *query.key.shape[2:])
+
+    def read(self, query_key: Tensor, memory: Memory, top_k: int | None) -> Tensor:
+        """All of the memory (training), or the best matches of each pixel: (B, L, Ck) -> (B, K, L, Cv)."""
+        if top_k is None:
+            return readout(similarity(query_key, memory.key), memory.value)
+        return self.top_k_readout(query_key, memory.key, memory.value, top_k)
 
     def decode(self, readout: Tensor, query: Query, run: Run | None = None) -> Tensor:
         """Logits (B, K, H, W), each object for itself."""

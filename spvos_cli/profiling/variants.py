@@ -13,6 +13,7 @@ from spvos_cli.inference.machine import choose_device, choose_dtype
 from spvos_cli.model.checkpoint import build_model, load_checkpoint, stored_config
 from spvos_cli.model.config import CONFIGS
 from spvos_cli.model.layers import ResidualBlock
+from spvos_cli.model.matching import plain_top_k_readout
 from spvos_cli.model.network import VOSNetwork
 from spvos_cli.resources import weight_file
 from spvos_cli.sparse.conv import join
@@ -55,7 +56,8 @@ def variant(engine: EngineOptions, name: str | None) -> VOSNetwork:
 
 def as_published(network: VOSNetwork) -> VOSNetwork:
     """Changed in place to how the network is commonly run: float32, channels first, batch normalisation not
-    folded, and what the objects of a frame share repeated and convolved for each."""
+    folded, what the objects of a frame share repeated and convolved for each, and the memory read with the
+    affinities of all pairs."""
 
     def repeat(block: ResidualBlock, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
         x, *more = inputs
@@ -64,4 +66,5 @@ def as_published(network: VOSNetwork) -> VOSNetwork:
     for module in network.modules():
         if isinstance(module, ResidualBlock):
             module.register_forward_pre_hook(repeat, with_kwargs=True)
+    network.top_k_readout = plain_top_k_readout
     return network

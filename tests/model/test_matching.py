@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from spvos_cli.model.matching import GROUP, grouped_top_k, readout, similarity, top_k_readout
+from spvos_cli.model.matching import (
+    GROUP,
+    grouped_top_k,
+    plain_top_k_readout,
+    readout,
+    similarity,
+    top_k_readout,
+)
 
 
 def test_similarity_is_the_negative_squared_distance_up_to_the_query() -> None:
@@ -22,7 +29,8 @@ def test_top_k_readout(pixels: int, top_k: int) -> None:
     similarities = similarity(query, memory)
     kept = similarities >= similarities.topk(top_k, dim=2).values[..., -1:]
     expected = readout(similarities.masked_fill(~kept, -torch.inf), value)
-    torch.testing.assert_close(top_k_readout(query, memory, value, top_k), expected)
+    for function in (top_k_readout, plain_top_k_readout):
+        torch.testing.assert_close(function(query, memory, value, top_k), expected)
 
 
 @pytest.mark.parametrize("k", [1, 2, 10, 11, 120])
