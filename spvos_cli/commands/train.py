@@ -26,6 +26,7 @@ from spvos_cli.commands.options import (
     StructureOption,
     ThreadsOption,
     engine_options,
+    plain_values,
 )
 from spvos_cli.errors import InputError
 
@@ -153,13 +154,13 @@ def train_command(
             "spvos train", "nothing to train on", expected, "spvos train --dataset davis --data DAVIS"
         )
 
-    from spvos_cli.training.options import recipe_options, take_options
+    from spvos_cli.training.options import TrainOptions, recipe_options
     from spvos_cli.training.run import train
     from spvos_cli.ui import Reporter
 
     names = None if held_out is None else tuple(name for name in held_out.split(",") if name)
-    given = take_options(context.params) | {"held_out": names}
-    options = recipe_options(recipe.value, fine_tuning=init is not None and dataset is None, **given)
+    given = plain_values(context.params, TrainOptions) | {"held_out": names}
+    options = recipe_options(fine_tuning=init is not None and dataset is None, **given)
     reporter = Reporter(quiet=quiet)
     columns = train(
         dataset,

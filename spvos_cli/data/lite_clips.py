@@ -39,7 +39,8 @@ class LiteClips:
         unlabelled: share of the pasted objects that stay background, as something in the way.
         min_area: pixels that an object has to have in the first frame.
         bend_share, bend: how often frames of a still are bent by a thin-plate spline, and how much.
-        sparse_gap: largest distance between frames from a clip's third frame on, which run sparsely.
+        sparse_gap: largest distance between frames from a clip's third frame on, which run sparsely; None: as
+            before it.
         sparse_motion: by what share of the others' they are moved, bent and recoloured against the frame
             before; at 0 only what moves in the video moves.
     """
@@ -56,7 +57,7 @@ class LiteClips:
     min_area: int = 120
     bend_share: float = 0.5
     bend: float = 0.02
-    sparse_gap: int = 25
+    sparse_gap: int | None = None
     sparse_motion: float = 1.0
     still_motion: Jitter = Jitter(20, 10, 0.2, 0.12)
     frame_motion: Jitter = Jitter(6, 4, 0.06, 0.03)
@@ -134,7 +135,9 @@ class _Canvas:
             recipe.near_gap if rng.random() < recipe.near_share else recipe.max_gap
             for _ in range(recipe.frames - 1)
         ]
-        limits[MEMORY_FRAMES - 1 :] = [min(limit, recipe.sparse_gap) for limit in limits[MEMORY_FRAMES - 1 :]]
+        if recipe.sparse_gap is not None:
+            sparse = slice(MEMORY_FRAMES - 1, None)
+            limits[sparse] = [min(limit, recipe.sparse_gap) for limit in limits[sparse]]
         gaps = [rng.integers(1, 1 + max(1, limit // self.sequence.step)) for limit in limits]
         offsets = np.concatenate([[0], np.cumsum(gaps)])
         if offsets[-1] > length - 1:

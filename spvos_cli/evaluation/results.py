@@ -9,8 +9,7 @@ import numpy as np
 
 from spvos_cli.evaluation.pairs import Scored
 from spvos_cli.evaluation.scores import Score, global_scores
-
-POLICIES = ("skip", "reuse", "compute")
+from spvos_cli.sparse.policy import shares
 
 
 class Run(NamedTuple):
@@ -107,20 +106,16 @@ def density(runs: Iterable[Run], letters: Iterable[str] = "QDM") -> float | None
 def policy_shares(runs: Iterable[Run]) -> dict[str, float] | None:
     """Of the pixels of gated convolutions on sparse frames; None where none ran sparsely."""
     pixels = sum(counts[:3] for counts in _layers(runs).values())
-    return _shares(pixels) if np.any(pixels) else None
+    return shares(pixels) if np.any(pixels) else None
 
 
 def layer_shares(runs: Iterable[Run]) -> dict[str, dict[str, float]] | None:
     """Likewise for each gated convolution, and "varying": the share of steps in which its policy was not the
     same for all pixels."""
     return {
-        name: _shares(counts[:3]) | {"varying": float(counts[4] / counts[3])}
+        name: shares(counts[:3]) | {"varying": float(counts[4] / counts[3])}
         for name, counts in _layers(runs).items()
     } or None
-
-
-def _shares(pixels: np.ndarray) -> dict[str, float]:
-    return dict(zip(POLICIES, (pixels / pixels.sum()).tolist(), strict=True))
 
 
 def _layers(runs: Iterable[Run]) -> dict[str, np.ndarray]:

@@ -25,7 +25,7 @@ from spvos_cli.profiling.speed import Bench, Workload, interleaved, summarize
 from spvos_cli.profiling.tables import operation_cells, parameter_cells
 from spvos_cli.profiling.tune import tune as tune_card
 from spvos_cli.profiling.variants import VARIANTS, has_trained_gates, profile_network, variant
-from spvos_cli.sparse.policy import NAMES
+from spvos_cli.sparse.policy import shares
 
 
 def profile(
@@ -182,8 +182,7 @@ def policy_table(tally: PolicyTally) -> dict[str, Any]:
     one."""
     layers = []
     for name, layer in tally.layers.items():
-        shares = dict(zip(NAMES, (layer.pixels / layer.pixels.sum()).tolist(), strict=True))
-        layers.append({"name": name, **shares, "varying": layer.varying / layer.steps})
+        layers.append({"name": name, **shares(layer.pixels), "varying": layer.varying / layer.steps})
     return {"shares": tally.shares(), "layers": layers}
 
 

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # masks are scored without loading torch
+    import numpy as np
+    from torch import Tensor, nn
 
 SKIP, REUSE, COMPUTE = 0, 1, 2  # the order of the triple gate's output channels
 NAMES = ("skip", "reuse", "compute")
+
+
+def shares(pixels: Tensor | np.ndarray) -> dict[str, float]:
+    """Of (3,) pixels that were skipped, reused and computed, by name."""
+    return dict(zip(NAMES, (pixels / pixels.sum()).tolist(), strict=True))
 
 
 def largest(logits: Tensor) -> Tensor:

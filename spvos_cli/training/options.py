@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from enum import Enum
 from typing import Any
 
 HELD_OUT = ("breakdance-flare", "dog-agility", "drift-turn", "kite-walk", "soccerball")
@@ -28,7 +26,7 @@ class TrainOptions:
             do.
         frames, side: length of a clip, and height and width of its frames.
         max_gap: largest distance between two frames of a lite clip.
-        sparse_gap: the same from a lite clip's third frame on, where frames run sparsely.
+        sparse_gap: the same from a lite clip's third frame on, where frames run sparsely; None: as before it.
         sparse_motion: by what share of the recipe's those are moved, bent and recoloured against the frame
             before; at 0 only what moves in the video moves.
         dice: weight of the Dice distance beside the cross entropy.
@@ -64,7 +62,7 @@ class TrainOptions:
     frames: int = 3
     side: int = 256
     max_gap: int = 25
-    sparse_gap: int = 25
+    sparse_gap: int | None = None
     sparse_motion: float = 1.0
     dice: float = 0.5
     gamma: float = 5.0
@@ -115,14 +113,3 @@ def recipe_options(recipe: str, *, fine_tuning: bool = False, **given: Any) -> T
     """
     base = FINE_TUNING if fine_tuning and recipe == "lite" else RECIPES[recipe]
     return dataclasses.replace(base, **{name: v for name, v in given.items() if v is not None})
-
-
-def take_options(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Of a command's parameters those that are fields of `TrainOptions`, but the recipe and what is held
-    out."""
-    names = {field.name for field in dataclasses.fields(TrainOptions)} - {"recipe", "held_out"}
-    return {
-        name: value.value if isinstance(value, Enum) else value
-        for name, value in parameters.items()
-        if name in names
-    }

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from spvos_cli.data.clips import ClipDataset, Recipe
-from spvos_cli.data.folders import davis_sequences, still_sequences
+from spvos_cli.data.folders import Sequence, davis_sequences, still_sequences
 from spvos_cli.data.lite_clips import LiteClips, _Canvas
 from spvos_cli.data.paper_clips import PaperClips, frame_indices, max_gap
 from spvos_cli.data.thin_plate import random_warp, spline
@@ -122,3 +122,15 @@ def test_frames_that_run_sparsely_can_be_calm(davis: Path, stills: Path) -> None
     for seed in range(20):
         canvas = _Canvas(sequences[0], calm, np.random.default_rng(seed))
         assert np.abs(np.diff(canvas._indices()[1:])).max() <= 1
+
+
+def test_gaps_are_as_large_as_told() -> None:
+    """Also those before frames that run sparsely, unless these have a limit of their own."""
+    sequence = Sequence("long", (Path(),) * 400, (Path(),) * 400)
+    for limit, largest in ((None, 90), (4, 4)):
+        recipe = LiteClips(frames=4, max_gap=90, near_share=0, sparse_gap=limit)
+        canvases = [_Canvas(sequence, recipe, np.random.default_rng(seed)) for seed in range(200)]
+        gaps = np.abs([np.diff(canvas._indices()) for canvas in canvases]).max(axis=0)
+        assert gaps[0] > 80
+        assert (gaps[1:] > 0.8 * largest).all()
+        assert (gaps[1:] <= largest).all()
