@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import signal
+import sys
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,9 +14,11 @@ import av
 import numpy as np
 import pytest
 
+from spvos_cli.__main__ import main
 from spvos_cli.video.palette import indexed_image, voc_palette
 
 HEIGHT, WIDTH, LENGTH = 96, 128, 8
+Command = Callable[[str], tuple[int, str, str]]
 
 # Shells start what runs in the background with SIGINT ignored, which processes of tests would inherit.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -66,6 +70,20 @@ def write_video(
         if audio:
             container.mux(audio.encode(None))
     return path
+
+
+@pytest.fixture
+def spvos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Runs `spvos ARGUMENTS` in a fresh folder: exit code, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["spvos", *arguments.split()])
+        with pytest.raises(SystemExit) as exit:
+            main()
+        return (exit.value.code or 0, *capsys.readouterr())
+
+    return run
 
 
 @pytest.fixture(scope="session")

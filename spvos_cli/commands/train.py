@@ -36,6 +36,7 @@ RECIPE, SPARSITY, RUN = "Recipe", "Sparsity", "Run"
 class Recipe(str, Enum):
     lite = "lite"
     paper = "paper"
+    replay = "replay"
 
 
 class Objective(str, Enum):
@@ -84,7 +85,10 @@ def train_command(
     gate_all: GateAllOption = None,
     strategy: StrategyOption = None,
     recipe: Annotated[
-        Recipe, typer.Option(help="Ours, or the paper's.", rich_help_panel=RECIPE)
+        Recipe,
+        typer.Option(
+            help="Ours, the paper's, or ours for the gates of trained weights.", rich_help_panel=RECIPE
+        ),
     ] = Recipe.lite,
     iterations: Annotated[int | None, _count(RECIPE, "Optimiser steps.")] = None,
     batch_size: Annotated[int | None, _count(RECIPE, "Clips a step, over all processes.")] = None,
@@ -122,6 +126,9 @@ def train_command(
     learn: Annotated[
         Learn | None,
         typer.Option(help="What learns; gated: modules that have gates.", rich_help_panel=SPARSITY),
+    ] = None,
+    teacher: Annotated[
+        float | None, _number(SPARSITY, "Of replay's loss, the share of what the dense weights say.")
     ] = None,
     held_out: Annotated[
         str | None,

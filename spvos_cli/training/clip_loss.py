@@ -11,7 +11,7 @@ from spvos_cli.model.network import VOSNetwork
 from spvos_cli.sparse.training import GumbelNoise, TrainingRun
 from spvos_cli.training.objective import bootstrapped_cross_entropy, dice_distances, kept_share, overlaps
 from spvos_cli.training.options import TrainOptions
-from spvos_cli.training.sparsity import annealed, layer_densities, network_density, sparsity_loss
+from spvos_cli.training.sparsity import sparsity_objective
 from spvos_cli.training.unroll import one_hot, unroll
 
 
@@ -63,7 +63,10 @@ class ClipLoss(nn.Module):
         figures = {"entropy": entropy, "dice": dice, "iou": self._mean(overlaps(logits, masks)[every])}
         loss = entropy + options.dice * dice
         if runs:
-            sparsity, figures["density"] = self._sparsity(runs, real, progress)
+            records = [record for run in runs.values() for record in run.records]
+            sparsity, figures["density"] = sparsity_objective(
+                records, real, progress, options, self.network.config.method, self.processes
+            )
             loss = loss + options.gamma * sparsity
         return loss, {name: figure.detach() for name, figure in figures.items()}
 
@@ -71,22 +74,3 @@ class ClipLoss(nn.Module):
         """A mean whose average over the processes is the mean over all of their values."""
         count = self.processes.sum(torch.tensor(float(len(values)), device=values.device))
         return values.sum() * self.processes.world / count.clamp(min=1)
-
-    def _sparsity(self, runs: dict[str, TrainingRun], real: Tensor, progress: float) -> tuple[Tensor, Tensor]:
-        """The objective (where that is the cost, the density itself), and the density; over all processes."""
-        records = [record for run in runs.values() for record in run.records]
-        densities = [
-            density._replace(
-                computed=self.processes.sum(density.computed), pixels=self.processes.sum(density.pixels)
-            )
-            for density in layer_densities(records, real).values()
-        ]
-        if not densities:  # gates that the strategy never runs
-            return torch.zeros((), device=real.device), torch.ones((), device=real.device)
-        density = network_density(densities)
-        options = self.options
-        residual = self.network.config.method == "residual"
-        if options.objective == "cost" or (options.objective == "method" and residual):
-            return density, density
-        target = annealed(options.target, progress, options.anneal)
-        return sparsity_loss(densities, progress, target, options.beta, options.relaxing), density

@@ -13,7 +13,8 @@ class TrainOptions:
     """The lite recipe; `PAPER` is the paper's.
 
     Attributes:
-        recipe: how clips are made: `lite` or `paper`.
+        recipe: how clips are made: `lite` or `paper`; `replay`: from streams that were recorded where they
+            enter the decoder, the only thing that learns then.
         iterations, batch_size: optimiser steps, and clips in each, over all processes.
         accumulate: parts that a process splits its share of a batch into.
         learning_rate: the peak.
@@ -30,6 +31,8 @@ class TrainOptions:
         sparse_motion: by what share of the recipe's those are moved, bent and recoloured against the frame
             before; at 0 only what moves in the video moves.
         dice: weight of the Dice distance beside the cross entropy.
+        teacher: in `replay`, the share of the segmentation loss that is the distance to the decoder as it was
+            at the start, run densely; the rest is for the true masks.
         gamma, beta: weights of the sparsity objective, and in it of the network's density beside the layers'.
         target: the density that gates are trained to.
         objective: `target`: the density shall be the target; `cost`: as low as possible; `method`: `cost` for
@@ -65,6 +68,7 @@ class TrainOptions:
     sparse_gap: int | None = None
     sparse_motion: float = 1.0
     dice: float = 0.5
+    teacher: float = 0.75
     gamma: float = 5.0
     beta: float = 1.0
     target: float = 0.1
@@ -102,7 +106,20 @@ PAPER = TrainOptions(  # Section III-D and IV-B2; AdamW 1e-6 -> 2e-5 -> 1e-6 ove
     noise=1.0,
 )
 FINE_TUNING = TrainOptions(iterations=150, batch_size=4, learning_rate=1e-4)  # minutes on two cores
-RECIPES = {"lite": TrainOptions(), "paper": PAPER}
+REPLAY = TrainOptions(
+    recipe="replay",
+    iterations=3000,
+    batch_size=4,
+    learning_rate=3e-4,
+    gate_rate=5.0,
+    weight_decay=0.01,
+    average=0.99,
+    frames=5,
+    target=0.2,  # of crops around objects: half as much of whole frames
+    anneal=0.3,
+    learn="gated",
+)
+RECIPES = {"lite": TrainOptions(), "paper": PAPER, "replay": REPLAY}
 
 
 def recipe_options(recipe: str, *, fine_tuning: bool = False, **given: Any) -> TrainOptions:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from torch.utils.data import Dataset
 
 from spvos_cli.data.clips import ClipDataset, Recipe
 from spvos_cli.data.collections import TrainingData, training_data
@@ -20,6 +21,8 @@ from spvos_cli.inference.segmenter import VideoSegmenter
 from spvos_cli.model.checkpoint import build_model, load_checkpoint
 from spvos_cli.training.metrics import Metrics
 from spvos_cli.training.options import TrainOptions
+from spvos_cli.training.replay import forget, recorded_clips, teacher_of
+from spvos_cli.training.replay_loss import ReplayLoss
 from spvos_cli.training.start import freeze, start_network
 from spvos_cli.training.state import NAME, read_state, restore
 from spvos_cli.training.trainer import Reports, Row, Trainer
@@ -94,7 +97,11 @@ def train(
             build_model(state["config"]) if state else start_network(model, init, overrides or {}, pretrained)
         )
         freeze(network, train_trunk=options.train_trunk, learn=options.learn)
-        trainer = Trainer(network, options, out, device=place, dtype=arithmetic, processes=group)
+        loss = None
+        if options.recipe == "replay":
+            teacher = teacher_of(network, out, group, resumed=resume)
+            loss = ReplayLoss(network, teacher, options, arithmetic, group)
+        trainer = Trainer(network, options, out, device=place, dtype=arithmetic, processes=group, loss=loss)
         if state:
             restore(trainer, state)
         return run(
@@ -137,14 +144,12 @@ def run(
         return row
 
     describe(trainer, data, reporter)
+    clips = training_clips(trainer, data, reporter)
     before: Row = {}
     if started and trainer.iteration == 0 and data.held_out:
         trainer.save()
         before = score()
         trainer.keep_best(before)
-    clips = ClipDataset(
-        data.collections, clip_recipe(options), options.seed, options.iterations * options.batch_size
-    )
     reports = Reports(log, score=score if data.held_out else None, save_every=save_every)
     try:
         trainer.run(clips, workers, reports)
@@ -153,9 +158,20 @@ def run(
     finally:
         if metrics:
             metrics.draw()
+    if options.recipe == "replay" and group.first:
+        forget(trainer.folder)
     if before:
         after["J&F-Start"] = before["J&F-Mean"]
     return after
+
+
+def training_clips(trainer: Trainer, data: TrainingData, reporter: Reporter) -> Dataset:
+    """As many clips as the run takes."""
+    options = trainer.options
+    if options.recipe == "replay":
+        return recorded_clips(data, options, trainer.folder, trainer.device, trainer.processes, reporter)
+    length = options.iterations * options.batch_size
+    return ClipDataset(data.collections, clip_recipe(options), options.seed, length)
 
 
 def clip_recipe(options: TrainOptions) -> Recipe:

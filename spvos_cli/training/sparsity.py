@@ -9,8 +9,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from spvos_cli.distributed import Processes
 from spvos_cli.sparse.conv import SparseConv2d
 from spvos_cli.sparse.training import Record
+from spvos_cli.training.options import TrainOptions
 
 RELAXING = 0.33  # share of the run after which a layer's density is free
 
@@ -76,3 +78,31 @@ def network_density(densities: Iterable[LayerDensity]) -> Tensor:
     """The share of multiply-accumulates that were done; by itself the residual method's objective."""
     done, all_there = zip(*((d.cost * d.computed, d.cost * d.pixels) for d in densities), strict=True)
     return torch.stack(done).sum() / torch.stack(all_there).sum().clamp(min=1)  # a batch may have no object
+
+
+def sparsity_objective(
+    records: list[Record],
+    real: Tensor,
+    progress: float,
+    options: TrainOptions,
+    method: str,
+    processes: Processes,
+) -> tuple[Tensor, Tensor]:
+    """The objective (where that is the cost, the density itself), and the density; over all processes.
+
+    Args:
+        records, real: as in `layer_densities`.
+        progress: of the run, in [0, 1].
+        method: of the gates.
+    """
+    densities = [
+        density._replace(computed=processes.sum(density.computed), pixels=processes.sum(density.pixels))
+        for density in layer_densities(records, real).values()
+    ]
+    if not densities:  # gates that the strategy never runs
+        return torch.zeros((), device=real.device), torch.ones((), device=real.device)
+    density = network_density(densities)
+    if options.objective == "cost" or (options.objective == "method" and method == "residual"):
+        return density, density
+    target = annealed(options.target, progress, options.anneal)
+    return sparsity_loss(densities, progress, target, options.beta, options.relaxing), density

@@ -14,9 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset, default_collate
 
-from spvos_cli.data.clips import Clip, ClipDataset
 from spvos_cli.distributed import Processes
 from spvos_cli.errors import RunError, Terminated
 from spvos_cli.model.checkpoint import save_weights
@@ -54,6 +53,7 @@ class Trainer:
         folder: where checkpoint.pt, weights.safetensors and best.safetensors go.
         device, dtype: where and in what arithmetic the network runs; weights and losses stay float32.
         processes: that share the batches.
+        loss: takes a batch, the iteration and the clips' numbers; None: a `ClipLoss`.
     """
 
     def __init__(
@@ -65,11 +65,12 @@ class Trainer:
         device: torch.device,
         dtype: torch.dtype,
         processes: Processes,
+        loss: nn.Module | None = None,
     ) -> None:
         self.options, self.folder, self.device, self.processes = options, folder, device, processes
         self.network = network.train().to(device, memory_format=torch.channels_last)
         self.average = copy.deepcopy(network).eval().requires_grad_(False)
-        self.loss: nn.Module = ClipLoss(network, options, dtype, processes)
+        self.loss: nn.Module = (loss or ClipLoss(network, options, dtype, processes)).to(device)
         if processes.world > 1:
             self.loss = DistributedDataParallel(self.loss, find_unused_parameters=bool(network.gated_parts))
         self.optimizer = torch.optim.AdamW(parameter_groups(network, options))
@@ -77,7 +78,7 @@ class Trainer:
         self.iteration = 0
         self.best = -1.0
 
-    def run(self, clips: ClipDataset, workers: int, reports: Reports) -> None:
+    def run(self, clips: Dataset, workers: int, reports: Reports) -> None:
         """Trains to the last iteration. Signals stop it after the step that is going on, with a checkpoint.
 
         Raises:
@@ -95,7 +96,7 @@ class Trainer:
             advice = "--resume goes on from the checkpoint; --workers 0 makes clips in the process itself"
             raise RunError(f"{self.folder}: {reason}; {advice}") from error
 
-    def _run(self, clips: ClipDataset, workers: int, reports: Reports) -> None:
+    def _run(self, clips: Dataset, workers: int, reports: Reports) -> None:
         rows, start = [], time.perf_counter()
         with _signals() as received:
             for batch in self._batches(clips, workers):
@@ -114,8 +115,8 @@ class Trainer:
                     raise KeyboardInterrupt if signal.SIGINT in received else Terminated
                 self._score(reports, last=last)
 
-    def step(self, frames: Tensor, ids: Tensor, objects: Tensor) -> Row:
-        """One optimiser step on this process's clips: (B, T, 3, S, S) uint8, (B, T, S, S) uint8, (B,).
+    def step(self, *batch: Tensor) -> Row:
+        """One optimiser step on this process's clips: what the loss takes, a row for each clip.
 
         Raises:
             RunError: the loss is not finite; the weights are as they were.
@@ -124,7 +125,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = options.learning_rate * group["share"] * rate_share(options, self.iteration)
         self.optimizer.zero_grad(set_to_none=True)
-        row = self._backward(frames, ids, objects)
+        row = self._backward(batch)
         self.scaler.unscale_(self.optimizer)
         limit = options.clip_norm or float("inf")
         row["norm"] = nn.utils.clip_grad_norm_(self.network.parameters(), limit).item()
@@ -134,14 +135,14 @@ class Trainer:
         self._update_average()
         return row
 
-    def _backward(self, frames: Tensor, ids: Tensor, objects: Tensor) -> Row:
+    def _backward(self, tensors: tuple[Tensor, ...]) -> Row:
         """Gradients of the batch, part after part; figures are means over the parts."""
         parts, sums = self.options.accumulate, {}
         clips = self.processes.share(self.options.batch_size)
         each = len(clips) // parts
         for part in range(parts):
             here = slice(part * each, (part + 1) * each)
-            batch = [x[here].to(self.device, non_blocking=True) for x in (frames, ids, objects)]
+            batch = [x[here].to(self.device, non_blocking=True) for x in tensors]
             waiting = self.processes.world > 1 and part < parts - 1
             with self.loss.no_sync() if waiting else nullcontext():
                 loss, figures = self.loss(*batch, self.iteration, clips[here])
@@ -168,14 +169,14 @@ class Trainer:
             if value.requires_grad:
                 mean.lerp_(value, 1 - decay)
 
-    def _batches(self, clips: ClipDataset, workers: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    def _batches(self, clips: Dataset, workers: int) -> Iterator[tuple[Tensor, ...]]:
         size, share = self.options.batch_size, self.processes.share(self.options.batch_size)
         batches = [[i * size + j for j in share] for i in range(self.iteration, self.options.iterations)]
         loader = DataLoader(
             clips,
             batch_sampler=batches,
             num_workers=workers,
-            collate_fn=collate,
+            collate_fn=default_collate,
             worker_init_fn=leave_signals,
             pin_memory=self.device.type == "cuda",
         )
@@ -219,12 +220,6 @@ def parameter_groups(network: VOSNetwork, options: TrainOptions) -> list[dict]:
             decay = options.weight_decay if parameter.ndim > 1 else 0.0
             groups.setdefault((share, decay), []).append(parameter)
     return [{"params": p, "share": share, "weight_decay": decay} for (share, decay), p in groups.items()]
-
-
-def collate(clips: list[Clip]) -> tuple[Tensor, Tensor, Tensor]:
-    """Clips as a batch: frames, ids, numbers of objects."""
-    frames, ids, objects = zip(*clips, strict=True)
-    return torch.stack(frames), torch.stack(ids), torch.tensor(objects)
 
 
 def leave_signals(worker: int) -> None:

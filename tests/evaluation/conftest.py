@@ -5,37 +5,23 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from spvos_cli.__main__ import main
 from spvos_cli.model.checkpoint import build_model, save_weights
-from tests.conftest import write_mask
+from tests.conftest import Command, write_mask
 from tests.training.conftest import SMALL, write_frames
 
 Clip = tuple[list[np.ndarray], list[np.ndarray]]
-Command = Callable[[str], tuple[int, str, str]]
 
 
 @pytest.fixture
-def spvos_eval(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Command:
-    """Runs `spvos eval ARGUMENTS` in a fresh folder: exit code, stdout, stderr."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["spvos", "eval", *arguments.split()])
-        with pytest.raises(SystemExit) as exit:
-            main()
-        return (exit.value.code or 0, *capsys.readouterr())
-
-    return run
+def spvos_eval(spvos: Command) -> Command:
+    """As `spvos`, with `eval` before the arguments."""
+    return lambda arguments: spvos(f"eval {arguments}")
 
 
 def write_masks(folder: Path, masks: list[np.ndarray]) -> Path:

@@ -16,7 +16,7 @@ from spvos_cli.model.checkpoint import build_model, save_weights
 from spvos_cli.model.config import LITE, SPVOS
 from spvos_cli.training.options import TrainOptions
 from spvos_cli.training.trainer import Trainer
-from tests.conftest import write_mask
+from tests.conftest import Command, write_mask
 
 Clip = tuple[list[np.ndarray], list[np.ndarray]]
 SMALL = dataclasses.replace(LITE, value_channels=16, decoder_channels=(16, 16, 16))
@@ -80,3 +80,9 @@ def make_trainer(folder: Path, options: TrainOptions = OPTIONS, config=SMALL) ->
     return Trainer(
         build_model(config), options, folder, device=cpu, dtype=torch.float32, processes=Processes()
     )
+
+
+@pytest.fixture
+def spvos_train(spvos: Command) -> Command:
+    """As `spvos`, with `train` before the arguments."""
+    return lambda arguments: spvos(f"train {arguments}")

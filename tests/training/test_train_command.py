@@ -14,26 +14,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from spvos_cli.__main__ import main
 from spvos_cli.model.checkpoint import build_model, load_checkpoint, save_weights
 from spvos_cli.training.state import read_state
 from tests.training.conftest import NARROW, SMALL
 
 SHORT = "--iterations 2 --batch-size 2 --side 64 --workers 0"
-
-
-@pytest.fixture
-def spvos_train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    """Runs `spvos train ARGUMENTS` in a fresh folder: exit code, stdout, stderr."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["spvos", "train", *arguments.split()])
-        with pytest.raises(SystemExit) as exit:
-            main()
-        return (exit.value.code or 0, *capsys.readouterr())
-
-    return run
 
 
 def test_several_datasets(spvos_train, davis: Path, stills: Path, youtube: Path, start: Path) -> None:
@@ -158,12 +143,12 @@ def position(folder: Path) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["dense", "triple"])
+@pytest.mark.parametrize(("method", "recipe"), [("dense", "lite"), ("triple", "lite"), ("triple", "replay")])
 def test_two_processes_train_as_one(
-    davis: Path, stills: Path, start: Path, tmp_path: Path, method: str
+    davis: Path, stills: Path, start: Path, tmp_path: Path, method: str, recipe: str
 ) -> None:
-    arguments = f"""train --dataset davis,stills --data {davis} --data {stills} --init {start} --method
-    {method}
+    data = f"davis --data {davis}" if recipe == "replay" else f"davis,stills --data {davis} --data {stills}"
+    arguments = f"""train --dataset {data} --init {start} --method {method} --recipe {recipe} --frames 3
         --sparse D --iterations 6 --batch-size 4 --side 64 --workers 0 --held-out none --threads 1 --dtype
         fp32 --noise 1""".split()
     runner = [
