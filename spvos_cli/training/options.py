@@ -115,7 +115,6 @@ REPLAY = TrainOptions(
     weight_decay=0.01,
     average=0.99,
     frames=5,
-    target=0.2,  # of crops around objects: half as much of whole frames
     anneal=0.3,
     learn="gated",
 )

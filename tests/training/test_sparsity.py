@@ -14,7 +14,6 @@ from spvos_cli.sparse.gate import GATES, Noise
 from spvos_cli.sparse.plan import gated_convolutions
 from spvos_cli.sparse.policy import COMPUTE
 from spvos_cli.sparse.training import Record, TrainingRun
-from spvos_cli.training.clip_loss import ClipLoss
 from spvos_cli.training.options import TrainOptions
 from spvos_cli.training.sparsity import (
     LayerDensity,
@@ -23,6 +22,7 @@ from spvos_cli.training.sparsity import (
     layer_densities,
     network_density,
     sparsity_loss,
+    sparsity_objective,
 )
 from spvos_cli.training.unroll import unroll
 from tests.sparse.definition import Definition, random_conv
@@ -66,9 +66,9 @@ def test_objectives(method: str, objective: str, cost: bool) -> None:
     run = TrainingRun(1.0, silent)
     run.records.append(Record(conv, torch.tensor([1.0, 0.0, 0.0, 0.0]).reshape(1, 1, 2, 2)))
     options = TrainOptions(objective=objective, target=0.25, anneal=0.0)
+    real = torch.ones(1, 1, dtype=torch.bool)
     with processes(torch.device("cpu")) as group:
-        loss = ClipLoss(network, options, torch.float32, group)
-        sparsity, found = loss._sparsity({"D": run}, torch.ones(1, 1, dtype=torch.bool), progress=0.5)
+        sparsity, found = sparsity_objective(run.records, real, 0.5, options, method, group)
     assert found.item() == 0.25
     assert sparsity.item() == (0.25 if cost else 0.0)
 
