@@ -127,6 +127,9 @@ def train_command(
         Learn | None,
         typer.Option(help="What learns; gated: modules that have gates.", rich_help_panel=SPARSITY),
     ] = None,
+    recorded: Annotated[
+        int | None, _count(SPARSITY, "For replay, clips recorded beside the videos.", 0)
+    ] = None,
     teacher: Annotated[
         float | None, _number(SPARSITY, "Of replay's loss, the share of what the dense weights say.")
     ] = None,

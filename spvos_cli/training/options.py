@@ -31,6 +31,7 @@ class TrainOptions:
         sparse_motion: by what share of the recipe's those are moved, bent and recoloured against the frame
             before; at 0 only what moves in the video moves.
         dice: weight of the Dice distance beside the cross entropy.
+        recorded: in `replay`, how many lite clips are recorded beside the videos.
         teacher: in `replay`, the share of the segmentation loss that is the distance to the decoder as it was
             at the start, run densely; the rest is for the true masks.
         gamma, beta: weights of the sparsity objective, and in it of the network's density beside the layers'.
@@ -68,6 +69,7 @@ class TrainOptions:
     sparse_gap: int | None = None
     sparse_motion: float = 1.0
     dice: float = 0.5
+    recorded: int = 3000
     teacher: float = 0.75
     gamma: float = 5.0
     beta: float = 1.0
@@ -115,6 +117,8 @@ REPLAY = TrainOptions(
     weight_decay=0.01,
     average=0.99,
     frames=5,
+    sparse_gap=2,
+    sparse_motion=0.1,
     anneal=0.3,
     learn="gated",
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,8 +17,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spvos_cli.data.folders import Sequence
-from spvos_cli.errors import InputError
 from spvos_cli.inference.segmenter import VideoSegmenter
 from spvos_cli.model.encoders import Query
 from spvos_cli.model.layers import pad_to_multiple
@@ -61,46 +60,44 @@ class DecoderInputs(NamedTuple):
         return Query(nothing, self.value, nothing, self.f8, self.f4)
 
 
-def record(network: VOSNetwork, sequence: Sequence, folder: Path) -> None:
-    """Streams a sequence from its first annotated frame, and writes what entered the decoder to a folder,
-    unless that is there already.
+Moments = Iterable[tuple[np.ndarray, np.ndarray]]  # frames (H, W, 3) uint8 RGB and true ids (H, W) uint8
+
+
+def record(network: VOSNetwork, moments: Moments, folder: Path) -> None:
+    """Streams a video from its first annotated frame, and writes what entered the decoder to a new folder.
 
     Args:
         network: prepared by `VOSNetwork.for_inference`.
 
     Raises:
-        InputError: there is no frame after the first that shows an object.
+        ValueError: there is no frame after the first that shows an object.
     """
-    if folder.is_dir():
-        return
     part = folder.with_suffix(".part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    for name, array in stream(network, sequence)._asdict().items():
+    for name, array in stream(network, moments)._asdict().items():
         np.save(part / f"{name}.npy", array)
     os.replace(part, folder)
 
 
-def stream(network: VOSNetwork, sequence: Sequence) -> Recording:
-    """One sequence, with the objects of its first annotated frame; as `record`."""
+def stream(network: VOSNetwork, moments: Moments) -> Recording:
+    """One video, with the objects of its first annotated frame; as `record`."""
     segmenter, kept = VideoSegmenter(network), []
     hook = network.decoder.register_forward_pre_hook(lambda module, inputs: kept.append(_half(*inputs[:2])))
     try:
-        ids = [_step(segmenter, sequence, t) for t in range(len(sequence.frames))]
+        ids = [_step(segmenter, frame, mask) for frame, mask in moments]
     finally:
         hook.remove()
     if not kept:
-        expected = "a frame after the first one with an object"
-        raise InputError(sequence.masks[0], f"{sequence.name} has none", expected, "--dataset NAME")
+        raise ValueError("no frame after the first one with an object")
     arrays = [np.stack(arrays) for arrays in zip(*kept, strict=True)]
     return Recording(*arrays, np.stack(ids[-len(kept) :]))
 
 
-def _step(segmenter: VideoSegmenter, sequence: Sequence, t: int) -> np.ndarray | None:
+def _step(segmenter: VideoSegmenter, frame: np.ndarray, mask: np.ndarray) -> np.ndarray | None:
     """The true ids at the network's size, in the order of the segmenter's objects; None before there are
     any."""
-    mask = sequence.read_mask(t)
-    segmenter.step(sequence.read_frame(t), None if segmenter.objects else mask)
+    segmenter.step(frame, None if segmenter.objects else mask)
     if not segmenter.objects:
         return None
     table = np.zeros(256, np.uint8)

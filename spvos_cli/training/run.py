@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -168,14 +169,20 @@ def run(
 def training_clips(trainer: Trainer, data: TrainingData, reporter: Reporter) -> Dataset:
     """As many clips as the run takes."""
     options = trainer.options
-    if options.recipe == "replay":
-        return recorded_clips(data, options, trainer.folder, trainer.device, trainer.processes, reporter)
     length = options.iterations * options.batch_size
-    return ClipDataset(data.collections, clip_recipe(options), options.seed, length)
+    clips = ClipDataset(data.collections, clip_recipe(options), options.seed, length)
+    if options.recipe == "replay":
+        return recorded_clips(
+            data, clips, options, trainer.folder, trainer.device, trainer.processes, reporter
+        )
+    return clips
 
 
 def clip_recipe(options: TrainOptions) -> Recipe:
-    """How the options' clips are made."""
+    """How the options' clips are made. Those that are recorded start with the annotated frame and have one to
+    spare."""
+    if options.recipe == "replay":
+        options = dataclasses.replace(options, frames=options.frames + 2)
     if options.recipe == "paper":
         return PaperClips(options.frames, options.side)
     return LiteClips(

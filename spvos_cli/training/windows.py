@@ -51,19 +51,19 @@ class Windows(Dataset[Window]):
     ) -> None:
         weights = np.array([weight for weight, _ in collections])
         self.shares = weights / weights.sum()
-        self.collections = [[Recording.load(folder) for folder in folders] for _, folders in collections]
+        self.collections = [folders for _, folders in collections]
         self.frames, self.side, self.seed, self.length = frames, side, seed, length
-        for recordings in self.collections:
-            for recording in recordings:
-                self._check(recording)
+        for folders in self.collections:
+            for folder in folders:
+                self._check(Recording.load(folder))
 
     def __len__(self) -> int:
         return self.length
 
     def __getitem__(self, index: int) -> Window:
         rng = np.random.default_rng((self.seed, index))
-        recordings = self.collections[rng.choice(len(self.collections), p=self.shares)]
-        recording = recordings[rng.integers(len(recordings))]
+        folders = self.collections[rng.choice(len(self.collections), p=self.shares)]
+        recording = Recording.load(folders[rng.integers(len(folders))])
         moments = self._moments(len(recording.ids), rng)
         row = int(rng.integers(recording.readout.shape[1]))
         masks = recording.ids[moments] == row + 1

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from spvos_cli.data.folders import Sequence, davis_sequences
+from spvos_cli.data.clips import ClipDataset
+from spvos_cli.data.folders import davis_sequences, still_sequences
 from spvos_cli.data.youtube import youtube_sequences
 from spvos_cli.distributed import Processes
 from spvos_cli.errors import InputError
@@ -19,14 +20,25 @@ from spvos_cli.model.layers import aggregate
 from spvos_cli.model.network import VOSNetwork
 from spvos_cli.training.options import recipe_options
 from spvos_cli.training.recording import DecoderInputs, Recording, record, stream
-from spvos_cli.training.replay import RECORDED, START
+from spvos_cli.training.replay import (
+    MADE,
+    RECORDED,
+    START,
+    Source,
+    clip_sources,
+    record_source,
+    sequence_moments,
+    video_sources,
+    with_clips,
+)
 from spvos_cli.training.replay_loss import ReplayLoss, bernoulli_divergence
+from spvos_cli.training.run import clip_recipe
 from spvos_cli.training.windows import Windows
 from tests.conftest import write_mask
 from tests.training.conftest import SMALL
 
 OPTIONS = recipe_options("replay", iterations=4, batch_size=2, frames=4, side=64)
-SHORT = "--iterations 2 --batch-size 2 --frames 4 --side 64 --workers 0 --held-out two"
+SHORT = "--iterations 2 --batch-size 2 --frames 4 --side 64 --recorded 2 --workers 0 --held-out two"
 
 
 @pytest.fixture
@@ -36,7 +48,7 @@ def network(start: Path) -> VOSNetwork:
 
 def test_recording_is_what_entered_the_decoder(network: VOSNetwork, youtube: Path) -> None:
     sequence = youtube_sequences(youtube)[0]
-    recording, segmenter = stream(network, sequence), VideoSegmenter(network)
+    recording, segmenter = stream(network, sequence_moments(sequence)), VideoSegmenter(network)
     segmenter.step(sequence.read_frame(0), sequence.read_mask(0))
     assert len(recording.ids) == len(sequence.frames) - 1
     for t in range(1, len(sequence.frames)):
@@ -55,20 +67,42 @@ def test_recording_starts_with_the_first_object(network: VOSNetwork, davis: Path
     empty = tmp_path / "empty.png"
     write_mask(empty, np.zeros((96, 128), np.uint8))
     late = sequence._replace(masks=(empty, empty, *sequence.masks[2:]))
-    assert len(stream(network, late).ids) == len(sequence.frames) - 3
+    assert len(stream(network, sequence_moments(late)).ids) == len(sequence.frames) - 3
+    nothing = video_sources([sequence._replace(masks=(empty,) * len(sequence.frames))], tmp_path)
     with pytest.raises(InputError, match="a frame after the first one with an object"):
-        stream(network, sequence._replace(masks=(empty,) * len(sequence.frames)))
+        record_source(network, nothing[0])
 
 
 def test_recording_that_is_there_stays(network: VOSNetwork, davis: Path, tmp_path: Path) -> None:
-    sequence = davis_sequences(davis, 2016, "train")[0]
-    record(network, sequence, tmp_path / "one")
-    before = (tmp_path / "one/ids.npy").stat().st_mtime_ns
-    record(network, Sequence("other", (), ()), tmp_path / "one")
-    assert (tmp_path / "one/ids.npy").stat().st_mtime_ns == before
-    assert [path.name for path in tmp_path.iterdir()] == ["one"]
-    loaded = Recording.load(tmp_path / "one")
-    assert all(np.array_equal(a, b) for a, b in zip(loaded, stream(network, sequence), strict=True))
+    sequences = davis_sequences(davis, 2016, "train")[:2]
+    one, two = video_sources(sequences, tmp_path)
+    record_source(network, one)
+    before = (one.place / "ids.npy").stat().st_mtime_ns
+    record_source(network, two._replace(place=one.place))
+    assert (one.place / "ids.npy").stat().st_mtime_ns == before
+    assert list(tmp_path.iterdir()) == [one.place]
+    loaded, again = Recording.load(one.place), stream(network, sequence_moments(sequences[0]))
+    assert all(np.array_equal(a, b) for a, b in zip(loaded, again, strict=True))
+
+
+def test_made_clips_are_recorded(network: VOSNetwork, stills: Path, tmp_path: Path) -> None:
+    """From their first frame, which is annotated; clips without an object are not."""
+    made = ClipDataset([(1.0, still_sequences(stills))], clip_recipe(OPTIONS), seed=0, length=3)
+    for source in clip_sources(made, 3, tmp_path):
+        record_source(network, source)
+        recording = Recording.load(source.place)
+        assert len(recording.ids) == OPTIONS.frames + 1
+        assert recording.ids.shape[1:] == (OPTIONS.side, OPTIONS.side)
+        assert recording.ids[0].any()
+
+
+def test_clips_and_videos_share_the_run() -> None:
+    one = Source(Path("one"), list, Path("one"))
+    assert with_clips([(3.0, [one]), (2.0, [])], []) == [(3.0, [one])]
+    (_, videos), (weight, clips) = with_clips([(3.0, [one]), (2.0, [])], [one, one])
+    assert (videos, clips) == ([one], [one, one])
+    assert weight / (weight + 3.0) == pytest.approx(MADE)
+    assert [found for _, found in with_clips([(2.0, [])], [one])] == [[one]]
 
 
 def written(folder: Path, length: int, height: int, width: int) -> Path:
@@ -130,7 +164,7 @@ def test_only_what_gates_change_is_to_be_learned(
 ) -> None:
     """Fresh gates compute everything: no distance. Gates that skip everything are far from the teacher, which
     has none."""
-    record(network, davis_sequences(davis, 2016, "train")[0], tmp_path / "one")
+    record(network, sequence_moments(davis_sequences(davis, 2016, "train")[0]), tmp_path / "one")
     windows = Windows([(1.0, [tmp_path / "one"])], OPTIONS.frames, OPTIONS.side, 0, 2)
     batch = torch.utils.data.default_collate([windows[0], windows[1]])
     gated = load_checkpoint(start, {"method": "triple", "structure": "D"}, fresh_gates=True)
@@ -173,7 +207,7 @@ def test_command(spvos_train, davis: Path, start: Path) -> None:
     [
         ("--method dense --dataset davis --data {davis}", "a network without gates"),
         ("--method triple --sparse QD --dataset davis --data {davis}", "gates in QD"),
-        ("--method triple --dataset stills --data {stills}", "a still"),
+        ("--method triple --dataset stills --data {stills}", "nothing but stills"),
         ("--method triple --dataset davis --data {davis} --frames 20", "at least 20"),
         ("--method triple --dataset davis --data {davis} --side 160", "at least 160 pixels"),
     ],
@@ -181,7 +215,9 @@ def test_command(spvos_train, davis: Path, start: Path) -> None:
 def test_bad_input(spvos_train, davis: Path, stills: Path, start: Path, arguments: str, named: str) -> None:
     given = arguments.format(davis=davis, stills=stills)
     fitting = "" if "--frames" in given or "--side" in given else "--frames 4 --side 64"
-    code, out, err = spvos_train(f"--recipe replay --init {start} {given} {fitting} --held-out two")
+    code, out, err = spvos_train(
+        f"--recipe replay --init {start} --recorded 0 {given} {fitting} --held-out two"
+    )
     assert code == 2
     assert out == ""
     assert named in err.splitlines()[-1]
