@@ -131,7 +131,13 @@ def train_command(
         int | None, _count(SPARSITY, "For replay, clips recorded beside the videos.", 0)
     ] = None,
     teacher: Annotated[
-        float | None, _number(SPARSITY, "Of replay's loss, the share of what the dense weights say.")
+        Path | None,
+        typer.Option(
+            help="For replay, weights to agree with, else --init.", rich_help_panel=SPARSITY
+        ),
+    ] = None,
+    teacher_share: Annotated[
+        float | None, _number(SPARSITY, "Of replay's loss, the share of what those say, run densely.")
     ] = None,
     held_out: Annotated[
         str | None,
@@ -180,6 +186,7 @@ def train_command(
         model=model.value,
         overrides=engine_options(context.params).overrides(),
         init=init,
+        teacher=teacher,
         pretrained=pretrained,
         resume=resume,
         year=year,

@@ -32,8 +32,8 @@ class TrainOptions:
             before; at 0 only what moves in the video moves.
         dice: weight of the Dice distance beside the cross entropy.
         recorded: in `replay`, how many lite clips are recorded beside the videos.
-        teacher: in `replay`, the share of the segmentation loss that is the distance to the decoder as it was
-            at the start, run densely; the rest is for the true masks.
+        teacher_share: in `replay`, the share of the segmentation loss that is the distance to the teacher;
+            the rest is for the true masks.
         gamma, beta: weights of the sparsity objective, and in it of the network's density beside the layers'.
         target: the density that gates are trained to.
         objective: `target`: the density shall be the target; `cost`: as low as possible; `method`: `cost` for
@@ -70,7 +70,7 @@ class TrainOptions:
     sparse_motion: float = 1.0
     dice: float = 0.5
     recorded: int = 3000
-    teacher: float = 0.75
+    teacher_share: float = 0.75
     gamma: float = 5.0
     beta: float = 1.0
     target: float = 0.1

@@ -1,7 +1,8 @@
-"""What a run on recorded streams needs: the weights that it started from, as teacher, and the recordings."""
+"""What a run on recorded streams needs: a teacher and the recordings."""
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from collections.abc import Callable
 from functools import partial
@@ -16,13 +17,14 @@ from spvos_cli.data.folders import Sequence
 from spvos_cli.distributed import Processes
 from spvos_cli.errors import InputError
 from spvos_cli.model.checkpoint import load_checkpoint, save_weights
+from spvos_cli.model.config import ModelConfig
 from spvos_cli.model.network import VOSNetwork
 from spvos_cli.training.options import TrainOptions
 from spvos_cli.training.recording import Moments, record
 from spvos_cli.training.windows import Windows
 from spvos_cli.ui import Reporter
 
-START, RECORDED = "start.safetensors", "recorded"
+START, TEACHER, RECORDED = "start.safetensors", "teacher.safetensors", "recorded"
 MADE = 2 / 3  # share of the training clips that come from made clips, the rest from whole videos
 
 
@@ -38,21 +40,38 @@ class Source(NamedTuple):
 Collections = list[tuple[float, list[Source]]]  # with the weight of each
 
 
-def teacher_of(network: VOSNetwork, folder: Path, processes: Processes, *, resumed: bool) -> VOSNetwork:
-    """The network as it was when the run began, run densely; kept in the run's folder.
+def teacher_of(
+    network: VOSNetwork, given: Path | None, folder: Path, processes: Processes, *, resumed: bool
+) -> VOSNetwork:
+    """What says what the decoder shall say: the weights given, or the network as it was when the run began,
+    run densely. Both are kept in the run's folder.
 
     Raises:
-        InputError: the network has other gates than the decoder's, or its start is not there any more.
+        InputError: the network has other gates than the decoder's, the weights are of another network, or the
+            run's are not there any more.
     """
     if network.gated_parts != "D":
         found = f"gates in {network.gated_parts}" if network.gated_parts else "a network without gates"
         raise InputError("--recipe replay", found, "gates in the decoder alone", "--method triple --sparse D")
     if not resumed and processes.first:
+        teacher = load_checkpoint(given, {"method": "dense"}) if given else None
+        if teacher and ungated(teacher.config) != ungated(network.config):
+            expected = "weights of the network that is trained, but for gates"
+            raise InputError(given, "weights of another network", expected, "--teacher FILE")
         forget(folder)  # of a run that was killed before its first checkpoint
         folder.mkdir(parents=True, exist_ok=True)
         save_weights(network, folder / START)
+        save_weights(teacher or network, folder / TEACHER)
     processes.wait()
-    return load_checkpoint(folder / START, {"method": "dense"})
+    return load_checkpoint(folder / TEACHER, {"method": "dense"})
+
+
+def ungated(config: ModelConfig) -> ModelConfig:
+    """The config without what tells about gates."""
+    plain = ModelConfig()
+    return dataclasses.replace(
+        config, method="dense", structure=plain.structure, gate_all=plain.gate_all, strategy=plain.strategy
+    )
 
 
 def recorded_clips(
@@ -64,8 +83,8 @@ def recorded_clips(
     processes: Processes,
     reporter: Reporter,
 ) -> Windows:
-    """Clips of recordings, which are made where they are not there yet: of the training videos, and of as
-    many made clips as the options say.
+    """Clips of recordings, which are made where they are not there yet, with the weights that the run began
+    with: of the training videos, and of as many made clips as the options say.
 
     Args:
         made: clips as training from frames has them, two frames longer than the options'.
@@ -79,7 +98,7 @@ def recorded_clips(
         for number, (weight, found) in enumerate(data.collections)
     ]
     collections = with_clips(collections, clip_sources(made, options.recorded, place / "clips"))
-    network = load_checkpoint(folder / START, {"method": "dense"}).for_inference(device, torch.float32)
+    network = load_checkpoint(folder / START).for_inference(device, torch.float32)
     sources = [source for _, found in collections for source in found][processes.rank :: processes.world]
     for source in reporter.track(sources, len(sources), "recording", "streams/s"):
         record_source(network, source)

@@ -79,7 +79,8 @@ class ReplayLoss(nn.Module):
         )
         figures = {"distance": distance, "entropy": entropy, "dice": dice, "density": density}
         figures["iou"] = overlaps(logits, truth.unsqueeze(1)).mean()
-        loss = options.teacher * distance + (1 - options.teacher) * (entropy + options.dice * dice)
+        share = options.teacher_share
+        loss = share * distance + (1 - share) * (entropy + options.dice * dice)
         return loss + options.gamma * sparsity, {name: figure.detach() for name, figure in figures.items()}
 
     def _decode(self, inputs: DecoderInputs, run: TrainingRun) -> tuple[Tensor, Tensor]:

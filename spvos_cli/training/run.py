@@ -39,6 +39,7 @@ def train(
     model: str = "lite",
     overrides: Mapping[str, str | bool] | None = None,
     init: Path | None = None,
+    teacher: Path | None = None,
     pretrained: str | None = None,
     resume: bool = False,
     year: int = 2016,
@@ -62,6 +63,7 @@ def train(
         overrides: method, structure, gate_all and strategy of `ModelConfig`, where they are not the model's
             own or those of `init`; gates that are not in `init` start by computing everything.
         init: weights to start from instead of fresh ones.
+        teacher: in `replay`, weights that the decoder shall agree with, run densely; by default the start's.
         pretrained: for the paper's network, ImageNet weights: "download", or a folder with torchvision's
             files.
         resume: continue the run in `out`.
@@ -89,6 +91,8 @@ def train(
             out, "a run is there already", "a new folder", "--resume to continue it, or --out DIR"
         )
     options = state["options"] if state else options
+    if teacher and options.recipe != "replay":
+        raise InputError(f"--teacher {teacher}", f"--recipe {options.recipe}", "replay", "--recipe replay")
     chosen = training_data(dataset, data, options.held_out, year)
     with processes(place) as group:
         if not group.first:
@@ -100,8 +104,8 @@ def train(
         freeze(network, train_trunk=options.train_trunk, learn=options.learn)
         loss = None
         if options.recipe == "replay":
-            teacher = teacher_of(network, out, group, resumed=resume)
-            loss = ReplayLoss(network, teacher, options, arithmetic, group)
+            taught_by = teacher_of(network, teacher, out, group, resumed=resume)
+            loss = ReplayLoss(network, taught_by, options, arithmetic, group)
         trainer = Trainer(network, options, out, device=place, dtype=arithmetic, processes=group, loss=loss)
         if state:
             restore(trainer, state)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from spvos_cli.data.youtube import youtube_sequences
 from spvos_cli.distributed import Processes
 from spvos_cli.errors import InputError
 from spvos_cli.inference.segmenter import VideoSegmenter
-from spvos_cli.model.checkpoint import build_model, load_checkpoint
+from spvos_cli.model.checkpoint import build_model, load_checkpoint, save_weights
 from spvos_cli.model.layers import aggregate
 from spvos_cli.model.network import VOSNetwork
 from spvos_cli.training.options import recipe_options
@@ -24,6 +25,7 @@ from spvos_cli.training.replay import (
     MADE,
     RECORDED,
     START,
+    TEACHER,
     Source,
     clip_sources,
     record_source,
@@ -200,6 +202,40 @@ def test_command(spvos_train, davis: Path, start: Path) -> None:
     assert (run / START).is_file()
     assert not (run / RECORDED).exists()
     assert spvos_train(f"{command} --resume")[0] == 0
+
+
+def test_teacher_given(spvos_train, davis: Path, start: Path, tmp_path: Path) -> None:
+    """A second run goes on from the first one's gates; its streams have them, its teacher has not."""
+    command = f"--recipe replay --method triple --sparse D --dataset davis --data {davis} {SHORT}"
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert spvos_train(f"{command} --init {start} --out {first}")[0] == 0
+    weights = first / "weights.safetensors"
+    code, _, err = spvos_train(f"{command} --init {weights} --teacher {start} --out {second}")
+    assert code == 0, err
+    kept = load_checkpoint(second / START)
+    assert kept.config.method == "triple"
+    assert same(kept, load_checkpoint(weights))
+    taught = load_checkpoint(second / TEACHER)
+    assert taught.config.method == "dense"
+    assert same(taught, load_checkpoint(start))
+
+
+def same(a: VOSNetwork, b: VOSNetwork) -> bool:
+    ours, theirs = a.state_dict(), b.state_dict()
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_teacher_that_does_not_fit(spvos_train, davis: Path, start: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.safetensors"
+    save_weights(build_model(dataclasses.replace(SMALL, value_channels=32)), other)
+    command = f"--method triple --sparse D --dataset davis --data {davis} {SHORT} --init {start}"
+    for given, named in (
+        (f"--recipe replay --teacher {other}", "weights of another network"),
+        (f"--teacher {start}", "--recipe lite"),
+    ):
+        code, out, err = spvos_train(f"{command} {given}")
+        assert (code, out) == (2, "")
+        assert named in err.splitlines()[-1]
 
 
 @pytest.mark.parametrize(
