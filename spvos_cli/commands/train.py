@@ -132,9 +132,7 @@ def train_command(
     ] = None,
     teacher: Annotated[
         Path | None,
-        typer.Option(
-            help="For replay, weights to agree with, else --init.", rich_help_panel=SPARSITY
-        ),
+        typer.Option(help="For replay, weights to agree with, else --init.", rich_help_panel=SPARSITY),
     ] = None,
     teacher_share: Annotated[
         float | None, _number(SPARSITY, "Of replay's loss, the share of what those say, run densely.")
