@@ -53,15 +53,16 @@ def teacher_of(
     if network.gated_parts != "D":
         found = f"gates in {network.gated_parts}" if network.gated_parts else "a network without gates"
         raise InputError("--recipe replay", found, "gates in the decoder alone", "--method triple --sparse D")
-    if not resumed and processes.first:
-        teacher = load_checkpoint(given, {"method": "dense"}) if given else None
-        if teacher and ungated(teacher.config) != ungated(network.config):
+    if not resumed:
+        teacher = load_checkpoint(given, {"method": "dense"}) if given else network
+        if ungated(teacher.config) != ungated(network.config):
             expected = "weights of the network that is trained, but for gates"
             raise InputError(given, "weights of another network", expected, "--teacher FILE")
-        forget(folder)  # of a run that was killed before its first checkpoint
-        folder.mkdir(parents=True, exist_ok=True)
-        save_weights(network, folder / START)
-        save_weights(teacher or network, folder / TEACHER)
+        if processes.first:
+            forget(folder)  # of a run that was killed before its first checkpoint
+            folder.mkdir(parents=True, exist_ok=True)
+            save_weights(network, folder / START)
+            save_weights(teacher, folder / TEACHER)
     processes.wait()
     return load_checkpoint(folder / TEACHER, {"method": "dense"})
 
