@@ -147,10 +147,9 @@ def position(folder: Path) -> int:
 def test_two_processes_train_as_one(
     davis: Path, stills: Path, start: Path, tmp_path: Path, method: str, recipe: str
 ) -> None:
-    data = f"davis --data {davis}" if recipe == "replay" else f"davis,stills --data {davis} --data {stills}"
-    arguments = f"""train --dataset {data} --init {start} --method {method} --recipe {recipe} --frames 3
-        --sparse D --iterations 6 --batch-size 4 --side 64 --workers 0 --held-out none --threads 1 --dtype
-        fp32 --noise 1""".split()
+    arguments = f"""train --dataset davis,stills --data {davis} --data {stills} --init {start} --sparse D
+        --method {method} --recipe {recipe} --recorded 6 --frames 3 --iterations 6 --batch-size 4 --side 64
+        --workers 0 --held-out none --threads 1 --dtype fp32 --noise 1""".split()
     runner = [
         sys.executable,
         "-m",
