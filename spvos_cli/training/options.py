@@ -39,7 +39,7 @@ class TrainOptions:
         objective: `target`: the density shall be the target; `cost`: as low as possible; `method`: `cost` for
             the residual method, `target` for the others.
         anneal: share of the run over which the target comes down from 1; 0: it is the same throughout.
-        relaxing: share of the run after which a layer's density is free; above 1 it never is.
+        relaxing: share of the run after which a layer's density is free; above 1 it never is, at 0 always.
         tau: temperature of the Gumbel softmax.
         noise: what its noise is multiplied by; 0: gates decide in training as they do at test time.
         train_trunk: whether the lite model's trunk learns too.

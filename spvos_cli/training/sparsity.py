@@ -57,8 +57,9 @@ def pixel_cost(conv: SparseConv2d) -> int:
 
 def bounds(progress: float, target: float, relaxing: float = RELAXING) -> tuple[float, float]:
     """Between which a layer's density may lie: at first the target alone, after `relaxing` of the run
-    anything (Verelst and Tuytelaars, Dynamic Convolutions, CVPR 2020)."""
-    a = math.cos(math.pi / 2 * min(1.0, progress / relaxing)) ** 2
+    anything (Verelst and Tuytelaars, Dynamic Convolutions, CVPR 2020); 0: from the start."""
+    passed = min(1.0, progress / relaxing) if relaxing else 1.0
+    a = math.cos(math.pi / 2 * passed) ** 2
     return a * target, 1 - a * (1 - target)
 
 

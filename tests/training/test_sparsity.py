@@ -47,6 +47,7 @@ def test_bounds_open_up() -> None:
     assert bounds(0.165, 0.1) == pytest.approx((0.05, 0.55))
     assert bounds(0.33, 0.1) == pytest.approx((0.0, 1.0))
     assert bounds(1.0, 0.1) == pytest.approx((0.0, 1.0))
+    assert bounds(0.0, 0.1, relaxing=0.0) == pytest.approx((0.0, 1.0))
 
 
 def test_the_target_comes_down() -> None:
