@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from fractions import Fraction
@@ -70,6 +72,32 @@ def write_video(
         if audio:
             container.mux(audio.encode(None))
     return path
+
+
+def run_to_end(arguments: list[str], *, processes: int = 1, patience: float = 120) -> str:
+    """What `spvos ARGUMENTS` prints to stdout; torchrun starts it where it is to have several processes.
+
+    Args:
+        patience: seconds after which the test fails with what was printed, and where each process stands.
+    """
+    many = ["torch.distributed.run", "--nproc-per-node", str(processes), "--standalone", "-m"]
+    command = [sys.executable, "-m", *(many if processes > 1 else []), "spvos_cli", *arguments]
+    own = {"PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"}
+    pipe = subprocess.PIPE
+    started = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env={**os.environ, **own})
+    try:
+        out, err = started.communicate(timeout=patience)
+    except subprocess.TimeoutExpired:
+        for process in (*_children(started.pid), started.pid):
+            os.kill(process, signal.SIGABRT)  # Python's fault handler prints the stack
+        out, err = started.communicate()
+        pytest.fail(f"no end after {patience} s\n{out}\n{err}")
+    assert started.returncode == 0, err
+    return out
+
+
+def _children(process: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
 
 
 @pytest.fixture

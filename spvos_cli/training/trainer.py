@@ -70,9 +70,8 @@ class Trainer:
         self.options, self.folder, self.device, self.processes = options, folder, device, processes
         self.network = network.train().to(device, memory_format=torch.channels_last)
         self.average = copy.deepcopy(network).eval().requires_grad_(False)
-        self.loss: nn.Module = (loss or ClipLoss(network, options, dtype, processes)).to(device)
-        if processes.world > 1:
-            self.loss = DistributedDataParallel(self.loss, find_unused_parameters=bool(network.gated_parts))
+        self.objective = (loss or ClipLoss(network, options, dtype, processes)).to(device)
+        self.loss: nn.Module = self.objective
         self.optimizer = torch.optim.AdamW(parameter_groups(network, options))
         self.scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
         self.iteration = 0
@@ -98,7 +97,7 @@ class Trainer:
 
     def _run(self, clips: Dataset, workers: int, reports: Reports) -> None:
         rows, start = [], time.perf_counter()
-        with _signals() as received:
+        with self._shared_loss(), _signals() as received:
             for batch in self._batches(clips, workers):
                 rows.append(self.step(*batch))
                 last, stopping = self.iteration == self.options.iterations, self._agree(bool(received))
@@ -114,6 +113,19 @@ class Trainer:
                 if stopping:
                     raise KeyboardInterrupt if signal.SIGINT in received else Terminated
                 self._score(reports, last=last)
+
+    @contextmanager
+    def _shared_loss(self) -> Iterator[None]:
+        """Inside, gradients are means over the processes."""
+        if self.processes.world > 1:
+            unused = bool(self.network.gated_parts)
+            self.loss = DistributedDataParallel(self.objective, find_unused_parameters=unused)
+        try:
+            yield
+        finally:
+            # DDP must not be the last to hold the process group: it would end the group with the interpreter
+            # locked, and waits for gloo's thread, which may wait for the interpreter to let go of a tensor
+            self.loss = self.objective
 
     def step(self, *batch: Tensor) -> Row:
         """One optimiser step on this process's clips: what the loss takes, a row for each clip.

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
@@ -19,7 +16,7 @@ from PIL import Image
 
 from spvos_cli.model.checkpoint import build_model
 from spvos_cli.profiling.cost import Video, mean_macs
-from tests.conftest import HEIGHT, LENGTH, WIDTH, write_mask
+from tests.conftest import HEIGHT, LENGTH, WIDTH, run_to_end, write_mask
 from tests.evaluation.conftest import Clip, Command
 from tests.training.conftest import SMALL
 
@@ -216,14 +213,11 @@ def test_comparison(spvos_eval: Command, davis: Path, weights: dict[str, Path]) 
 def test_two_processes_give_the_table_of_one(davis: Path, weights: dict[str, Path], tmp_path: Path) -> None:
     arguments = f"""eval --dataset davis --data {davis} --year 2017 --weights {weights["triple"]} {FAST}
         --report {tmp_path}/NAME.html --out {tmp_path}/NAME""".split()
-    many = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", "-m", "spvos_cli"]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
     found = {}
-    for name, start in (("one", ["-m", "spvos_cli"]), ("two", many)):
-        command = [sys.executable, *start, *(word.replace("NAME", name) for word in arguments)]
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-        assert done.returncode == 0, done.stderr
-        found[name] = scores(done.stdout)
+    for name, processes in (("one", 1), ("two", 2)):
+        found[name] = scores(
+            run_to_end([word.replace("NAME", name) for word in arguments], processes=processes)
+        )
         assert (tmp_path / f"{name}.html").read_text().count("data:image/jpeg") == 8
     assert found["one"] == found["two"]
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from spvos_cli.distributed import Processes
 from spvos_cli.model.checkpoint import build_model, save_weights
-from spvos_cli.model.config import LITE, SPVOS
+from spvos_cli.model.config import LITE, SPVOS, ModelConfig
 from spvos_cli.training.options import TrainOptions
 from spvos_cli.training.trainer import Trainer
 from tests.conftest import Command, write_mask
@@ -74,12 +74,12 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def make_trainer(folder: Path, options: TrainOptions = OPTIONS, config=SMALL) -> Trainer:
+def make_trainer(
+    folder: Path, options: TrainOptions = OPTIONS, config: ModelConfig = SMALL, world: int = 1
+) -> Trainer:
     torch.manual_seed(0)
-    cpu = torch.device("cpu")
-    return Trainer(
-        build_model(config), options, folder, device=cpu, dtype=torch.float32, processes=Processes()
-    )
+    cpu, processes = torch.device("cpu"), Processes(world=world)
+    return Trainer(build_model(config), options, folder, device=cpu, dtype=torch.float32, processes=processes)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ import torch
 
 from spvos_cli.model.checkpoint import build_model, load_checkpoint, save_weights
 from spvos_cli.training.state import read_state
+from tests.conftest import run_to_end
 from tests.training.conftest import NARROW, SMALL
 
 SHORT = "--iterations 2 --batch-size 2 --side 64 --workers 0"
@@ -150,28 +151,10 @@ def test_two_processes_train_as_one(
     arguments = f"""train --dataset davis,stills --data {davis} --data {stills} --init {start} --sparse D
         --method {method} --recipe {recipe} --recorded 6 --frames 3 --iterations 6 --batch-size 4 --side 64
         --workers 0 --held-out none --threads 1 --dtype fp32 --noise 1""".split()
-    runner = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--nproc-per-node",
-        "2",
-        "--standalone",
-        "-m",
-        "spvos_cli",
-    ]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
     states = []
-    for name, start_command in (("one", [sys.executable, "-m", "spvos_cli"]), ("two", runner)):
-        out = tmp_path / name
-        done = subprocess.run(
-            [*start_command, *arguments, "--out", str(out)],
-            capture_output=True,
-            text=True,
-            env=environment,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
+    for processes in (1, 2):
+        out = tmp_path / str(processes)
+        run_to_end([*arguments, "--out", str(out)], processes=processes)
         rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
         states.append((rows, read_state(out)["network"]))
     (one_rows, one), (two_rows, two) = states

@@ -7,10 +7,14 @@ import os
 import signal
 import threading
 import time
+import weakref
+from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
 
 from spvos_cli.data.clips import ClipDataset
 from spvos_cli.data.folders import davis_sequences
@@ -125,6 +129,31 @@ def test_bad_loss_stops_with_a_checkpoint_from_before(davis: Path, tmp_path: Pat
     state = read_state(tmp_path / "run")
     assert state["iteration"] == 2
     assert all(tensor.isfinite().all() for tensor in state["network"].values())
+
+
+@pytest.fixture
+def group() -> Iterator[None]:
+    """A process group of one, which is enough for a trainer that shall be one of two."""
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    yield
+    dist.destroy_process_group()
+
+
+@pytest.mark.usefixtures("group")
+@pytest.mark.parametrize("figure", [1.0, float("nan")])
+def test_what_holds_the_process_group_ends_with_the_run(davis: Path, tmp_path: Path, figure: float) -> None:
+    """Of a run that fails as well, while its error is still looked at."""
+    trainer, wrapped = make_trainer(tmp_path / "run", world=2), []
+
+    def scaled(module, arguments, result):
+        wrapped.append(weakref.ref(trainer.loss))
+        return result[0] * figure, result[1]
+
+    trainer.loss.register_forward_hook(scaled)
+    with nullcontext() if figure == 1 else pytest.raises(RunError) as error:
+        trainer.run(clips_of(davis, OPTIONS), 0, quiet())
+    assert wrapped
+    assert {held() for held in wrapped} == {None}, error
 
 
 class Deadly(ClipDataset):
