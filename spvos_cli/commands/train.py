@@ -36,7 +36,7 @@ RECIPE, SPARSITY, RUN = "Recipe", "Sparsity", "Run"
 class Recipe(str, Enum):
     lite = "lite"
     paper = "paper"
-    replay = "replay"
+    stream = "stream"
 
 
 class Objective(str, Enum):
@@ -127,16 +127,6 @@ def train_command(
         Learn | None,
         typer.Option(help="What learns; gated: modules that have gates.", rich_help_panel=SPARSITY),
     ] = None,
-    recorded: Annotated[
-        int | None, _count(SPARSITY, "For replay, clips recorded beside the videos.", 0)
-    ] = None,
-    teacher: Annotated[
-        Path | None,
-        typer.Option(help="For replay, weights to agree with, else --init.", rich_help_panel=SPARSITY),
-    ] = None,
-    teacher_share: Annotated[
-        float | None, _number(SPARSITY, "Of replay's loss, the share of what those say, run densely.")
-    ] = None,
     held_out: Annotated[
         str | None,
         typer.Option(help="Sequences to score, not to train on: names with commas.", rich_help_panel=RUN),
@@ -184,7 +174,6 @@ def train_command(
         model=model.value,
         overrides=engine_options(context.params).overrides(),
         init=init,
-        teacher=teacher,
         pretrained=pretrained,
         resume=resume,
         year=year,

@@ -180,7 +180,11 @@ class Stream:
         if resized:
             memories = [memory._replace(last=None) for memory in memories]
         readouts = [self.network.match(query, memory, self.top_k) for memory in memories]
-        return self.network.decode(torch.cat(readouts, dim=1), query, run)[0].float().sigmoid()
+        return self._logits(torch.cat(readouts, dim=1), query, run)[0].float().sigmoid()
+
+    def _logits(self, readout: Tensor, query: Query, run: InferenceRun | None) -> Tensor:
+        """The decoder's: (1, K, H, W)."""
+        return self.network.decode(readout, query, run)
 
     def _merge(self, masks: Tensor, given: dict[int, Tensor]) -> Tensor:
         """Puts annotated masks in the place of decoded ones; elsewhere objects yield to them."""

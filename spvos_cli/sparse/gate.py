@@ -47,6 +47,20 @@ class Mixed(NamedTuple):
     computed: Tensor
 
 
+class Choices(NamedTuple):
+    """What a gate can choose from in a sparse step.
+
+    Attributes:
+        outputs: what comes of each of P policies, before normalisation; (B, Cout, H, W), COMPUTE's last.
+        logits: (B, P, H, W).
+        chosen: (B, H, W), numbers of the policies that it chose.
+    """
+
+    outputs: tuple[Tensor, ...]
+    logits: Tensor
+    chosen: Tensor
+
+
 @dataclasses.dataclass
 class Kept:
     """What a stream keeps of a layer between frames at test time; rows are objects.
@@ -103,6 +117,10 @@ class Gate(nn.Conv2d):
         them."""
         raise NotImplementedError
 
+    def choices(self, conv: ConvUnit, x: Tensor, previous: Previous | None) -> Choices:
+        """A sparse step in training that is left to choose; gradients of the logits end at the gate."""
+        raise NotImplementedError
+
     def remember(self, conv: ConvUnit, x: Tensor, shared: Tensor | None) -> tuple[Tensor, Kept]:
         """A dense step at test time: the unit's output, and what the next step needs."""
         raise NotImplementedError
@@ -116,6 +134,12 @@ class Gate(nn.Conv2d):
             settle: has the last word about the policies that the gate chose.
         """
         raise NotImplementedError
+
+    def _against_zero(self, seen: Tensor, closed: Tensor, opened: Tensor) -> Choices:
+        """Between two policies, of which the second is chosen from a logit of 0 on."""
+        logit = self(seen).float()
+        logits = torch.cat([torch.zeros_like(logit), logit], dim=1)
+        return Choices((closed, opened), logits, (logit[:, 0] >= 0).long())
 
 
 class StaticGate(Gate):
@@ -131,6 +155,10 @@ class StaticGate(Gate):
         soft = ((logit + noise(logit) - noise(logit)) / tau).sigmoid()
         computed = straight_through((soft >= 0.5).float(), soft)
         return Mixed(computed * conv.convolve(x), computed)
+
+    def choices(self, conv: ConvUnit, x: Tensor, previous: Previous | None) -> Choices:
+        output = conv.convolve(x)
+        return self._against_zero(x.detach(), torch.zeros_like(output), output)
 
     def remember(self, conv: ConvUnit, x: Tensor, shared: Tensor | None) -> tuple[Tensor, Kept]:
         output = channels_last(conv.dense(x, shared))
@@ -166,6 +194,11 @@ class ResidualGate(Gate):
         computed = straight_through((soft >= 0.5).float(), soft)
         added = F.conv2d(change, conv.weight, None, conv.stride, conv.padding)
         return Mixed(previous.output + computed * added, computed)
+
+    def choices(self, conv: ConvUnit, x: Tensor, previous: Previous | None) -> Choices:
+        change = x - previous.input
+        added = F.conv2d(change, conv.weight, None, conv.stride, conv.padding)
+        return self._against_zero(change.detach().abs(), previous.output, previous.output + added)
 
     def remember(self, conv: ConvUnit, x: Tensor, shared: Tensor | None) -> tuple[Tensor, Kept]:
         output = channels_last(conv.convolve(x, shared))
@@ -206,6 +239,11 @@ class TripleGate(Gate):
         policy = straight_through(hard, soft)
         computed, reused = policy[:, COMPUTE : COMPUTE + 1], policy[:, REUSE : REUSE + 1]
         return Mixed(computed * conv.convolve(x) + reused * previous.output, computed)
+
+    def choices(self, conv: ConvUnit, x: Tensor, previous: Previous | None) -> Choices:
+        seen, output = torch.cat([previous.input, x], dim=1).detach(), conv.convolve(x)
+        logits = self(seen).float()
+        return Choices((torch.zeros_like(output), previous.output, output), logits, logits.argmax(dim=1))
 
     def remember(self, conv: ConvUnit, x: Tensor, shared: Tensor | None) -> tuple[Tensor, Kept]:
         output = channels_last(conv.dense(x, shared))

@@ -56,3 +56,9 @@ def overlaps(logits: Tensor, masks: Tensor) -> Tensor:
     union = (predicted | truth).sum(dim=(2, 3))
     overlap = (predicted & truth).sum(dim=(2, 3))
     return torch.where(union > 0, overlap / union.clamp(min=1), 1.0)
+
+
+def bernoulli_divergence(logits: Tensor, taught: Tensor) -> Tensor:
+    """Kullback and Leibler's, of a pixel's taught probability from what the logit says; shapes are kept."""
+    entropy = torch.special.entr(taught) + torch.special.entr(1 - taught)
+    return F.binary_cross_entropy_with_logits(logits, taught, reduction="none") - entropy

@@ -13,8 +13,8 @@ class TrainOptions:
     """The lite recipe; `PAPER` is the paper's.
 
     Attributes:
-        recipe: how clips are made: `lite` or `paper`; `replay`: from streams that were recorded where they
-            enter the decoder, the only thing that learns then.
+        recipe: how clips are made: `lite` or `paper`; `stream`: no clips but streams as at test time, from
+            which the decoder's gates learn what their decisions do to the mask, and nothing else learns.
         iterations, batch_size: optimiser steps, and clips in each, over all processes.
         accumulate: parts that a process splits its share of a batch into.
         learning_rate: the peak.
@@ -31,9 +31,6 @@ class TrainOptions:
         sparse_motion: by what share of the recipe's those are moved, bent and recoloured against the frame
             before; at 0 only what moves in the video moves.
         dice: weight of the Dice distance beside the cross entropy.
-        recorded: in `replay`, how many lite clips are recorded beside the videos.
-        teacher_share: in `replay`, the share of the segmentation loss that is the distance to the teacher;
-            the rest is for the true masks.
         gamma, beta: weights of the sparsity objective, and in it of the network's density beside the layers'.
         target: the density that gates are trained to.
         objective: `target`: the density shall be the target; `cost`: as low as possible; `method`: `cost` for
@@ -69,8 +66,6 @@ class TrainOptions:
     sparse_gap: int | None = None
     sparse_motion: float = 1.0
     dice: float = 0.5
-    recorded: int = 3000
-    teacher_share: float = 0.75
     gamma: float = 5.0
     beta: float = 1.0
     target: float = 0.1
@@ -108,21 +103,18 @@ PAPER = TrainOptions(  # Section III-D and IV-B2; AdamW 1e-6 -> 2e-5 -> 1e-6 ove
     noise=1.0,
 )
 FINE_TUNING = TrainOptions(iterations=150, batch_size=4, learning_rate=1e-4)  # minutes on two cores
-REPLAY = TrainOptions(
-    recipe="replay",
+STREAM = TrainOptions(
+    recipe="stream",
     iterations=3000,
-    batch_size=4,
-    learning_rate=3e-4,
-    gate_rate=5.0,
-    weight_decay=0.01,
+    batch_size=2,
+    gate_rate=1.0,
+    weight_decay=0.0,
     average=0.99,
-    frames=5,
-    sparse_gap=2,
-    sparse_motion=0.1,
-    anneal=0.3,
-    learn="gated",
+    side=320,
+    anneal=0.0,
+    learn="gates",
 )
-RECIPES = {"lite": TrainOptions(), "paper": PAPER, "replay": REPLAY}
+RECIPES = {"lite": TrainOptions(), "paper": PAPER, "stream": STREAM}
 
 
 def recipe_options(recipe: str, *, fine_tuning: bool = False, **given: Any) -> TrainOptions:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,21 +10,23 @@ from torch.utils.data import Dataset
 
 from spvos_cli.data.clips import ClipDataset, Recipe
 from spvos_cli.data.collections import TrainingData, training_data
+from spvos_cli.data.folders import Sequence
 from spvos_cli.data.lite_clips import LiteClips
 from spvos_cli.data.paper_clips import PaperClips
-from spvos_cli.distributed import local_device, processes
+from spvos_cli.data.streams import Streams
+from spvos_cli.distributed import Processes, local_device, processes
 from spvos_cli.errors import InputError
 from spvos_cli.evaluation.davis import evaluate
 from spvos_cli.evaluation.scores import global_scores
 from spvos_cli.inference.machine import choose_device, choose_dtype, use_threads
 from spvos_cli.inference.segmenter import VideoSegmenter
 from spvos_cli.model.checkpoint import build_model, load_checkpoint
+from spvos_cli.model.network import VOSNetwork
 from spvos_cli.training.metrics import Metrics
 from spvos_cli.training.options import TrainOptions
-from spvos_cli.training.replay import forget, recorded_clips, teacher_of
-from spvos_cli.training.replay_loss import ReplayLoss
 from spvos_cli.training.start import freeze, start_network
 from spvos_cli.training.state import NAME, read_state, restore
+from spvos_cli.training.stream_loss import StreamLoss
 from spvos_cli.training.trainer import Reports, Row, Trainer
 from spvos_cli.ui import Reporter
 
@@ -39,7 +40,6 @@ def train(
     model: str = "lite",
     overrides: Mapping[str, str | bool] | None = None,
     init: Path | None = None,
-    teacher: Path | None = None,
     pretrained: str | None = None,
     resume: bool = False,
     year: int = 2016,
@@ -63,7 +63,6 @@ def train(
         overrides: method, structure, gate_all and strategy of `ModelConfig`, where they are not the model's
             own or those of `init`; gates that are not in `init` start by computing everything.
         init: weights to start from instead of fresh ones.
-        teacher: in `replay`, weights that the decoder shall agree with, run densely; by default the start's.
         pretrained: for the paper's network, ImageNet weights: "download", or a folder with torchvision's
             files.
         resume: continue the run in `out`.
@@ -91,8 +90,6 @@ def train(
             out, "a run is there already", "a new folder", "--resume to continue it, or --out DIR"
         )
     options = state["options"] if state else options
-    if teacher and options.recipe != "replay":
-        raise InputError(f"--teacher {teacher}", f"--recipe {options.recipe}", "replay", "--recipe replay")
     chosen = training_data(dataset, data, options.held_out, year)
     with processes(place) as group:
         if not group.first:
@@ -102,10 +99,7 @@ def train(
             build_model(state["config"]) if state else start_network(model, init, overrides or {}, pretrained)
         )
         freeze(network, train_trunk=options.train_trunk, learn=options.learn)
-        loss = None
-        if options.recipe == "replay":
-            taught_by = teacher_of(network, teacher, out, group, resumed=resume)
-            loss = ReplayLoss(network, taught_by, options, arithmetic, group)
+        loss = stream_loss(network, options, group) if options.recipe == "stream" else None
         trainer = Trainer(network, options, out, device=place, dtype=arithmetic, processes=group, loss=loss)
         if state:
             restore(trainer, state)
@@ -121,6 +115,18 @@ def train(
         )
 
 
+def stream_loss(network: VOSNetwork, options: TrainOptions, group: Processes) -> StreamLoss:
+    """Of a network whose decoder alone has gates.
+
+    Raises:
+        InputError: it has others.
+    """
+    if network.gated_parts != "D":
+        found = f"gates in {network.gated_parts}"
+        raise InputError("--recipe stream", found, "gates in the decoder alone", "--sparse D")
+    return StreamLoss(network, options, group)
+
+
 def run(
     trainer: Trainer,
     data: TrainingData,
@@ -133,7 +139,7 @@ def run(
     started: bool,
 ) -> dict[str, float]:
     """Trains to the end, with what is said and written meanwhile; see `train`."""
-    options, group = trainer.options, trainer.processes
+    group = trainer.processes
     metrics = Metrics(trainer.folder, trainer.iteration, tensorboard=tensorboard) if group.first else None
 
     def log(row: Row) -> None:
@@ -149,7 +155,7 @@ def run(
         return row
 
     describe(trainer, data, reporter)
-    clips = training_clips(trainer, data, reporter)
+    clips = training_clips(trainer, data)
     before: Row = {}
     if started and trainer.iteration == 0 and data.held_out:
         trainer.save()
@@ -163,30 +169,41 @@ def run(
     finally:
         if metrics:
             metrics.draw()
-    if options.recipe == "replay" and group.first:
-        forget(trainer.folder)
     if before:
         after["J&F-Start"] = before["J&F-Mean"]
     return after
 
 
-def training_clips(trainer: Trainer, data: TrainingData, reporter: Reporter) -> Dataset:
-    """As many clips as the run takes."""
+def training_clips(trainer: Trainer, data: TrainingData) -> Dataset:
+    """As many clips as the run takes, or stretches of streams.
+
+    Raises:
+        InputError: streams, and no video.
+    """
     options = trainer.options
+    if options.recipe == "stream":
+        videos = of_videos(data)
+        stretch, slots = trainer.network.config.mem_every, options.batch_size
+        return Streams(videos, stretch, options.side, options.seed, slots, options.iterations)
     length = options.iterations * options.batch_size
-    clips = ClipDataset(data.collections, clip_recipe(options), options.seed, length)
-    if options.recipe == "replay":
-        return recorded_clips(
-            data, clips, options, trainer.folder, trainer.device, trainer.processes, reporter
-        )
-    return clips
+    return ClipDataset(data.collections, clip_recipe(options), options.seed, length)
+
+
+def of_videos(data: TrainingData) -> list[tuple[float, list[Sequence]]]:
+    """The collections without stills, and none that is empty.
+
+    Raises:
+        InputError: nothing is left.
+    """
+    videos = [(weight, [s for s in found if len(s.frames) > 1]) for weight, found in data.collections]
+    videos = [(weight, found) for weight, found in videos if found]
+    if not videos:
+        raise InputError("--recipe stream", "nothing but stills", "videos", "--dataset davis, or other data")
+    return videos
 
 
 def clip_recipe(options: TrainOptions) -> Recipe:
-    """How the options' clips are made. Those that are recorded start with the annotated frame and have one to
-    spare."""
-    if options.recipe == "replay":
-        options = dataclasses.replace(options, frames=options.frames + 2)
+    """How the options' clips are made."""
     if options.recipe == "paper":
         return PaperClips(options.frames, options.side)
     return LiteClips(

@@ -21,7 +21,11 @@ NAME = "checkpoint.pt"
 
 
 def write_state(trainer: Trainer) -> None:
-    """Writes beside the target and renames: a run that is killed meanwhile leaves the state before it."""
+    """Writes beside the target and renames: a run that is killed meanwhile leaves the state before it. Of
+    several processes the first one writes, and all have to call it."""
+    objective = objective_state(trainer)
+    if not trainer.processes.first:
+        return
     trainer.folder.mkdir(parents=True, exist_ok=True)
     temporary = trainer.folder / f"{NAME}.part"
     torch.save(
@@ -34,11 +38,18 @@ def write_state(trainer: Trainer) -> None:
             "average": trainer.average.state_dict(),
             "optimizer": trainer.optimizer.state_dict(),
             "scaler": trainer.scaler.state_dict(),
+            "objective": objective,
             "random": torch.get_rng_state(),
         },
         temporary,
     )
     os.replace(temporary, trainer.folder / NAME)
+
+
+def objective_state(trainer: Trainer) -> list[dict[str, Any]]:
+    """What the loss itself holds, in each process; its network is apart."""
+    held = trainer.objective.state_dict()
+    return trainer.processes.gather({name: x for name, x in held.items() if not name.startswith("network.")})
 
 
 def read_state(folder: Path) -> dict[str, Any]:
@@ -68,5 +79,7 @@ def restore(trainer: Trainer, state: dict[str, Any]) -> None:
     trainer.average.load_state_dict(state["average"])
     trainer.optimizer.load_state_dict(state["optimizer"])
     trainer.scaler.load_state_dict(state["scaler"])
+    for held in state["objective"]:
+        trainer.objective.load_state_dict(held, strict=False)
     trainer.iteration, trainer.best = state["iteration"], state["best"]
     torch.set_rng_state(state["random"])

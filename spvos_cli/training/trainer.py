@@ -216,8 +216,8 @@ class Trainer:
 
     def save(self) -> None:
         """Writes checkpoint.pt (to resume) and weights.safetensors (the average)."""
+        write_state(self)
         if self.processes.first:
-            write_state(self)
             save_weights(self.average, self.folder / "weights.safetensors")
         self.processes.wait()
 

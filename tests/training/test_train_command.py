@@ -144,12 +144,12 @@ def position(folder: Path) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("method", "recipe"), [("dense", "lite"), ("triple", "lite"), ("triple", "replay")])
+@pytest.mark.parametrize(("method", "recipe"), [("dense", "lite"), ("triple", "lite"), ("triple", "stream")])
 def test_two_processes_train_as_one(
     davis: Path, stills: Path, start: Path, tmp_path: Path, method: str, recipe: str
 ) -> None:
     arguments = f"""train --dataset davis,stills --data {davis} --data {stills} --init {start} --sparse D
-        --method {method} --recipe {recipe} --recorded 6 --frames 3 --iterations 6 --batch-size 4 --side 64
+        --method {method} --recipe {recipe} --frames 3 --iterations 6 --batch-size 4 --side 64
         --workers 0 --held-out none --threads 1 --dtype fp32 --noise 1""".split()
     states = []
     for processes in (1, 2):
@@ -159,7 +159,7 @@ def test_two_processes_train_as_one(
         states.append((rows, read_state(out)["network"]))
     (one_rows, one), (two_rows, two) = states
     for first, second in zip(one_rows, two_rows, strict=True):
-        for figure in ("entropy", "dice", "iou", "norm", *(["density"] if method == "triple" else [])):
+        for figure in set(first) - {"iteration", "seconds"}:
             assert first[figure] == pytest.approx(second[figure], rel=1e-4)
     torch.manual_seed(0)
     before = load_checkpoint(start, {"method": method, "structure": "D"}, fresh_gates=True).state_dict()

@@ -1,0 +1,107 @@
+"""Training gates by what each policy does to the mask: a dense run that is watched, and a sparse one whose
+choices are weighed against it.
+
+A gate can decide rightly if it is told what its decision costs. To second order the distance between two
+masks (Kullback and Leibler's) grows with the square of the change in a layer's output times the mask's
+gradient there, and one backward pass gives that for all pixels of all layers, along a random direction of the
+mask. So each policy of each pixel has an error, which teaches the gate alone: no gradient goes through a hard
+decision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from spvos_cli.sparse.conv import ConvUnit, SparseConv2d, join
+from spvos_cli.sparse.gate import Choices, Previous
+
+
+class Watch:
+    """A dense run that keeps what each gated convolution puts out, in their order."""
+
+    def __init__(self) -> None:
+        self.outputs: list[Tensor] = []
+
+    def convolve(self, conv: SparseConv2d, x: Tensor, shared: Tensor | None) -> Tensor:
+        """One layer."""
+        self.outputs.append(conv.dense(x, shared))
+        return self.outputs[-1]
+
+
+class Taught(NamedTuple):
+    """What a layer should put out, and what the mask makes of it.
+
+    Attributes:
+        output: (B, Cout, H, W), of the unit, run densely.
+        gradients: (S, B, Cout, H, W), of S random directions of the mask.
+    """
+
+    output: Tensor
+    gradients: Tensor
+
+
+class Weighed(NamedTuple):
+    """One sparse step of one layer.
+
+    Attributes:
+        conv: the layer.
+        logits: (B, P, H, W), the gate's, COMPUTE's last; with a gradient.
+        errors: (B, P, H, W), what each would do to the mask.
+        computed: (B, H, W) bool, the hard decision.
+    """
+
+    conv: SparseConv2d
+    logits: Tensor
+    errors: Tensor
+    computed: Tensor
+
+
+class WeighingRun:
+    """The gated convolutions of one module over the frames of a batch of clips, as at test time: gates choose
+    hard. Convolutions get gradients where they were computed.
+
+    Attributes:
+        sparse: whether gates decide about the frame that comes next; otherwise everything is computed.
+        taught: of the next frame, for each gated convolution in their order.
+        records: of all sparse steps so far.
+    """
+
+    def __init__(self) -> None:
+        self.sparse = False
+        self.taught: list[Taught] = []
+        self.records: list[Weighed] = []
+        self._previous: dict[SparseConv2d, Previous] = {}
+
+    def begin(self, ids: Sequence[int] = (0,), *, sparse: bool) -> None:
+        """Before the module runs on the next frame, with the same objects as before."""
+        self.sparse = sparse
+
+    def convolve(self, conv: SparseConv2d, x: Tensor, shared: Tensor | None) -> Tensor:
+        """One layer."""
+        x, previous = join(x, shared), self._previous.get(conv)
+        if not self.sparse or (conv.gate.needs_previous and previous is None):
+            output = conv.convolve(x)
+        else:
+            output = self._choose(conv, conv.gate.choices(conv, x, previous), self.taught.pop(0))
+        self._previous[conv] = Previous(x, output)
+        return conv.finish(output.clone())  # which may overwrite it
+
+    def _choose(self, conv: SparseConv2d, choices: Choices, taught: Taught) -> Tensor:
+        errors = torch.stack([error(conv, output, taught) for output in choices.outputs], dim=1)
+        computed = choices.chosen == len(choices.outputs) - 1
+        self.records.append(Weighed(conv, choices.logits, errors, computed))
+        output = choices.outputs[0]
+        for policy, other in enumerate(choices.outputs[1:], 1):
+            output = torch.where((choices.chosen == policy)[:, None], other, output)
+        return output
+
+
+@torch.no_grad()
+def error(conv: ConvUnit, output: Tensor, taught: Taught) -> Tensor:
+    """What an output (B, Cout, H, W), before normalisation, would do to the mask: (B, H, W)."""
+    off = conv.finish(output.clone()) - taught.output
+    return (taught.gradients * off).sum(dim=2).square().mean(dim=0)

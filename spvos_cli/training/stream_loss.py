@@ -1,0 +1,130 @@
+"""From stretches of streams to the loss of the gates: the network follows objects as at test time, on masks
+that its own gates left it with, and each decision is weighed against what the decoder says without them."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from spvos_cli.distributed import Processes
+from spvos_cli.inference.stream import State, Stream
+from spvos_cli.model.encoders import Query
+from spvos_cli.model.network import VOSNetwork
+from spvos_cli.sparse.weighing import Taught, Watch, WeighingRun
+from spvos_cli.training.objective import bernoulli_divergence
+from spvos_cli.training.options import TrainOptions
+from spvos_cli.training.price import Price
+from spvos_cli.training.sparsity import annealed
+
+KEPT = 0.15  # share of a frame's pixels that the distance is of, those that are furthest off
+DIRECTIONS = 2  # random directions of the mask in which errors are measured
+LEAST = 1e-3  # added to the variance of a pixel's mask, so that what is certain counts as well
+
+
+class WeighedStream(Stream):
+    """A stream whose decoder's gates learn.
+
+    Attributes:
+        generator: of the random directions in which errors are measured.
+        distances: from the decoder without gates, of each frame since they were last taken.
+    """
+
+    def __init__(self, network: VOSNetwork) -> None:
+        config = network.config
+        super().__init__(network, config.mem_every, config.top_k, config.max_memory)
+        self.generator = torch.Generator()
+        self.runs = {"D": WeighingRun()}
+        self.distances: list[Tensor] = []
+
+    def _logits(self, readout: Tensor, query: Query, run: WeighingRun) -> Tensor:
+        with torch.inference_mode(False), torch.enable_grad():
+            readout, query = readout.clone(), Query(*(x.clone() for x in query))
+            taught, run.taught = teach(self.network, readout, query, self.generator)
+            said = self.network.decode(readout, query, run).detach()
+            distance = bernoulli_divergence(said, taught).flatten()
+            kept = max(1, int(KEPT * distance.numel()))
+            self.distances.append(distance.topk(kept, sorted=False).values.mean())
+        return said
+
+
+def teach(
+    network: VOSNetwork, readout: Tensor, query: Query, generator: torch.Generator
+) -> tuple[Tensor, list[Taught]]:
+    """The decoder's probabilities (B, K, H, W) without gates, and what each gated layer has to do with
+    them."""
+    watch = Watch()
+    logits = network.decode(readout.requires_grad_(), query, watch)
+    prob = logits.detach().sigmoid()
+    deviation = (prob * (1 - prob) + LEAST).sqrt()
+    gradients = [
+        torch.autograd.grad(
+            logits,
+            watch.outputs,
+            deviation * torch.randn(logits.shape, generator=generator).to(logits),
+            retain_graph=direction < DIRECTIONS - 1,
+        )
+        for direction in range(DIRECTIONS)
+    ]
+    layers = zip(watch.outputs, zip(*gradients, strict=True), strict=True)
+    return prob, [Taught(output.detach(), torch.stack(each)) for output, each in layers]
+
+
+class StreamLoss(nn.Module):
+    """Of a batch of stretches, each of which goes on where the one before it in its slot ended.
+
+    Args:
+        network: whose decoder's gates learn, and nothing else.
+        options: the recipe.
+    """
+
+    def __init__(self, network: VOSNetwork, options: TrainOptions, processes: Processes) -> None:
+        super().__init__()
+        self.network, self.options, self.processes = network, options, processes
+        self.price = Price()
+        self.streams: dict[int, WeighedStream] = {}
+
+    def forward(
+        self, frames: Tensor, ids: Tensor, starts: Tensor, iteration: int, slots: range
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of this process's part of a batch; its mean over the processes is the batch's.
+
+        Args:
+            frames: (B, T, 3, S, S) uint8, ids: (B, S, S) uint8, starts: (B,) bool.
+            iteration: of the run.
+            slots: of these stretches in the whole batch.
+
+        Returns:
+            The loss, and figures for the log.
+        """
+        records, distances = [], []
+        for slot, stretch, first, new in zip(slots, frames, ids, starts.tolist(), strict=True):
+            stream = self._stream(slot, iteration, new=new)
+            given = {i: (first == i).float() for i in first.unique().tolist() if i} if new else None
+            for frame in stretch:
+                stream.step(frame / 255, given)
+                given = None
+            records += stream.runs["D"].records
+            distances += stream.distances
+            stream.runs["D"].records, stream.distances = [], []
+        target = annealed(self.options.target, iteration / self.options.iterations, self.options.anneal)
+        loss, density = self.price(records, target, self.processes)
+        figures = {"regret": loss.detach(), "density": density, "distance": torch.stack(distances).mean()}
+        return loss, figures
+
+    def get_extra_state(self) -> dict[int, State]:
+        """Where the streams stand, between two steps; part of `state_dict`."""
+        return {slot: tuple(stream.state()) for slot, stream in self.streams.items()}
+
+    def set_extra_state(self, state: dict[int, State]) -> None:
+        """Goes on from there; exactly so where memory frames are dense, for the next frame is one."""
+        for slot in state.keys() & set(self.processes.share(self.options.batch_size)):
+            self.streams[slot] = WeighedStream(self.network)
+            self.streams[slot].restore(State(*state[slot]))
+
+    def _stream(self, slot: int, iteration: int, *, new: bool) -> WeighedStream:
+        if new:
+            self.streams[slot] = WeighedStream(self.network)
+        state = np.random.SeedSequence((self.options.seed, slot, iteration)).generate_state(1)[0]
+        self.streams[slot].generator.manual_seed(int(state))
+        return self.streams[slot]

@@ -1,0 +1,88 @@
+"""Streams of stretches: they go on where they stood, and show something that can be followed."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from spvos_cli.data.folders import Sequence, davis_sequences
+from spvos_cli.data.streams import AREA, STEPS, Streams, objects_to_follow, region_of_like_colour, walk
+from tests.training.conftest import davis as davis
+
+
+def numbered(folder: Path, length: int) -> Sequence:
+    """A video whose frames' green is their number."""
+    import cv2
+
+    folder.mkdir()
+    frames, masks = [], []
+    for t in range(length):
+        image = np.zeros((64, 96, 3), np.uint8)
+        image[..., 1] = 4 * t
+        mask = np.zeros((64, 96), np.uint8)
+        mask[20:40, 30:60] = 1
+        for kind, files, array in (("f", frames, image), ("m", masks, mask)):
+            files.append(folder / f"{kind}{t}.png")
+            cv2.imwrite(str(files[-1]), array)
+    return Sequence("numbered", tuple(frames), tuple(masks))
+
+
+def streams(sequences: list[Sequence], *, slots: int = 2, seed: int = 0) -> Streams:
+    return Streams([(1.0, sequences)], frames=4, side=48, seed=seed, slots=slots, steps=20)
+
+
+def test_walks_turn_at_the_ends() -> None:
+    paths = [list(islice(walk(5, np.random.default_rng(seed)), 20)) for seed in range(40)]
+    steps = np.abs(np.diff(paths))
+    assert {0, 4} < {place for path in paths for place in path} == set(range(5))
+    assert set(steps.max(axis=1)) == {1, 2}
+    assert (np.array(paths)[:, :8] == np.array(paths)[:, 8:16]).all()
+
+
+def test_stretches_go_on_where_the_one_before_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("spvos_cli.data.streams.recolour", lambda image, matrix: image)
+    data = streams([numbered(tmp_path / "one", 30)])
+    numbers = []
+    for slot in range(2):
+        stretches = [data[2 * step + slot] for step in range(20)]
+        begins = [step for step, stretch in enumerate(stretches) if stretch.starts]
+        assert begins[0] == 0
+        assert all(STEPS[0] <= length <= STEPS[1] for length in np.diff(begins))
+        number = torch.cat([stretch.frames[:, 1, 24, 24] for stretch in stretches]).int() // 4
+        for first, end in zip(begins, [*begins[1:], 20], strict=True):
+            moves = number[4 * first : 4 * end].diff().abs()
+            assert moves.max() <= 2
+        assert stretches[0].frames.shape == (4, 3, 48, 48)
+        numbers.append(number)
+    assert not torch.equal(*numbers)
+
+
+def test_a_stretch_depends_on_seed_and_index(davis: Path) -> None:
+    sequences = davis_sequences(davis, 2016, "train")
+    one, again, other = streams(sequences)[7], streams(sequences)[7], streams(sequences, seed=1)[7]
+    assert torch.equal(one.frames, again.frames)
+    assert torch.equal(one.ids, again.ids)
+    assert not torch.equal(one.frames, other.frames)
+
+
+def test_there_is_always_something_to_follow(davis: Path) -> None:
+    data = streams(davis_sequences(davis, 2016, "train"), slots=4)
+    starts = [stretch for stretch in (data[i] for i in range(40)) if stretch.starts]
+    assert len(starts) > 4
+    assert all((stretch.ids == 1).any() for stretch in starts)
+    assert any((stretch.ids == 2).any() for stretch in starts)
+
+
+def test_regions(davis: Path) -> None:
+    frame = davis_sequences(davis, 2016, "train")[0].read_frame(0)
+    for seed in range(10):
+        region = region_of_like_colour(frame, np.random.default_rng(seed))
+        assert region.shape == frame.shape[:2]
+        assert AREA[0] < region.mean() < AREA[1]
+    nothing = np.zeros(frame.shape[:2], np.uint8)
+    ids = objects_to_follow(np.zeros_like(frame), nothing, np.random.default_rng(0))  # one colour: a box
+    assert set(np.unique(ids)) == {0, 1}

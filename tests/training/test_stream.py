@@ -1,0 +1,146 @@
+"""Gates that learn from streams as at test time."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from spvos_cli.data.folders import davis_sequences
+from spvos_cli.data.streams import Streams
+from spvos_cli.distributed import Processes
+from spvos_cli.inference.segmenter import VideoSegmenter
+from spvos_cli.model.checkpoint import build_model, load_checkpoint, save_weights
+from spvos_cli.model.network import VOSNetwork
+from spvos_cli.sparse.gate import GATES
+from spvos_cli.training.options import recipe_options
+from spvos_cli.training.start import freeze
+from spvos_cli.training.state import read_state, restore
+from spvos_cli.training.stream_loss import StreamLoss, WeighedStream
+from spvos_cli.training.trainer import Reports, Trainer
+from tests.training.conftest import SMALL
+
+OPTIONS = recipe_options("stream", iterations=4, batch_size=2, side=64)
+SHORT = "--recipe stream --iterations 2 --batch-size 2 --side 64 --workers 0 --held-out two"
+
+
+@pytest.fixture(scope="module")
+def busy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights of a small network whose decoder's branches do something, which they do not where training
+    starts."""
+    torch.manual_seed(0)
+    network = build_model(SMALL)
+    decoder = network.decoder
+    for block in (decoder.compress, decoder.up8.block, decoder.up4.block):
+        torch.nn.init.normal_(block.conv2.weight, std=0.3)
+    path = tmp_path_factory.mktemp("busy") / "busy.safetensors"
+    save_weights(network, path)
+    return path
+
+
+def gated(weights: Path, method: str) -> VOSNetwork:
+    """With gates that decide differently from pixel to pixel."""
+    torch.manual_seed(0)
+    overrides = {"method": method, "structure": "D"}
+    network = load_checkpoint(weights, overrides, fresh_gates=True)
+    for module in network.modules():
+        if getattr(module, "gate", None) is not None:
+            torch.nn.init.normal_(module.gate.weight, std=0.2)
+            torch.nn.init.normal_(module.gate.bias, std=0.2)
+    return network
+
+
+@pytest.mark.parametrize("method", GATES)
+def test_a_stream_that_learns_is_one_of_test_time(method: str, busy: Path, davis: Path) -> None:
+    network, sequence = gated(busy, method), davis_sequences(davis, 2016, "train")[0]
+    stream = WeighedStream(network)
+    segmenter = VideoSegmenter(gated(busy, method).for_inference(torch.device("cpu"), torch.float32))
+    for t in range(len(sequence.frames)):
+        frame, mask = sequence.read_frame(t), sequence.read_mask(t)
+        given = {1: torch.from_numpy(mask > 0).float()} if t == 0 else None
+        prob = stream.step(torch.from_numpy(frame).permute(2, 0, 1) / 255, given)
+        segmenter.step(frame, (mask > 0).astype(np.uint8) if t == 0 else None)
+        torch.testing.assert_close(prob.clone(), segmenter.prob.clone(), atol=1e-3, rtol=0)
+    (run,) = stream.runs.values()
+    computed = torch.cat([record.computed.flatten() for record in run.records]).float().mean()
+    assert 0.05 < computed < 0.95
+
+
+def test_gates_that_compute_everything_are_no_distance_away(busy: Path, davis: Path) -> None:
+    """Those that skip everything are; and only gates get a gradient."""
+    network = load_checkpoint(busy, {"method": "triple", "structure": "D"}, fresh_gates=True)
+    frames = torch.rand(2, 5, 3, 64, 64).mul(255).byte()
+    ids = torch.zeros(2, 64, 64, dtype=torch.uint8)
+    ids[:, 16:48, 16:48] = 1
+    batch = frames, ids, torch.tensor([True, True])
+    loss, figures = StreamLoss(network, OPTIONS, Processes())(*batch, 0, range(2))
+    assert figures["distance"] < 1e-5
+    assert figures["density"] == 1
+    network.requires_grad_(True)
+    loss.backward()
+    changed = {name for name, p in network.named_parameters() if p.grad is not None and p.grad.any()}
+    assert changed
+    assert all(".gate." in name for name in changed)
+    for module in network.modules():
+        if getattr(module, "gate", None) is not None:
+            module.gate.bias.data = torch.tensor([9.0, 0.0, 0.0])
+    _, figures = StreamLoss(network, OPTIONS, Processes())(*batch, 0, range(2))
+    assert figures["distance"] > 1e-4
+    assert figures["density"] == 0
+
+
+def test_command(spvos_train, davis: Path, start: Path) -> None:
+    command = f"{SHORT} --method triple --sparse D --dataset davis --data {davis}"
+    code, out, err = spvos_train(f"{command} --init {start} --json")
+    assert code == 0, err
+    assert set(json.loads(out)) > {"J&F-Mean", "J&F-Start"}
+    before = load_checkpoint(start).state_dict()
+    after = load_checkpoint(Path("spvos_run/weights.safetensors"))
+    assert after.config.method == "triple"
+    assert all(torch.equal(before[name], after.state_dict()[name]) for name in before)
+    assert spvos_train(f"{command} --resume")[0] == 0
+
+
+def make_stream_trainer(folder: Path, busy: Path) -> Trainer:
+    options = dataclasses.replace(OPTIONS, iterations=8, learning_rate=1e-2, held_out=())
+    network = freeze(gated(busy, "triple"), train_trunk=False, learn="gates")
+    loss, cpu = StreamLoss(network, options, Processes()), torch.device("cpu")
+    return Trainer(
+        network, options, folder, device=cpu, dtype=torch.float32, processes=Processes(), loss=loss
+    )
+
+
+def test_resumed_run_is_the_unbroken_one(davis: Path, busy: Path, tmp_path: Path) -> None:
+    """Streams, price and gates go on exactly where they stood, in the middle of a video."""
+    data = Streams([(1.0, davis_sequences(davis, 2016, "train"))], 5, 64, seed=0, slots=2, steps=8)
+    whole, broken = (make_stream_trainer(tmp_path / name, busy) for name in ("whole", "broken"))
+    whole.run(data, 0, Reports(lambda row: None))
+    for batch, _ in zip(broken._batches(data, 0), range(2), strict=False):
+        broken.step(*batch)
+    broken.save()
+    assert not data[2 * 2].starts
+    resumed = make_stream_trainer(tmp_path / "broken", busy)
+    restore(resumed, read_state(tmp_path / "broken"))
+    assert resumed.objective.price.log_price == broken.objective.price.log_price
+    resumed.run(data, 0, Reports(lambda row: None))
+    ours, theirs = (trainer.network.state_dict() for trainer in (whole, resumed))
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ("--method dense --dataset davis --data {davis}", "a network without gates"),
+        ("--method triple --sparse QD --dataset davis --data {davis}", "gates in QD"),
+        ("--method triple --sparse D --dataset stills --data {stills}", "nothing but stills"),
+    ],
+)
+def test_bad_input(spvos_train, davis: Path, stills: Path, start: Path, arguments: str, named: str) -> None:
+    code, out, err = spvos_train(f"{SHORT} --init {start} {arguments.format(davis=davis, stills=stills)}")
+    assert code == 2
+    assert out == ""
+    assert named in err.splitlines()[-1]
