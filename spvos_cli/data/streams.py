@@ -29,8 +29,8 @@ COLOUR = ColourJitter(0.15, 0.15, 0.2, 0.02)
 
 
 class Stretch(NamedTuple):
-    """Attributes: frames (T, 3, S, S) uint8, ids (S, S) uint8 in 0..2 of the first of them, starts: whether a
-    new video begins there, whose objects these are."""
+    """Attributes: frames (T, 3, S, S) uint8, starts: whether a video begins with them, ids (S, S) uint8 in
+    0..2: the objects in the frame with which it began."""
 
     frames: Tensor
     ids: Tensor

@@ -105,12 +105,13 @@ PAPER = TrainOptions(  # Section III-D and IV-B2; AdamW 1e-6 -> 2e-5 -> 1e-6 ove
 FINE_TUNING = TrainOptions(iterations=150, batch_size=4, learning_rate=1e-4)  # minutes on two cores
 STREAM = TrainOptions(
     recipe="stream",
-    iterations=3000,
+    iterations=1200,
     batch_size=2,
+    learning_rate=3e-4,
     gate_rate=1.0,
     weight_decay=0.0,
     average=0.99,
-    side=320,
+    side=384,
     anneal=0.0,
     learn="gates",
 )

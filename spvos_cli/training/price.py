@@ -15,6 +15,7 @@ from spvos_cli.training.sparsity import pixel_cost
 
 RATE = 0.1  # of the price's logarithm, where the density is e times its target
 FARTHEST = 4.0  # times too low the density counts as at most
+LEAST = 1e-12  # added to the first price, which would be 0 where nothing moves and nothing is seen
 LIMIT = 30.0  # times what computing a pixel costs: no error counts for more, as they have long tails
 
 
@@ -39,7 +40,7 @@ class Price(nn.Module):
         """
         done, total = (processes.sum(part) for part in costs(records))
         if self.log_price.isnan():
-            self.log_price = (processes.sum(saved(records)) / total).log()
+            self.log_price = (processes.sum(saved(records)) / total + LEAST).log()
         density = done / total
         loss = sum(regret(record, self.log_price.exp()) for record in records)
         self.log_price = self.log_price + RATE * (density.clamp(min=target / FARTHEST) / target).log()
@@ -48,8 +49,8 @@ class Price(nn.Module):
 
 def costs(records: list[Weighed]) -> tuple[Tensor, Tensor]:
     """Multiply-accumulates: done, and there were to do."""
-    done = sum(pixel_cost(record.conv) * record.computed.sum() for record in records)
-    return done, torch.tensor(float(sum(pixel_cost(r.conv) * r.computed.numel() for r in records)))
+    done = sum(pixel_cost(record.conv) * record.computed.float().sum() for record in records)
+    return done, done.new_tensor(sum(pixel_cost(r.conv) * r.computed.numel() for r in records))
 
 
 def saved(records: list[Weighed]) -> Tensor:

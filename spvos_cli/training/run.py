@@ -119,8 +119,10 @@ def stream_loss(network: VOSNetwork, options: TrainOptions, group: Processes) ->
     """Of a network whose decoder alone has gates.
 
     Raises:
-        InputError: it has others.
+        InputError: it has others, or more than gates shall learn.
     """
+    if options.learn != "gates":
+        raise InputError(f"--learn {options.learn}", "--recipe stream", "gates", "--learn gates")
     if network.gated_parts != "D":
         found = f"gates in {network.gated_parts}"
         raise InputError("--recipe stream", found, "gates in the decoder alone", "--sparse D")

@@ -136,6 +136,7 @@ def test_resumed_run_is_the_unbroken_one(davis: Path, busy: Path, tmp_path: Path
     [
         ("--method dense --dataset davis --data {davis}", "a network without gates"),
         ("--method triple --sparse QD --dataset davis --data {davis}", "gates in QD"),
+        ("--method triple --sparse D --learn all --dataset davis --data {davis}", "--learn all"),
         ("--method triple --sparse D --dataset stills --data {stills}", "nothing but stills"),
     ],
 )
