@@ -72,9 +72,7 @@ class ClipDataset(Dataset[Clip]):
     def __init__(
         self, collections: SequenceOf[tuple[float, list[Sequence]]], recipe: Recipe, seed: int, length: int
     ) -> None:
-        weights = np.array([weight for weight, _ in collections])
-        self.shares = weights / weights.sum()
-        self.collections = [sequences for _, sequences in collections]
+        self.collections, self.shares = with_shares(collections)
         self.recipe, self.seed, self.length = recipe, seed, length
 
     def __len__(self) -> int:
@@ -84,6 +82,14 @@ class ClipDataset(Dataset[Clip]):
         rng = np.random.default_rng((self.seed, index))
         frames, ids = self.recipe.make(Draw(self.collections, self.shares, rng, index / self.length))
         return Clip(torch.from_numpy(frames).permute(0, 3, 1, 2), torch.from_numpy(ids), int(ids[0].max()))
+
+
+def with_shares(
+    collections: SequenceOf[tuple[float, list[Sequence]]],
+) -> tuple[list[list[Sequence]], np.ndarray]:
+    """Collections without their weights, and the shares that those make."""
+    weights = np.array([weight for weight, _ in collections])
+    return [sequences for _, sequences in collections], weights / weights.sum()
 
 
 def relabelled(ids: np.ndarray, objects: list[int]) -> np.ndarray:

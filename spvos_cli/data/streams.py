@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from spvos_cli.data.augment import Affine, ColourJitter, crop, recolour, warp_image, warp_mask
-from spvos_cli.data.clips import ATTEMPTS, MAX_OBJECTS, Draw, relabelled
+from spvos_cli.data.clips import ATTEMPTS, MAX_OBJECTS, Draw, relabelled, with_shares
 from spvos_cli.data.folders import Sequence
 
 STEPS = (3, 8)  # how many stretches a video plays
@@ -65,9 +65,7 @@ class Streams(Dataset[Stretch]):
         slots: int,
         steps: int,
     ) -> None:
-        weights = np.array([weight for weight, _ in collections])
-        self.shares = weights / weights.sum()
-        self.collections = [sequences for _, sequences in collections]
+        self.collections, self.shares = with_shares(collections)
         self.frames, self.side, self.seed, self.slots, self.steps = frames, side, seed, slots, steps
 
     def __len__(self) -> int:

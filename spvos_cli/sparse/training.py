@@ -28,6 +28,11 @@ class Record(NamedTuple):
     computed: Tensor
 
 
+def seeded(*key: int) -> torch.Generator:
+    """A generator whose numbers depend on the key alone."""
+    return torch.Generator().manual_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))
+
+
 class GumbelNoise:
     """Standard Gumbel noise that depends on (seed, iteration, clip, layer, step) alone, however clips are
     spread over processes and however often a step is computed.
@@ -44,8 +49,7 @@ class GumbelNoise:
     def __call__(self, layer: int, step: int) -> Noise:
         if self.strength == 0:
             return torch.zeros_like
-        seeds = [np.random.SeedSequence((*key, layer, step)).generate_state(1)[0] for key in self.keys]
-        generators = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
+        generators = [seeded(*key, layer, step) for key in self.keys]
 
         def draw(like: Tensor) -> Tensor:
             shape = (len(like) // len(generators), *like.shape[1:])

@@ -38,13 +38,14 @@ class Price(nn.Module):
             records: of a run.
             target: the density that the price is steered to.
         """
-        done, total = (processes.sum(part) for part in costs(records))
+        here = costs(records)
+        done, total = (processes.sum(part) for part in here)
         if self.log_price.isnan():
             self.log_price = (processes.sum(saved(records)) / total + LEAST).log()
         density = done / total
         loss = sum(regret(record, self.log_price.exp()) for record in records)
         self.log_price = self.log_price + RATE * (density.clamp(min=target / FARTHEST) / target).log()
-        return loss / costs(records)[1], density
+        return loss / here[1], density
 
 
 def costs(records: list[Weighed]) -> tuple[Tensor, Tensor]:

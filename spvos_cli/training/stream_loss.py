@@ -3,7 +3,6 @@ that its own gates left it with, and each decision is weighed against what the d
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -11,6 +10,7 @@ from spvos_cli.distributed import Processes
 from spvos_cli.inference.stream import State, Stream
 from spvos_cli.model.encoders import Query
 from spvos_cli.model.network import VOSNetwork
+from spvos_cli.sparse.training import seeded
 from spvos_cli.sparse.weighing import Taught, Watch, WeighingRun
 from spvos_cli.training.objective import bernoulli_divergence
 from spvos_cli.training.options import TrainOptions
@@ -125,6 +125,5 @@ class StreamLoss(nn.Module):
     def _stream(self, slot: int, iteration: int, *, new: bool) -> WeighedStream:
         if new:
             self.streams[slot] = WeighedStream(self.network)
-        state = np.random.SeedSequence((self.options.seed, slot, iteration)).generate_state(1)[0]
-        self.streams[slot].generator.manual_seed(int(state))
+        self.streams[slot].generator = seeded(self.options.seed, slot, iteration)
         return self.streams[slot]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import islice
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -16,8 +17,6 @@ from tests.training.conftest import davis as davis
 
 def numbered(folder: Path, length: int) -> Sequence:
     """A video whose frames' green is their number."""
-    import cv2
-
     folder.mkdir()
     frames, masks = [], []
     for t in range(length):

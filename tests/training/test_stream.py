@@ -17,6 +17,8 @@ from spvos_cli.inference.segmenter import VideoSegmenter
 from spvos_cli.model.checkpoint import build_model, load_checkpoint, save_weights
 from spvos_cli.model.network import VOSNetwork
 from spvos_cli.sparse.gate import GATES
+from spvos_cli.sparse.plan import gated_convolutions
+from spvos_cli.training.objective import bernoulli_divergence
 from spvos_cli.training.options import recipe_options
 from spvos_cli.training.start import freeze
 from spvos_cli.training.state import read_state, restore
@@ -47,10 +49,9 @@ def gated(weights: Path, method: str) -> VOSNetwork:
     torch.manual_seed(0)
     overrides = {"method": method, "structure": "D"}
     network = load_checkpoint(weights, overrides, fresh_gates=True)
-    for module in network.modules():
-        if getattr(module, "gate", None) is not None:
-            torch.nn.init.normal_(module.gate.weight, std=0.2)
-            torch.nn.init.normal_(module.gate.bias, std=0.2)
+    for conv in gated_convolutions(network, "D", gate_all=False).values():
+        torch.nn.init.normal_(conv.gate.weight, std=0.2)
+        torch.nn.init.normal_(conv.gate.bias, std=0.2)
     return network
 
 
@@ -85,12 +86,19 @@ def test_gates_that_compute_everything_are_no_distance_away(busy: Path, davis: P
     changed = {name for name, p in network.named_parameters() if p.grad is not None and p.grad.any()}
     assert changed
     assert all(".gate." in name for name in changed)
-    for module in network.modules():
-        if getattr(module, "gate", None) is not None:
-            module.gate.bias.data = torch.tensor([9.0, 0.0, 0.0])
+    for conv in gated_convolutions(network, "D", gate_all=False).values():
+        conv.gate.bias.data = torch.tensor([9.0, 0.0, 0.0])
     _, figures = StreamLoss(network, OPTIONS, Processes())(*batch, 0, range(2))
     assert figures["distance"] > 1e-4
     assert figures["density"] == 0
+
+
+def test_divergence() -> None:
+    logits = torch.tensor([0.0, 2.0, -3.0], requires_grad=True)
+    same = bernoulli_divergence(logits, logits.detach().sigmoid())
+    torch.testing.assert_close(same, torch.zeros(3), atol=1e-6, rtol=0)
+    far = bernoulli_divergence(torch.tensor([0.0]), torch.tensor([1.0]))
+    torch.testing.assert_close(far, torch.tensor([2.0]).log())
 
 
 def test_command(spvos_train, davis: Path, start: Path) -> None:
