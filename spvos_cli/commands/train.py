@@ -123,6 +123,13 @@ def train_command(
     sparse_motion: Annotated[
         float | None, _number(SPARSITY, "Made-up motion there, a share of the recipe's; 0: the video's own.")
     ] = None,
+    teacher: Annotated[
+        Path | None,
+        typer.Option(
+            help="Weights whose masks a decoder keeps that learns beside its gates; else those of --init.",
+            rich_help_panel=SPARSITY,
+        ),
+    ] = None,
     learn: Annotated[
         Learn | None,
         typer.Option(help="What learns; gated: modules that have gates.", rich_help_panel=SPARSITY),
@@ -175,6 +182,7 @@ def train_command(
         overrides=engine_options(context.params).overrides(),
         init=init,
         pretrained=pretrained,
+        teacher=teacher,
         resume=resume,
         year=year,
         device=device.value,

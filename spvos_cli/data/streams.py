@@ -21,10 +21,11 @@ from spvos_cli.data.clips import ATTEMPTS, MAX_OBJECTS, Draw, relabelled, with_s
 from spvos_cli.data.folders import Sequence
 
 STEPS = (3, 8)  # how many stretches a video plays
-REGION = (0.6, 1.0)  # share of a frame's short side that is seen
+REGION = (0.6, 2.0)  # what is seen, in short sides of a frame, log-uniform; beyond its borders it is mirrored
+NEARER = 0.75  # times what was seen, where no object is in it
 LIKE_COLOUR, SECOND = 0.3, 0.3  # shares of plays: no true object; a region of like colour beside the true one
 DOUBLE = 0.25  # share of plays that leave out every other frame
-AREA = (0.003, 0.3)  # share of the frame that a region of like colour may cover
+AREA = (0.0005, 0.3)  # share of the frame that a region of like colour may cover
 COLOUR = ColourJitter(0.15, 0.15, 0.2, 0.02)
 
 
@@ -80,13 +81,13 @@ class Streams(Dataset[Stretch]):
         moments = [next(path) for _ in range((step - play.first + 1) * self.frames)]
         image, truth = sequence.read_frame(moments[0]), sequence.read_mask(moments[0])
         ids = objects_to_follow(image, truth, rng)
-        affine, colour = self._view(ids, rng), COLOUR.sample(rng)
+        (affine, first), colour = self._view(ids, rng), COLOUR.sample(rng)
         frames = [
             recolour(warp_image(sequence.read_frame(t), affine, self.side), colour)
             for t in moments[-self.frames :]
         ]
         stack = torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2)
-        return Stretch(stack, torch.from_numpy(warp_mask(ids, affine, self.side)), step == play.first)
+        return Stretch(stack, torch.from_numpy(first), step == play.first)
 
     def _play(self, slot: int, step: int) -> Play:
         """What a slot plays at a step."""
@@ -96,13 +97,22 @@ class Streams(Dataset[Stretch]):
             number, first = number + 1, first + length
         return Play(number, first)
 
-    def _view(self, ids: np.ndarray, rng: np.random.Generator) -> Affine:
-        """A square of the frame that shows some of the object, mirrored half of the time."""
+    def _view(self, ids: np.ndarray, rng: np.random.Generator) -> tuple[Affine, np.ndarray]:
+        """A square of the frame that shows some of the object, flipped half of the time; and its ids."""
+        for attempt in range(ATTEMPTS):
+            affine = self._square(ids, NEARER**attempt, rng)
+            first = warp_mask(ids, affine, self.side)
+            if (first == 1).any():  # what is small may fall between the pixels of a distant view
+                break
+        return affine, first
+
+    def _square(self, ids: np.ndarray, nearer: float, rng: np.random.Generator) -> Affine:
         height, width = ids.shape
-        extent = min(height, width) * rng.uniform(*REGION)
+        extent = nearer * min(height, width) * np.exp(rng.uniform(*np.log(REGION)))
         seen = np.argwhere(ids == 1)
         y, x = seen[rng.integers(len(seen))] + rng.uniform(-extent / 4, extent / 4, 2)
-        center = [np.clip(c, extent / 2, size - extent / 2) for c, size in ((x, width), (y, height))]
+        halves = ((c, size, min(extent, size) / 2) for c, size in ((x, width), (y, height)))
+        center = [np.clip(c, half, size - half) for c, size, half in halves]
         return crop(center, (extent, extent), self.side, flip=rng.random() < 0.5)
 
 

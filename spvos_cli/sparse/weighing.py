@@ -80,6 +80,11 @@ class WeighingRun:
         """Before the module runs on the next frame, with the same objects as before."""
         self.sparse = sparse
 
+    def forget(self) -> None:
+        """Drops the records, and what leads from the next frames' gradients to the frames so far."""
+        self.records = []
+        self._previous = {c: Previous(*(x.detach() for x in p)) for c, p in self._previous.items()}
+
     def convolve(self, conv: SparseConv2d, x: Tensor, shared: Tensor | None) -> Tensor:
         """One layer."""
         x, previous = join(x, shared), self._previous.get(conv)

@@ -14,7 +14,8 @@ class TrainOptions:
 
     Attributes:
         recipe: how clips are made: `lite` or `paper`; `stream`: no clips but streams as at test time, from
-            which the decoder's gates learn what their decisions do to the mask, and nothing else learns.
+            which the decoder's gates learn what their decisions do to the mask, and with `learn` at `gated`
+            the decoder to say with gates what it said without.
         iterations, batch_size: optimiser steps, and clips in each, over all processes.
         accumulate: parts that a process splits its share of a batch into.
         learning_rate: the peak.

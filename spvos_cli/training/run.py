@@ -41,6 +41,7 @@ def train(
     overrides: Mapping[str, str | bool] | None = None,
     init: Path | None = None,
     pretrained: str | None = None,
+    teacher: Path | None = None,
     resume: bool = False,
     year: int = 2016,
     device: str = "auto",
@@ -65,6 +66,8 @@ def train(
         init: weights to start from instead of fresh ones.
         pretrained: for the paper's network, ImageNet weights: "download", or a folder with torchvision's
             files.
+        teacher: weights whose decoder says what the decoder shall say with gates, where it learns beside them
+            (`stream` with `learn` at "gated"); None: those that training starts from.
         resume: continue the run in `out`.
         year: of DAVIS's list and masks, 2016 or 2017.
         device, dtype, threads: as in `EngineOptions`; fp16 on GPUs only.
@@ -99,7 +102,12 @@ def train(
             build_model(state["config"]) if state else start_network(model, init, overrides or {}, pretrained)
         )
         freeze(network, train_trunk=options.train_trunk, learn=options.learn)
-        loss = stream_loss(network, options, group) if options.recipe == "stream" else None
+        if teacher is not None and (options.recipe, options.learn) != ("stream", "gated"):
+            found = f"--recipe {options.recipe} --learn {options.learn}"
+            raise InputError(
+                "--teacher", found, "a decoder that learns from one", "--recipe stream --learn gated"
+            )
+        loss = stream_loss(network, options, group, teacher) if options.recipe == "stream" else None
         trainer = Trainer(network, options, out, device=place, dtype=arithmetic, processes=group, loss=loss)
         if state:
             restore(trainer, state)
@@ -115,18 +123,21 @@ def train(
         )
 
 
-def stream_loss(network: VOSNetwork, options: TrainOptions, group: Processes) -> StreamLoss:
+def stream_loss(
+    network: VOSNetwork, options: TrainOptions, group: Processes, teacher: Path | None
+) -> StreamLoss:
     """Of a network whose decoder alone has gates.
 
     Raises:
         InputError: it has others, or more than gates shall learn.
     """
-    if options.learn != "gates":
-        raise InputError(f"--learn {options.learn}", "--recipe stream", "gates", "--learn gates")
+    if options.learn == "all":
+        fix = "--learn gates, or --learn gated"
+        raise InputError("--learn all", "--recipe stream", "gates, or the decoder with its gates", fix)
     if network.gated_parts != "D":
         found = f"gates in {network.gated_parts}"
         raise InputError("--recipe stream", found, "gates in the decoder alone", "--sparse D")
-    return StreamLoss(network, options, group)
+    return StreamLoss(network, options, group, load_checkpoint(teacher).decoder if teacher else None)
 
 
 def run(

@@ -1,13 +1,17 @@
 """From stretches of streams to the loss of the gates: the network follows objects as at test time, on masks
-that its own gates left it with, and each decision is weighed against what the decoder says without them."""
+that its own gates left it with, and each decision is weighed against what the decoder says without them. The
+decoder itself can learn beside its gates: to say with them what it said before there were any."""
 
 from __future__ import annotations
+
+import copy
 
 import torch
 from torch import Tensor, nn
 
 from spvos_cli.distributed import Processes
 from spvos_cli.inference.stream import State, Stream
+from spvos_cli.model.decoder import Decoder
 from spvos_cli.model.encoders import Query
 from spvos_cli.model.network import VOSNetwork
 from spvos_cli.sparse.training import seeded
@@ -19,33 +23,58 @@ from spvos_cli.training.sparsity import annealed
 
 KEPT = 0.15  # share of a frame's pixels that the distance is of, those that are furthest off
 DIRECTIONS = 2  # random directions of the mask in which errors are measured
+USUAL, SMALLEST = 0.05, 0.003  # shares of a frame that an object covers
 LEAST = 1e-3  # added to the variance of a pixel's mask, so that what is certain counts as well
 
 
 class WeighedStream(Stream):
     """A stream whose decoder's gates learn.
 
+    Args:
+        network: with gates in the decoder.
+        teacher: what the decoder shall say with gates; None: what it says without.
+
     Attributes:
         generator: of the random directions in which errors are measured.
-        distances: from the decoder without gates, of each frame since they were last taken.
+        distances: from what the decoder shall say, of each frame that taught since they were last taken.
     """
 
-    def __init__(self, network: VOSNetwork) -> None:
+    def __init__(self, network: VOSNetwork, teacher: Decoder | None = None) -> None:
         config = network.config
         super().__init__(network, config.mem_every, config.top_k, config.max_memory)
+        self.teacher = teacher
         self.generator = torch.Generator()
         self.runs = {"D": WeighingRun()}
         self.distances: list[Tensor] = []
 
+    def forget(self) -> None:
+        """Ends a stretch: what was recorded goes, and gradients reach no further back."""
+        self.runs["D"].forget()
+        self.distances = []
+
     def _logits(self, readout: Tensor, query: Query, run: WeighingRun) -> Tensor:
         with torch.inference_mode(False), torch.enable_grad():
             readout, query = readout.clone(), Query(*(x.clone() for x in query))
-            taught, run.taught = teach(self.network, readout, query, self.generator)
-            said = self.network.decode(readout, query, run).detach()
-            distance = bernoulli_divergence(said, taught).flatten()
-            kept = max(1, int(KEPT * distance.numel()))
-            self.distances.append(distance.topk(kept, sorted=False).values.mean())
-        return said
+            shall = None if self.teacher is None else self.teacher(readout, query).sigmoid()  # (1, K, H, W)
+            if run.sparse:
+                without, run.taught = teach(self.network, readout, query, self.generator)
+                shall = without if shall is None else shall
+            said = self.network.decode(readout.detach(), query, run)
+            if shall is not None:
+                self.distances.append(furthest(importance(shall) * bernoulli_divergence(said, shall)))
+        return said.detach()
+
+
+def importance(prob: Tensor) -> Tensor:
+    """What an error in the masks (B, K, H, W) counts, for each object (B, K, 1, 1): J is of an object's size,
+    so the more the smaller it is."""
+    return USUAL / prob.mean(dim=(2, 3), keepdim=True).clamp(min=SMALLEST)
+
+
+def furthest(distances: Tensor) -> Tensor:
+    """The mean over the pixels that are furthest off."""
+    kept = max(1, int(KEPT * distances.numel()))
+    return distances.flatten().topk(kept, sorted=False).values.mean()
 
 
 def teach(
@@ -56,7 +85,7 @@ def teach(
     watch = Watch()
     logits = network.decode(readout.requires_grad_(), query, watch)
     prob = logits.detach().sigmoid()
-    deviation = (prob * (1 - prob) + LEAST).sqrt()
+    deviation = (importance(prob) * (prob * (1 - prob) + LEAST)).sqrt()
     gradients = [
         torch.autograd.grad(
             logits,
@@ -74,14 +103,20 @@ class StreamLoss(nn.Module):
     """Of a batch of stretches, each of which goes on where the one before it in its slot ended.
 
     Args:
-        network: whose decoder's gates learn, and nothing else.
+        network: whose decoder's gates learn, and where `options.learn` is "gated" the rest of the decoder.
         options: the recipe.
+        teacher: what that rest learns from; None: what it is now.
     """
 
-    def __init__(self, network: VOSNetwork, options: TrainOptions, processes: Processes) -> None:
+    def __init__(
+        self, network: VOSNetwork, options: TrainOptions, processes: Processes, teacher: Decoder | None = None
+    ) -> None:
         super().__init__()
         self.network, self.options, self.processes = network, options, processes
         self.price = Price()
+        self.teacher = None
+        if options.learn == "gated":
+            self.teacher = copy.deepcopy(teacher or network.decoder).eval().requires_grad_(False)
         self.streams: dict[int, WeighedStream] = {}
 
     def forward(
@@ -105,12 +140,13 @@ class StreamLoss(nn.Module):
                 stream.step(frame / 255, given)
                 given = None
             records += stream.runs["D"].records
-            distances += stream.distances
-            stream.runs["D"].records, stream.distances = [], []
+            distances.append(torch.stack(stream.distances).mean())
+            stream.forget()
         target = annealed(self.options.target, iteration / self.options.iterations, self.options.anneal)
         loss, density = self.price(records, target, self.processes)
-        figures = {"regret": loss.detach(), "density": density, "distance": torch.stack(distances).mean()}
-        return loss, figures
+        distance = torch.stack(distances).mean()
+        figures = {"regret": loss.detach(), "density": density, "distance": distance.detach()}
+        return loss if self.teacher is None else loss + distance, figures
 
     def get_extra_state(self) -> dict[int, State]:
         """Where the streams stand, between two steps; part of `state_dict`."""
@@ -119,11 +155,11 @@ class StreamLoss(nn.Module):
     def set_extra_state(self, state: dict[int, State]) -> None:
         """Goes on from there; exactly so where memory frames are dense, for the next frame is one."""
         for slot in state.keys() & set(self.processes.share(self.options.batch_size)):
-            self.streams[slot] = WeighedStream(self.network)
+            self.streams[slot] = WeighedStream(self.network, self.teacher)
             self.streams[slot].restore(State(*state[slot]))
 
     def _stream(self, slot: int, iteration: int, *, new: bool) -> WeighedStream:
         if new:
-            self.streams[slot] = WeighedStream(self.network)
+            self.streams[slot] = WeighedStream(self.network, self.teacher)
         self.streams[slot].generator = seeded(self.options.seed, slot, iteration)
         return self.streams[slot]

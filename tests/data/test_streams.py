@@ -11,7 +11,15 @@ import pytest
 import torch
 
 from spvos_cli.data.folders import Sequence, davis_sequences
-from spvos_cli.data.streams import AREA, STEPS, Streams, objects_to_follow, region_of_like_colour, walk
+from spvos_cli.data.streams import (
+    AREA,
+    REGION,
+    STEPS,
+    Streams,
+    objects_to_follow,
+    region_of_like_colour,
+    walk,
+)
 from tests.training.conftest import davis as davis
 
 
@@ -85,3 +93,20 @@ def test_regions(davis: Path) -> None:
     nothing = np.zeros(frame.shape[:2], np.uint8)
     ids = objects_to_follow(np.zeros_like(frame), nothing, np.random.default_rng(0))  # one colour: a box
     assert set(np.unique(ids)) == {0, 1}
+
+
+def test_views_from_near_and_far(tmp_path: Path) -> None:
+    """An object looks larger or smaller than in its frame, and is never lost."""
+    data = Streams([(1.0, [numbered(tmp_path / "one", 2)])], frames=1, side=48, seed=0, slots=1, steps=1)
+    ids = np.zeros((64, 96), np.uint8)
+    ids[20:30, 30:45] = 1
+    shares = []
+    for seed in range(60):
+        affine, first = data._view(ids, np.random.default_rng(seed))
+        assert (first == 1).any()
+        shares.append(np.sqrt(abs(np.linalg.det(affine[:2, :2]))) * 64 / 48)  # what fills the side: 1
+    assert min(shares) < 1 / REGION[1] + 0.05
+    assert max(shares) > 1 / REGION[0] - 0.1
+    speck = np.zeros((64, 96), np.uint8)
+    speck[33, 47] = 1
+    assert all((data._view(speck, np.random.default_rng(seed))[1] == 1).any() for seed in range(60))

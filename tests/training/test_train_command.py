@@ -144,10 +144,22 @@ def position(folder: Path) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("method", "recipe"), [("dense", "lite"), ("triple", "lite"), ("triple", "stream")])
+@pytest.mark.parametrize(
+    ("method", "recipe"),
+    [
+        ("dense", "lite"),
+        ("triple", "lite"),
+        ("triple", "stream"),
+        ("triple", "stream --learn gated --teacher {bold}"),
+    ],
+)
 def test_two_processes_train_as_one(
     davis: Path, stills: Path, start: Path, tmp_path: Path, method: str, recipe: str
 ) -> None:
+    bold = load_checkpoint(start)
+    bold.decoder.predict.weight.data *= 3
+    save_weights(bold, tmp_path / "bold.safetensors")
+    recipe = recipe.format(bold=tmp_path / "bold.safetensors")
     arguments = f"""train --dataset davis,stills --data {davis} --data {stills} --init {start} --sparse D
         --method {method} --recipe {recipe} --frames 3 --iterations 6 --batch-size 4 --side 64
         --workers 0 --held-out none --threads 1 --dtype fp32 --noise 1""".split()
