@@ -14,19 +14,18 @@ from spvos_cli.data.folders import Sequence
 from spvos_cli.data.lite_clips import LiteClips
 from spvos_cli.data.paper_clips import PaperClips
 from spvos_cli.data.streams import Streams
-from spvos_cli.distributed import Processes, local_device, processes
+from spvos_cli.distributed import local_device, processes
 from spvos_cli.errors import InputError
 from spvos_cli.evaluation.davis import evaluate
 from spvos_cli.evaluation.scores import global_scores
 from spvos_cli.inference.machine import choose_device, choose_dtype, use_threads
 from spvos_cli.inference.segmenter import VideoSegmenter
 from spvos_cli.model.checkpoint import build_model, load_checkpoint
-from spvos_cli.model.network import VOSNetwork
 from spvos_cli.training.metrics import Metrics
 from spvos_cli.training.options import TrainOptions
 from spvos_cli.training.start import freeze, start_network
 from spvos_cli.training.state import NAME, read_state, restore
-from spvos_cli.training.stream_loss import StreamLoss
+from spvos_cli.training.stream_loss import stream_loss
 from spvos_cli.training.trainer import Reports, Row, Trainer
 from spvos_cli.ui import Reporter
 
@@ -121,23 +120,6 @@ def train(
             tensorboard=tensorboard,
             started=init is not None,
         )
-
-
-def stream_loss(
-    network: VOSNetwork, options: TrainOptions, group: Processes, teacher: Path | None
-) -> StreamLoss:
-    """Of a network whose decoder alone has gates.
-
-    Raises:
-        InputError: it has others, or more than gates shall learn.
-    """
-    if options.learn == "all":
-        fix = "--learn gates, or --learn gated"
-        raise InputError("--learn all", "--recipe stream", "gates, or the decoder with its gates", fix)
-    if network.gated_parts != "D":
-        found = f"gates in {network.gated_parts}"
-        raise InputError("--recipe stream", found, "gates in the decoder alone", "--sparse D")
-    return StreamLoss(network, options, group, load_checkpoint(teacher).decoder if teacher else None)
 
 
 def run(

@@ -5,12 +5,15 @@ decoder itself can learn beside its gates: to say with them what it said before 
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from spvos_cli.distributed import Processes
+from spvos_cli.errors import InputError
 from spvos_cli.inference.stream import State, Stream
+from spvos_cli.model.checkpoint import load_checkpoint
 from spvos_cli.model.decoder import Decoder
 from spvos_cli.model.encoders import Query
 from spvos_cli.model.network import VOSNetwork
@@ -163,3 +166,35 @@ class StreamLoss(nn.Module):
             self.streams[slot] = WeighedStream(self.network, self.teacher)
         self.streams[slot].generator = seeded(self.options.seed, slot, iteration)
         return self.streams[slot]
+
+
+def stream_loss(
+    network: VOSNetwork, options: TrainOptions, processes: Processes, teacher: Path | None
+) -> StreamLoss:
+    """Of a network whose decoder alone has gates.
+
+    Args:
+        teacher: weights of a network of the same shape, whose decoder teaches; None: the network's own.
+
+    Raises:
+        InputError: it has others, or more than its decoder shall learn, or the teacher has another shape.
+    """
+    if options.learn == "all":
+        fix = "--learn gates, or --learn gated"
+        raise InputError("--learn all", "--recipe stream", "gates, or the decoder with its gates", fix)
+    if network.gated_parts != "D":
+        found = f"gates in {network.gated_parts}"
+        raise InputError("--recipe stream", found, "gates in the decoder alone", "--sparse D")
+    return StreamLoss(network, options, processes, teaching_decoder(teacher, network) if teacher else None)
+
+
+def teaching_decoder(teacher: Path, network: VOSNetwork) -> Decoder:
+    """The decoder in weights, which takes what the network's own takes; see `stream_loss`."""
+    taught = load_checkpoint(teacher)
+    found, expected = (
+        f"{c.architecture}, decoder {c.decoder_channels}, values {c.value_channels}"
+        for c in (taught.config, network.config)
+    )
+    if found != expected:
+        raise InputError(teacher, found, expected, "--teacher FILE")
+    return taught.decoder
