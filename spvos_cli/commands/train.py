@@ -73,7 +73,9 @@ def train_command(
         "spvos_run"
     ),
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
-    init: Annotated[Path | None, typer.Option(help="Weights to start from.")] = None,
+    init: Annotated[
+        list[Path] | None, typer.Option(help="Weights to start from; several: from their mean.")
+    ] = None,
     pretrained: Annotated[
         str | None,
         typer.Option(metavar="download|FOLDER", help="ImageNet weights for --model spvos, from torchvision."),
@@ -90,7 +92,7 @@ def train_command(
             help="Ours, the paper's, or ours for the gates of trained weights.", rich_help_panel=RECIPE
         ),
     ] = Recipe.lite,
-    iterations: Annotated[int | None, _count(RECIPE, "Optimiser steps.")] = None,
+    iterations: Annotated[int | None, _count(RECIPE, "Optimiser steps; 0: --init as it is.", 0)] = None,
     batch_size: Annotated[int | None, _count(RECIPE, "Clips a step, over all processes.")] = None,
     accumulate: Annotated[int | None, _count(RECIPE, "Parts to split a step into.")] = None,
     learning_rate: Annotated[float | None, _number(RECIPE, "The peak.")] = None,
@@ -171,7 +173,7 @@ def train_command(
 
     names = None if held_out is None else tuple(name for name in held_out.split(",") if name)
     given = plain_values(context.params, TrainOptions) | {"held_out": names}
-    options = recipe_options(fine_tuning=init is not None and dataset is None, **given)
+    options = recipe_options(fine_tuning=bool(init) and dataset is None, **given)
     reporter = Reporter(quiet=quiet)
     columns = train(
         dataset,

@@ -38,7 +38,7 @@ def train(
     *,
     model: str = "lite",
     overrides: Mapping[str, str | bool] | None = None,
-    init: Path | None = None,
+    init: list[Path] | None = None,
     pretrained: str | None = None,
     teacher: Path | None = None,
     resume: bool = False,
@@ -62,7 +62,7 @@ def train(
         model: "lite" or "spvos".
         overrides: method, structure, gate_all and strategy of `ModelConfig`, where they are not the model's
             own or those of `init`; gates that are not in `init` start by computing everything.
-        init: weights to start from instead of fresh ones.
+        init: weights to start from instead of fresh ones; several: their mean.
         pretrained: for the paper's network, ImageNet weights: "download", or a folder with torchvision's
             files.
         teacher: weights whose decoder says what the decoder shall say with gates, where it learns beside them
@@ -98,7 +98,9 @@ def train(
             reporter = Reporter(quiet=True)
         torch.manual_seed(options.seed)
         network = (
-            build_model(state["config"]) if state else start_network(model, init, overrides or {}, pretrained)
+            build_model(state["config"])
+            if state
+            else start_network(model, init or [], overrides or {}, pretrained)
         )
         freeze(network, train_trunk=options.train_trunk, learn=options.learn)
         if teacher is not None and (options.recipe, options.learn) != ("stream", "gated"):
@@ -118,7 +120,7 @@ def train(
             reporter,
             merge=year == 2016,
             tensorboard=tensorboard,
-            started=init is not None,
+            started=bool(init),
         )
 
 
@@ -159,7 +161,7 @@ def run(
     reports = Reports(log, score=score if data.held_out else None, save_every=save_every)
     try:
         trainer.run(clips, workers, reports)
-        after = score() if data.held_out else {}
+        after = score() if data.held_out and trainer.iteration else dict(before)
         trainer.keep_best(after)
     finally:
         if metrics:

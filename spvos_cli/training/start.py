@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import pickle
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.error import URLError
 
@@ -15,7 +15,7 @@ from torch import Tensor
 from spvos_cli.data.torchvision import torchvision_module
 from spvos_cli.errors import InputError
 from spvos_cli.model.checkpoint import build_model, load_checkpoint
-from spvos_cli.model.config import CONFIGS
+from spvos_cli.model.config import CONFIGS, ModelConfig
 from spvos_cli.model.lite import LiteVOS
 from spvos_cli.model.network import VOSNetwork
 from spvos_cli.sparse.gate import Gate
@@ -26,9 +26,9 @@ DOWNLOAD = "download"
 
 
 def start_network(
-    model: str, init: Path | None, overrides: Mapping[str, str | bool], pretrained: str | None
+    model: str, init: Sequence[Path], overrides: Mapping[str, str | bool], pretrained: str | None
 ) -> VOSNetwork:
-    """Weights from a file, else fresh ones: the lite model's on its ImageNet trunk, the paper's on ImageNet
+    """Weights from files, else fresh ones: the lite model's on its ImageNet trunk, the paper's on ImageNet
     ResNets where asked for.
 
     Args:
@@ -37,8 +37,8 @@ def start_network(
     Raises:
         InputError: weights cannot be had.
     """
-    if init is not None:
-        return load_checkpoint(init, overrides, fresh_gates=True)
+    if init:
+        return mean_network(init, overrides)
     network = build_model(dataclasses.replace(CONFIGS[model], **overrides))
     if isinstance(network, LiteVOS):
         network.query_encoder.trunk.load_imagenet(trunk_weights())
@@ -46,6 +46,30 @@ def start_network(
         network.query_encoder.trunk.load_imagenet(resnet_weights("resnet50", pretrained))
         network.memory_encoder.trunk.load_imagenet(resnet_weights("resnet18", pretrained))
     return network
+
+
+def mean_network(files: Sequence[Path], overrides: Mapping[str, str | bool]) -> VOSNetwork:
+    """The mean of the weights in files. Of weights that one start led to it is often better than each
+    (Wortsman et al., Model soups, ICML 2022).
+
+    Raises:
+        InputError: the files cannot be had, or hold different networks.
+    """
+    networks = [load_checkpoint(file, overrides, fresh_gates=True) for file in files]
+    for file, network in zip(files, networks, strict=True):
+        _check_same(file, files[0], network.config, networks[0].config)
+    states = [network.state_dict() for network in networks]
+    mean = {name: torch.stack([state[name].double() for state in states]).mean(dim=0) for name in states[0]}
+    networks[0].load_state_dict(mean)
+    return networks[0]
+
+
+def _check_same(file: Path, first: Path, found: ModelConfig, expected: ModelConfig) -> None:
+    stored, wanted = dataclasses.asdict(found), dataclasses.asdict(expected)
+    for name, value in stored.items():
+        if value != wanted[name]:
+            fix = "--init with files of one network"
+            raise InputError(file, f"{name} {value}", f"{wanted[name]} as in {first.name}", fix)
 
 
 def trunk_weights() -> Path:

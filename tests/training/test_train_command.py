@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -215,6 +216,29 @@ def test_bad_input(spvos_train, davis: Path, start: Path, tmp_path: Path, argume
     assert code == 2
     assert out == ""
     assert named in line
+
+
+def test_mean_of_weights(spvos_train, davis: Path, start: Path) -> None:
+    network, other = load_checkpoint(start), load_checkpoint(start)
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.add_(2.0)
+    save_weights(other, Path("other.safetensors"))
+    command = f"--dataset davis --data {davis} --held-out two --workers 0 --iterations 0 --json"
+    code, out, err = spvos_train(f"{command} --init {start} --init other.safetensors")
+    assert code == 0, err
+    scores = json.loads(out)
+    assert scores["J&F-Mean"] == scores["J&F-Start"]
+    mean = load_checkpoint(Path("spvos_run/weights.safetensors"))
+    for found, parameter in zip(mean.parameters(), network.parameters(), strict=True):
+        torch.testing.assert_close(found, parameter + 1)
+
+
+def test_mean_of_different_networks(spvos_train, davis: Path, start: Path) -> None:
+    save_weights(build_model(dataclasses.replace(SMALL, top_k=7)), Path("other.safetensors"))
+    code, _, err = spvos_train(f"--dataset davis --data {davis} --init {start} --init other.safetensors")
+    assert code == 2
+    assert "other.safetensors: top_k 7" in err.splitlines()[-1]
 
 
 def test_nothing_is_overwritten(spvos_train, davis: Path, start: Path) -> None:
