@@ -59,8 +59,8 @@ def mean_network(files: Sequence[Path], overrides: Mapping[str, str | bool]) -> 
     for file, network in zip(files, networks, strict=True):
         _check_same(file, files[0], network.config, networks[0].config)
     states = [network.state_dict() for network in networks]
-    mean = {name: torch.stack([state[name].double() for state in states]).mean(dim=0) for name in states[0]}
-    networks[0].load_state_dict(mean)
+    for name, mean in states[0].items():
+        mean.copy_(torch.stack([state[name].double() for state in states]).mean(dim=0))
     return networks[0]
 
 
