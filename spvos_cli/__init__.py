@@ -23,11 +23,11 @@ __all__ = [
 _HOMES = {
     "EngineOptions": "spvos_cli.inference.engine",
     "InputError": "spvos_cli.errors",
-    "SegmentOptions": "spvos_cli.inference.segment_options",
-    "Summary": "spvos_cli.inference.pipeline",
+    "SegmentOptions": "spvos_cli.segment.options",
+    "Summary": "spvos_cli.segment.pipeline",
     "VideoSegmenter": "spvos_cli.inference.segmenter",
     "load_model": "spvos_cli.inference.engine",
-    "segment_video": "spvos_cli.inference.pipeline",
+    "segment_video": "spvos_cli.segment.pipeline",
 }
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from spvos_cli.__main__ import main
-from spvos_cli.video.palette import indexed_image, voc_palette
+from spvos_cli.video.palettes import indexed_image, voc_palette
 
 HEIGHT, WIDTH, LENGTH = 96, 128, 8
 Command = Callable[[str], tuple[int, str, str]]

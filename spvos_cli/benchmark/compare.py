@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from spvos_cli.benchmark.outcome import Outcome
-from spvos_cli.evaluation.deliver import Outputs
-from spvos_cli.evaluation.page import Comparison
-from spvos_cli.evaluation.results import density, summary
+from spvos_cli.evaluation.report.deliver import Outputs
+from spvos_cli.evaluation.report.page import Comparison
+from spvos_cli.evaluation.report.results import density, summary
 from spvos_cli.model.checkpoint import build_model
 from spvos_cli.model.config import ModelConfig
 from spvos_cli.profiling.cost import Video, mean_macs

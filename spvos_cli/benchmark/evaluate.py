@@ -12,17 +12,17 @@ from typing import Any, NamedTuple
 import torch
 
 from spvos_cli.benchmark.compare import deliver_comparison
+from spvos_cli.benchmark.datasets import Benchmark, BenchmarkVideo
 from spvos_cli.benchmark.outcome import Outcome, Task
 from spvos_cli.benchmark.record import RunFolder, settings
 from spvos_cli.benchmark.segment import own_share, segment_videos
-from spvos_cli.data.benchmarks import Benchmark, BenchmarkVideo
 from spvos_cli.distributed import Processes, local_device, processes
 from spvos_cli.errors import InputError
-from spvos_cli.evaluation.deliver import Outputs
 from spvos_cli.evaluation.label_maps import LabelImages
 from spvos_cli.evaluation.pairs import Pair, Scored
-from spvos_cli.evaluation.pictures import PICTURES, Picture, worst_frames
-from spvos_cli.evaluation.results import Evaluation, Run, density, frames_per_second
+from spvos_cli.evaluation.report.deliver import Outputs
+from spvos_cli.evaluation.report.pictures import PICTURES, Picture, worst_frames
+from spvos_cli.evaluation.report.results import Evaluation, Run, density, frames_per_second
 from spvos_cli.evaluation.run import score_all
 from spvos_cli.inference.engine import EngineOptions
 from spvos_cli.processors import default_threads

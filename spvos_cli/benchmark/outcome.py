@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from spvos_cli.data.benchmarks import Benchmark
-from spvos_cli.evaluation.pictures import Picture
+from spvos_cli.benchmark.datasets import Benchmark
 from spvos_cli.evaluation.protocol import Protocol
-from spvos_cli.evaluation.results import Evaluation
+from spvos_cli.evaluation.report.pictures import Picture
+from spvos_cli.evaluation.report.results import Evaluation
 from spvos_cli.inference.engine import EngineOptions
 
 GATES = ("structure", "strategy")

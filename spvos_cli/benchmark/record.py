@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from spvos_cli import __version__
-from spvos_cli.data.benchmarks import Benchmark, BenchmarkVideo
+from spvos_cli.benchmark.datasets import Benchmark, BenchmarkVideo
 from spvos_cli.errors import InputError
-from spvos_cli.evaluation.results import Run
+from spvos_cli.evaluation.report.results import Run
 from spvos_cli.inference.segmenter import VideoSegmenter
 
 WRITABLE = "a folder that you may write to"

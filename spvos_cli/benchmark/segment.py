@@ -9,15 +9,15 @@ from typing import NamedTuple
 
 import numpy as np
 
+from spvos_cli.benchmark.datasets import Benchmark, BenchmarkVideo
 from spvos_cli.benchmark.record import RunFolder
-from spvos_cli.data.benchmarks import Benchmark, BenchmarkVideo
 from spvos_cli.data.folders import read_frame
 from spvos_cli.distributed import Processes
 from spvos_cli.evaluation.protocol import Ids
-from spvos_cli.evaluation.results import Run
+from spvos_cli.evaluation.report.results import Run
 from spvos_cli.inference.segmenter import VideoSegmenter
-from spvos_cli.profiling.density import PolicyTally
 from spvos_cli.sparse.plan import PARTS, gated_convolutions
+from spvos_cli.sparse.tally import PolicyTally
 from spvos_cli.ui import Reporter
 from spvos_cli.video.label_files import read_label_map, save_label_map
 from spvos_cli.video.threads import Background, prefetch

@@ -134,8 +134,8 @@ def eval_command(
     [bold]spvos eval --dataset davis --data DAVIS[/bold] prints J and F of every sequence of DAVIS-2016 val;
     [bold]spvos eval --pred DIR --truth DIR[/bold] those of masks that are there already.
     """
-    from spvos_cli.evaluation.deliver import Outputs
     from spvos_cli.evaluation.protocol import Protocol
+    from spvos_cli.evaluation.report.deliver import Outputs
     from spvos_cli.ui import Reporter
 
     if (dataset is None) == (pred is None) or (pred is None) != (truth is None):
@@ -155,9 +155,9 @@ def eval_command(
         evaluate_folders(pred, truth, protocol, outputs, workers=threads, reporter=reporter)
         return
 
+    from spvos_cli.benchmark.datasets import find_benchmark
     from spvos_cli.benchmark.evaluate import evaluate_benchmark
     from spvos_cli.benchmark.outcome import Task
-    from spvos_cli.data.benchmarks import find_benchmark
 
     benchmark = find_benchmark(
         dataset.value, data[0] if data else None, year=year, split=split, only=only, frames=frames.value

@@ -117,7 +117,7 @@ def profile_command(
     [bold]spvos profile --flops[/bold] counts one frame; [bold]--speed --compare dense,triple[/bold] times
     two.
     """
-    from spvos_cli.profiling.run import profile
+    from spvos_cli.profiling.figures import profile
     from spvos_cli.profiling.show import show
 
     result = profile(

@@ -182,8 +182,8 @@ def segment_command(
     if as_json and Path("-") in (output or []):
         raise InputError("--json", "standard output is an output already", "one of the two", "-o FILE")
 
-    from spvos_cli.inference.demo import run_demo
-    from spvos_cli.inference.pipeline import segment_video
+    from spvos_cli.segment.demo import run_demo
+    from spvos_cli.segment.pipeline import segment_video
     from spvos_cli.ui import Reporter
 
     reporter = Reporter(quiet=quiet)
@@ -204,7 +204,7 @@ def segment_command(
 
 def _options(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Those of `segment_video`, which have the names of the command's."""
-    from spvos_cli.inference.segment_options import SegmentOptions
+    from spvos_cli.segment.options import SegmentOptions
 
     own = plain_values(parameters, SegmentOptions)
     return dataclasses.asdict(engine_options(parameters)) | own

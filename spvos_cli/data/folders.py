@@ -1,10 +1,8 @@
-"""Finding annotated videos and stills on disk: the DAVIS layout, and folders of images with masks of the same
-name."""
+"""Finding annotated videos and stills on disk: the DAVIS layout, folders of images with masks of the same
+name, and annotated frames of one's own."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,8 +11,10 @@ import numpy as np
 from PIL import Image
 
 from spvos_cli.errors import InputError
+from spvos_cli.files import images_in, natural_order
 
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
+LAYOUT = "images/ and masks/ of one video, or JPEGImages/SEQUENCE/ and Annotations/SEQUENCE/"
+PAIRS = (("images", "masks"), ("frames", "masks"), ("JPEGImages", "Annotations"))
 
 
 class Sequence(NamedTuple):
@@ -103,15 +103,39 @@ def still_sequences(root: Path) -> list[Sequence]:
     return stills
 
 
-def natural_order(path: Path) -> list[tuple[int, int | str]]:
-    """A sort key that puts frame10 after frame9."""
-    parts = re.split(r"(\d+)", path.name)
-    return [(0, int(part)) if part.isdecimal() else (1, part.lower()) for part in parts if part]
+def own_sequences(root: Path) -> list[Sequence]:
+    """The frames of a folder that have a mask; sequences are subfolders, or the folder itself is one.
 
-
-def images_in(folder: Path) -> list[Path]:
-    """The image files of a folder by name; an empty list where there is no folder."""
-    files: Iterable[Path] = folder.iterdir() if folder.is_dir() else ()
-    return sorted(
-        file for file in files if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
+    Raises:
+        InputError: there is no such layout, a mask has no frame, or nothing is annotated.
+    """
+    for images, masks in PAIRS:
+        if (root / images).is_dir() and (root / masks).is_dir():
+            folders = _sequence_folders(root / masks)
+            found = [
+                _sequence(root / images / f, root / masks / f, root.name if str(f) == "." else str(f))
+                for f in folders
+            ]
+            return [sequence for sequence in found if sequence.frames]
+    raise InputError(
+        root, "no frames with masks" if root.is_dir() else "no such folder", LAYOUT, "--data FOLDER"
     )
+
+
+def _sequence_folders(masks: Path) -> list[Path]:
+    """Folders below `masks` that hold images, relative to it."""
+    folders = [
+        folder for folder in [masks, *sorted(masks.rglob("*"))] if folder.is_dir() and images_in(folder)
+    ]
+    if not folders:
+        raise InputError(masks, "no mask in it", LAYOUT, "--data FOLDER")
+    return [folder.relative_to(masks) for folder in folders]
+
+
+def _sequence(images: Path, masks: Path, name: str) -> Sequence:
+    frames = {frame.stem: frame for frame in images_in(images)}
+    annotated = sorted(images_in(masks), key=natural_order)
+    if missing := [mask.name for mask in annotated if mask.stem not in frames]:
+        found = f"{len(missing)} masks without a frame, {missing[0]} among them"
+        raise InputError(masks, found, f"a frame of the same name in {images}", "--data FOLDER")
+    return Sequence(name, tuple(frames[mask.stem] for mask in annotated), tuple(annotated))

@@ -14,6 +14,7 @@ from spvos_cli.data.augment import (
     bend,
     chain,
     crop,
+    random_warp,
     recolour,
     shift,
     warp_image,
@@ -21,7 +22,6 @@ from spvos_cli.data.augment import (
 )
 from spvos_cli.data.clips import ATTEMPTS, MAX_OBJECTS, MEMORY_FRAMES, Draw, Pixels, relabelled
 from spvos_cli.data.folders import Sequence
-from spvos_cli.data.thin_plate import random_warp
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,11 +11,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from spvos_cli.data.augment import bend
+from spvos_cli.data.augment import bend, random_warp
 from spvos_cli.data.clips import ATTEMPTS, MAX_OBJECTS, Draw, Pixels, relabelled
 from spvos_cli.data.folders import Sequence
-from spvos_cli.data.thin_plate import random_warp
-from spvos_cli.data.torchvision import torchvision_module
+from spvos_cli.data.torchvision_import import torchvision_module
 
 GAPS = ((0.0, 5), (0.1, 10), (0.2, 15), (0.3, 20), (0.4, 25), (0.9, 5))  # from this share of the run on
 MEAN_COLOUR = (124, 116, 104)  # of ImageNet: fills what a transform leaves empty

@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from spvos_cli.data.folders import Sequence, images_in
+from spvos_cli.data.folders import Sequence
 from spvos_cli.errors import InputError
+from spvos_cli.files import images_in
 
 STEP = 5  # every fifth frame of a training video is annotated
 LAYOUT = "train/ with meta.json, JPEGImages/ and Annotations/, as YouTube-VOS comes"

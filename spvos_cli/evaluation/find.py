@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from spvos_cli.data.folders import images_in, natural_order
 from spvos_cli.errors import InputError
 from spvos_cli.evaluation.label_maps import LabelImages, LabelMaps, LabelVideo, ObjectImages
 from spvos_cli.evaluation.protocol import objects_in
+from spvos_cli.files import images_in, natural_order
 from spvos_cli.video.label_files import read_label_map
 
 VIDEO_SUFFIXES = {".mkv", ".avi", ".mov", ".mp4", ".nut", ".webm"}

@@ -9,8 +9,8 @@ import av
 import cv2
 import numpy as np
 
-from spvos_cli.data.folders import natural_order
 from spvos_cli.errors import InputError
+from spvos_cli.files import natural_order
 from spvos_cli.video.frames import same_aspect
 from spvos_cli.video.label_files import ids_of_colours, read_label_map
 

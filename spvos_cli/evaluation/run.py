@@ -13,13 +13,13 @@ from typing import NamedTuple
 import cv2
 
 from spvos_cli.errors import InputError
-from spvos_cli.evaluation.deliver import Outputs
 from spvos_cli.evaluation.find import Found, find_label_maps
 from spvos_cli.evaluation.label_maps import ObjectImages
 from spvos_cli.evaluation.pairs import Pair, Scored, score_pair, some
-from spvos_cli.evaluation.pictures import PICTURES, images_beside, worst_frames
 from spvos_cli.evaluation.protocol import Protocol
-from spvos_cli.evaluation.results import Evaluation
+from spvos_cli.evaluation.report.deliver import Outputs
+from spvos_cli.evaluation.report.pictures import PICTURES, images_beside, worst_frames
+from spvos_cli.evaluation.report.results import Evaluation
 from spvos_cli.processors import default_threads
 from spvos_cli.ui import Reporter
 

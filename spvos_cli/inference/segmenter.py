@@ -13,9 +13,9 @@ from torch import Tensor
 
 from spvos_cli.inference.stream import State, Stream
 from spvos_cli.model.network import VOSNetwork
-from spvos_cli.profiling.density import PolicyTally
 from spvos_cli.sparse.kernels import kernel_for
 from spvos_cli.sparse.run import InferenceRun, Inject
+from spvos_cli.sparse.tally import PolicyTally
 
 
 class Decided(NamedTuple):

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from spvos_cli.memory.bank import MemoryBank
+from spvos_cli.inference.memory_bank import MemoryBank
 from spvos_cli.model.encoders import Query
 from spvos_cli.model.layers import aggregate, pad_to_multiple, unpad
 from spvos_cli.model.matching import as_rows

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from spvos_cli.sparse.cpu_math import product
+from spvos_cli.model.cpu.products import product
 
 ROWS = 512  # query pixels matched at a time
 GROUP = 12  # memory pixels of which the largest similarity is looked for first

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from spvos_cli.model.cpu.products import product
 from spvos_cli.profiling.speed import Bench
 from spvos_cli.sparse.conv import ConvUnit
-from spvos_cli.sparse.cpu_math import product
 from spvos_cli.sparse.kernels.kernel import Kernel
 from spvos_cli.sparse.policy import COMPUTE
 

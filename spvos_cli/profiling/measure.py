@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from spvos_cli.errors import InputError
-from spvos_cli.inference.demo import scene
 from spvos_cli.inference.segmenter import VideoSegmenter
 from spvos_cli.model.network import VOSNetwork
-from spvos_cli.profiling.density import PolicyTally
 from spvos_cli.profiling.patterns import PatternTally
+from spvos_cli.segment.demo import scene
 from spvos_cli.sparse.plan import PARTS, gated_convolutions
+from spvos_cli.sparse.tally import PolicyTally
 from spvos_cli.video.masks import fit_mask, read_mask
 from spvos_cli.video.reader import open_source
 

@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from spvos_cli.errors import InputError
-from spvos_cli.profiling.density import PolicyTally
 from spvos_cli.sparse.plan import PARTS
 from spvos_cli.sparse.policy import COMPUTE, NAMES
 from spvos_cli.sparse.run import InferenceRun
+from spvos_cli.sparse.tally import PolicyTally
 
 COLOURS = {"skip": "#c9ccd1", "reuse": "#5b9bd5", "compute": "#e07b39"}
 HEIGHT = 120  # rows of the maps: 480 lines at stride 4

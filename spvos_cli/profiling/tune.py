@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from spvos_cli.errors import InputError
-from spvos_cli.profiling.limits import Case, cases, table
+from spvos_cli.profiling.break_even import Case, cases, table
 from spvos_cli.sparse.kernels import kernel_for
 from spvos_cli.sparse.kernels.cuda import CUDAKernel
 from spvos_cli.sparse.kernels.cuda_launch import Launcher

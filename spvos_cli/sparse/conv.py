@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-from spvos_cli.sparse.cpu_math import conv2d
-from spvos_cli.sparse.winograd import LEAST_PIXELS, spread, winograd_conv2d
+from spvos_cli.model.cpu.products import conv2d
+from spvos_cli.model.cpu.winograd import LEAST_PIXELS, spread, winograd_conv2d
 
 if TYPE_CHECKING:
     from spvos_cli.sparse.gate import Gate

@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from spvos_cli.model.cpu.products import conv2d
 from spvos_cli.sparse.conv import ConvUnit, join, split_conv2d
-from spvos_cli.sparse.cpu_math import conv2d
 from spvos_cli.sparse.kernels.kernel import Kernel
 from spvos_cli.sparse.policy import COMPUTE, REUSE, SKIP, largest
 

@@ -8,15 +8,15 @@ from pathlib import Path
 import torch
 from torch.utils.data import Dataset
 
+from spvos_cli.benchmark.in_memory import evaluate
 from spvos_cli.data.clips import ClipDataset, Recipe
-from spvos_cli.data.collections import TrainingData, training_data
 from spvos_cli.data.folders import Sequence
 from spvos_cli.data.lite_clips import LiteClips
 from spvos_cli.data.paper_clips import PaperClips
 from spvos_cli.data.streams import Streams
+from spvos_cli.data.training_sets import TrainingData, training_data
 from spvos_cli.distributed import local_device, processes
 from spvos_cli.errors import InputError
-from spvos_cli.evaluation.davis import evaluate
 from spvos_cli.evaluation.scores import global_scores
 from spvos_cli.inference.machine import choose_device, choose_dtype, use_threads
 from spvos_cli.inference.segmenter import VideoSegmenter
@@ -25,7 +25,7 @@ from spvos_cli.training.metrics import Metrics
 from spvos_cli.training.options import TrainOptions
 from spvos_cli.training.start import freeze, start_network
 from spvos_cli.training.state import NAME, read_state, restore
-from spvos_cli.training.stream_loss import stream_loss
+from spvos_cli.training.streams.stream_loss import stream_loss
 from spvos_cli.training.trainer import Reports, Row, Trainer
 from spvos_cli.ui import Reporter
 

@@ -12,7 +12,7 @@ from urllib.error import URLError
 import torch
 from torch import Tensor
 
-from spvos_cli.data.torchvision import torchvision_module
+from spvos_cli.data.torchvision_import import torchvision_module
 from spvos_cli.errors import InputError
 from spvos_cli.model.checkpoint import build_model, load_checkpoint
 from spvos_cli.model.config import CONFIGS, ModelConfig

@@ -21,7 +21,7 @@ from spvos_cli.errors import RunError, Terminated
 from spvos_cli.model.checkpoint import save_weights
 from spvos_cli.model.network import VOSNetwork
 from spvos_cli.sparse.gate import Gate
-from spvos_cli.training.clip_loss import ClipLoss
+from spvos_cli.training.clips.clip_loss import ClipLoss
 from spvos_cli.training.options import TrainOptions
 from spvos_cli.training.schedule import rate_share
 from spvos_cli.training.state import write_state

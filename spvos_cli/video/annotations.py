@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from spvos_cli.data.folders import images_in, natural_order
 from spvos_cli.errors import InputError
+from spvos_cli.files import images_in, natural_order
 from spvos_cli.video.boxes import Box, clip_box, object_in, parse_box
 from spvos_cli.video.frames import Frame, Note, Source
 from spvos_cli.video.masks import MOST_OBJECTS, MaskReader, fit_mask
 from spvos_cli.video.moments import Moment, split_moment
-from spvos_cli.video.palette import voc_palette
+from spvos_cli.video.palettes import voc_palette
 
 
 @dataclasses.dataclass

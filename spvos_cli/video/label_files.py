@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from spvos_cli.errors import InputError
-from spvos_cli.video.palette import indexed_image, pack, voc_palette
+from spvos_cli.video.palettes import indexed_image, pack, voc_palette
 
 INDEXED = "an indexed or grey PNG, or DAVIS's colours"
 WHITE, MOST = 255, 255

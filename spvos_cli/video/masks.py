@@ -11,7 +11,7 @@ from PIL import Image
 from spvos_cli.errors import InputError
 from spvos_cli.video.frames import Note, check_size, same_aspect
 from spvos_cli.video.images import UNREADABLE
-from spvos_cli.video.palette import pack, unpack, voc_palette
+from spvos_cli.video.palettes import pack, unpack, voc_palette
 from spvos_cli.video.soft_edges import NotAMask, harden
 
 A_MASK = "an indexed PNG, or an image with one colour an object"

@@ -6,8 +6,8 @@ import glob
 import sys
 from pathlib import Path
 
-from spvos_cli.data.folders import images_in, natural_order
 from spvos_cli.errors import InputError
+from spvos_cli.files import images_in, natural_order
 from spvos_cli.video.containers import VideoSource
 from spvos_cli.video.frames import A_VIDEO, Note, Source
 from spvos_cli.video.images import AnimationSource, ImageSource, is_animation

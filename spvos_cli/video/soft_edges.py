@@ -7,7 +7,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from spvos_cli.video.palette import unpack
+from spvos_cli.video.palettes import unpack
 
 NOISE = 28  # levels in any channel that JPEG moves a flat colour by, about
 REACH = 7  # side in pixels of the square in which a soft pixel looks for the objects that it lies between

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from spvos_cli.evaluation.measures import similarity_and_accuracy
-from spvos_cli.inference.demo import scene
+from spvos_cli.segment.demo import scene
 
 Pair = tuple[np.ndarray, np.ndarray]  # predicted and true mask, (H, W) bool each
 

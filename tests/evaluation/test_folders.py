@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from spvos_cli.evaluation.scores import global_scores, score_sequence
-from spvos_cli.video.palette import voc_palette
+from spvos_cli.video.palettes import voc_palette
 from tests.conftest import write_mask
 from tests.evaluation.conftest import Clip, Command, shifted, write_masks
 from tests.evaluation.plain_recipe import plain_contour, plain_region

@@ -129,7 +129,7 @@ def stub_network() -> object:
     module = types.ModuleType("spvos_cli.inference.engine")
     module.EngineOptions = StubOptions
     sys.modules[module.__name__] = module
-    import spvos_cli.inference.demo  # noqa: F401 - so that no case imports it again
+    import spvos_cli.segment.demo  # noqa: F401 - so that no case imports it again
     from spvos_cli.__main__ import main
 
     assert "torch" not in sys.modules

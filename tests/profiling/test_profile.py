@@ -17,9 +17,9 @@ from spvos_cli.model.checkpoint import build_model, save_weights
 from spvos_cli.model.config import LITE, SPVOS
 from spvos_cli.profiling.blobs import blob_map
 from spvos_cli.profiling.cost import Calls, Video, calls, cycle_calls, layer_costs, mean_macs
-from spvos_cli.profiling.density import PolicyTally
-from spvos_cli.profiling.tables import operation_cells, parameter_cells
+from spvos_cli.profiling.paper_tables import operation_cells, parameter_cells
 from spvos_cli.sparse.plan import gated_convolutions
+from spvos_cli.sparse.tally import PolicyTally
 
 # DAVIS-2017 val: frames, objects, width; all are 480 high
 DAVIS_2017_VAL = [

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from spvos_cli.profiling.roofline import CARDS, Layer, break_even, dense_seconds, layers, page, sparse_seconds
+from tools.roofline import CARDS, Layer, break_even, dense_seconds, layers, page, sparse_seconds
 
 PAGE = Path(__file__).parents[2] / "docs" / "cuda_roofline.md"
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from spvos_cli.inference.engine import EngineOptions
-from spvos_cli.profiling.run import profile
+from spvos_cli.profiling.figures import profile
 from spvos_cli.sparse.kernels import kernel_for
 from spvos_cli.sparse.kernels.cuda import CUDAKernel, source_for
 from spvos_cli.sparse.kernels.reference import REFERENCE

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from spvos_cli.model.checkpoint import build_model
 from spvos_cli.model.config import LITE, SPVOS
+from spvos_cli.model.cpu.products import NARROW, narrow_conv2d
 from spvos_cli.sparse.conv import SparseConv2d
-from spvos_cli.sparse.cpu_math import NARROW, narrow_conv2d
 from spvos_cli.sparse.kernels.cpu import CPUKernel
 from spvos_cli.sparse.kernels.kernel import Kernel
 from spvos_cli.sparse.kernels.reference import ReferenceKernel

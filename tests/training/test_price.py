@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from spvos_cli.distributed import Processes
-from spvos_cli.sparse.weighing import Weighed
-from spvos_cli.training.price import FARTHEST, LIMIT, RATE, Price, regret
+from spvos_cli.training.streams.price import FARTHEST, LIMIT, RATE, Price, regret
+from spvos_cli.training.streams.weighing import Weighed
 from tests.sparse.definition import random_conv
 
 CONV = random_conv(0, (2, 3, 3, 1), norm=False, relu=False)

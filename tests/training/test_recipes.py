@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from spvos_cli.data.augment import random_warp, spline
 from spvos_cli.data.clips import ClipDataset, Recipe
 from spvos_cli.data.folders import Sequence, davis_sequences, still_sequences
 from spvos_cli.data.lite_clips import LiteClips, _Canvas
 from spvos_cli.data.paper_clips import PaperClips, frame_indices, max_gap
-from spvos_cli.data.thin_plate import random_warp, spline
 from spvos_cli.data.youtube import youtube_sequences
 
 RECIPES = {

@@ -13,9 +13,8 @@ from spvos_cli.model.config import LITE, SPVOS, ModelConfig
 from spvos_cli.sparse.gate import GATES, Noise
 from spvos_cli.sparse.plan import gated_convolutions
 from spvos_cli.sparse.policy import COMPUTE
-from spvos_cli.sparse.training import Record, TrainingRun
-from spvos_cli.training.options import TrainOptions
-from spvos_cli.training.sparsity import (
+from spvos_cli.training.clips.gumbel import Record, TrainingRun
+from spvos_cli.training.clips.sparsity import (
     LayerDensity,
     annealed,
     bounds,
@@ -24,7 +23,8 @@ from spvos_cli.training.sparsity import (
     sparsity_loss,
     sparsity_objective,
 )
-from spvos_cli.training.unroll import unroll
+from spvos_cli.training.clips.unroll import unroll
+from spvos_cli.training.options import TrainOptions
 from tests.sparse.definition import Definition, random_conv
 
 SMALL = dataclasses.replace(LITE, value_channels=16, decoder_channels=(16, 16, 16))

@@ -18,11 +18,11 @@ from spvos_cli.model.checkpoint import build_model, load_checkpoint, save_weight
 from spvos_cli.model.network import VOSNetwork
 from spvos_cli.sparse.gate import GATES
 from spvos_cli.sparse.plan import gated_convolutions
-from spvos_cli.training.objective import bernoulli_divergence
+from spvos_cli.training.losses import bernoulli_divergence
 from spvos_cli.training.options import recipe_options
 from spvos_cli.training.start import freeze
 from spvos_cli.training.state import read_state, restore
-from spvos_cli.training.stream_loss import StreamLoss, WeighedStream, importance
+from spvos_cli.training.streams.stream_loss import StreamLoss, WeighedStream, importance
 from spvos_cli.training.trainer import Reports, Trainer
 from tests.training.conftest import SMALL
 

@@ -13,7 +13,7 @@ from spvos_cli.video.annotations import Annotations
 from spvos_cli.video.frames import Frame
 from spvos_cli.video.masks import read_mask
 from spvos_cli.video.moments import Range, split_moment
-from spvos_cli.video.palette import recoloured, voc_palette
+from spvos_cli.video.palettes import recoloured, voc_palette
 from tests.conftest import make_frame, write_mask
 from tests.video.writing import MemorySource
 

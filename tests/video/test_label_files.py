@@ -10,7 +10,7 @@ from PIL import Image
 
 from spvos_cli.errors import InputError
 from spvos_cli.video.label_files import read_label_map, save_label_map
-from spvos_cli.video.palette import voc_palette
+from spvos_cli.video.palettes import voc_palette
 
 IDS = np.array([[0, 1, 2], [2, 0, 7]], np.uint8)
 WHITE = np.where(IDS == 2, 255, 0).astype(np.uint8)

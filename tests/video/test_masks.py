@@ -10,7 +10,7 @@ from PIL import Image
 
 from spvos_cli.errors import InputError
 from spvos_cli.video.masks import fit_mask, read_mask
-from spvos_cli.video.palette import voc_palette
+from spvos_cli.video.palettes import voc_palette
 
 IDS = np.zeros((20, 30), np.uint8)
 IDS[2:8, 3:9], IDS[10:18, 12:25] = 1, 2

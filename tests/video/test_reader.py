@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spvos_cli.data.folders import natural_order
 from spvos_cli.errors import InputError
+from spvos_cli.files import natural_order
 from spvos_cli.video.reader import open_source
 from spvos_cli.video.threads import Background, prefetch
 from tests.conftest import LENGTH, write_video

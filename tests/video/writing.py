@@ -15,7 +15,7 @@ import numpy as np
 
 from spvos_cli.video.frames import Frame, Source
 from spvos_cli.video.paint import Look
-from spvos_cli.video.palette import voc_palette
+from spvos_cli.video.palettes import voc_palette
 from spvos_cli.video.writers.writer import Facts, Segmented, Setting, Writer
 from tests.conftest import make_frame
 

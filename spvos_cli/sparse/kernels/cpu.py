@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from spvos_cli.model.cpu.products import product
 from spvos_cli.sparse.conv import ConvUnit
-from spvos_cli.sparse.cpu_math import product
 from spvos_cli.sparse.kernels.limits import limit_of
 from spvos_cli.sparse.kernels.reference import REFERENCE
 from spvos_cli.sparse.policy import COMPUTE, SKIP

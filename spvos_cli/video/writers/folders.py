@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from spvos_cli.video.paint import cutout, overlay
-from spvos_cli.video.palette import indexed_image
+from spvos_cli.video.palettes import indexed_image
 from spvos_cli.video.writers.writer import Segmented, Setting, Writer
 
 

@@ -1,0 +1,23 @@
+"""Finding image files, and writing files so that a reader never sees half of one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
+
+
+def natural_order(path: Path) -> list[tuple[int, int | str]]:
+    """A sort key that puts frame10 after frame9."""
+    parts = re.split(r"(\d+)", path.name)
+    return [(0, int(part)) if part.isdecimal() else (1, part.lower()) for part in parts if part]
+
+
+def images_in(folder: Path) -> list[Path]:
+    """The image files of a folder by name; an empty list where there is no folder."""
+    files: Iterable[Path] = folder.iterdir() if folder.is_dir() else ()
+    return sorted(
+        file for file in files if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
+    )

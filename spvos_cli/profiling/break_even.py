@@ -1,0 +1,124 @@
+"""Measures from which density on a dense convolution is faster, for every gated shape of the networks on this
+CPU.
+
+`python -m spvos_cli.profiling.break_even float32` prints the table that ships (sparse/kernels/limits.json),
+renewed for the types that are named; without names, for float32 and bfloat16.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import statistics
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import NamedTuple
+
+import torch
+
+from spvos_cli.inference.machine import use_threads
+from spvos_cli.model.checkpoint import build_model
+from spvos_cli.model.config import LITE, SPVOS
+from spvos_cli.profiling.blobs import blob_map
+from spvos_cli.profiling.cost import layer_costs
+from spvos_cli.profiling.speed import now
+from spvos_cli.sparse.conv import SparseConv2d
+from spvos_cli.sparse.kernels.cpu import LIMITS, CPUKernel
+from spvos_cli.sparse.kernels.kernel import Kernel
+from spvos_cli.sparse.kernels.limits import shape_name
+from spvos_cli.sparse.plan import gated_convolutions
+from spvos_cli.sparse.policy import REUSE
+
+DENSITIES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+REPEATS = 7
+
+
+class Case(NamedTuple):
+    """A gated convolution's shape and the (H, W) of its input at 480x854."""
+
+    in_channels: int
+    out_channels: int
+    kernel_size: int
+    stride: int
+    size: tuple[int, int]
+
+
+def cases() -> Iterator[Case]:
+    """The distinct shapes of the paper's network and of the lite one."""
+    seen = set()
+    for config, structure in ((SPVOS, "QDM"), (LITE, "D")):
+        with torch.device("meta"):
+            network = build_model(dataclasses.replace(config, method="static", structure=structure))
+        outputs = {cost.name: cost.pixels for cost in layer_costs(network, 854, 480, objects=1)}
+        for name, conv in gated_convolutions(network, structure, gate_all=False).items():
+            height = round((outputs[name] / 1.8) ** 0.5)
+            stride = conv.stride[0]
+            size = (height * stride, outputs[name] // height * stride)
+            case = Case(conv.in_channels, conv.out_channels, conv.kernel_size[0], stride, size)
+            if case[:4] not in seen:
+                seen.add(case[:4])
+                yield case
+
+
+def limit(case: Case, dtype: torch.dtype, sparse: Kernel, dense: Kernel, device: torch.device) -> float:
+    """The density at which both ways take as long, between those that are measured.
+
+    Args:
+        sparse, dense: a backend that never convolves densely, and one that always does.
+    """
+    torch.manual_seed(0)
+    layout = {"device": device, "dtype": dtype, "memory_format": torch.channels_last}
+    conv = SparseConv2d(*case[:4], relu=True).requires_grad_(False).to(**layout)
+    conv.spread_weight()
+    x = torch.randn(1, case.in_channels, *case.size).to(**layout)
+    output = conv.dense(x)
+    before, behind = 0.0, -1.0
+    for density in DENSITIES:
+        policy = blob_map(*output.shape[2:], density)[None].clamp(min=REUSE).to(device)
+        times = [
+            milliseconds(partial(kernel.update, conv, x, None, policy, output), device)
+            for kernel in (sparse, dense)
+        ]
+        if times[0] > times[1]:
+            return before + (density - before) * behind / (behind - (times[0] / times[1] - 1))
+        before, behind = density, times[0] / times[1] - 1
+    return 1.0
+
+
+def milliseconds(function: Callable[[], None], device: torch.device) -> float:
+    """The median of some runs, after one to warm up."""
+    function()
+    times = []
+    for _ in range(REPEATS):
+        start = now(device)
+        function()
+        times.append(1e3 * (now(device) - start))
+    return statistics.median(times)
+
+
+def table(
+    shapes: Iterable[Case], dtypes: Iterable[torch.dtype], sparse: Kernel, dense: Kernel, device: torch.device
+) -> dict[str, dict[str, float]]:
+    """Limits by type and shape, as the backends read them."""
+    shapes = list(shapes)
+    return {
+        str(dtype).removeprefix("torch."): {
+            shape_name(*case[:4]): round(limit(case, dtype, sparse, dense, device), 3) for case in shapes
+        }
+        for dtype in dtypes
+    }
+
+
+@torch.inference_mode()
+def main() -> None:
+    use_threads(None)
+    kernels = CPUKernel(dense_above=1.0), CPUKernel(dense_above=-1.0)
+    dtypes = [getattr(torch, name) for name in sys.argv[1:] or ("float32", "bfloat16")]
+    measured = table(cases(), dtypes, *kernels, torch.device("cpu"))
+    json.dump(json.loads(LIMITS.read_text()) | measured, sys.stdout, indent=1)
+    print()
+
+
+if __name__ == "__main__":
+    main()

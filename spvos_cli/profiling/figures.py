@@ -1,0 +1,228 @@
+"""`profile`: what a network costs and how fast it is here."""
+
+from __future__ import annotations
+
+import csv
+import platform
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from spvos_cli import __version__
+from spvos_cli.errors import InputError
+from spvos_cli.inference.engine import EngineOptions
+from spvos_cli.inference.machine import choose_device, choose_dtype, cpu_name, use_threads
+from spvos_cli.model.checkpoint import build_model
+from spvos_cli.model.network import VOSNetwork
+from spvos_cli.processors import default_threads
+from spvos_cli.profiling.cost import Video, layer_costs, mean_macs, parameter_size
+from spvos_cli.profiling.layer_speed import layer_speeds
+from spvos_cli.profiling.measure import densities, measured_clip, tally_policies
+from spvos_cli.profiling.paper_tables import operation_cells, parameter_cells
+from spvos_cli.profiling.patterns import draw_patterns
+from spvos_cli.profiling.speed import Bench, Workload, interleaved, summarize
+from spvos_cli.profiling.tune import tune as tune_card
+from spvos_cli.profiling.variants import VARIANTS, has_trained_gates, profile_network, variant
+from spvos_cli.sparse.policy import shares
+from spvos_cli.sparse.tally import PolicyTally
+
+
+def profile(
+    engine: EngineOptions,
+    *,
+    params: bool = True,
+    flops: bool = True,
+    layers: bool = False,
+    speed: bool = False,
+    paper: bool = False,
+    compare: str | None = None,
+    frame: str = "854x480",
+    objects: int = 1,
+    video_list: Path | None = None,
+    density: str | None = None,
+    video: Path | None = None,
+    mask: Path | None = None,
+    cycles: int = 5,
+    patterns: Path | None = None,
+    tune: bool = False,
+) -> dict[str, Any]:
+    """Counts and times a network.
+
+    Args:
+        engine: which network; without weights a random one.
+        params, flops, layers, speed, paper: what to report.
+        compare: with `speed`, two methods, "dense,triple"; "eager" is plain dense PyTorch.
+        frame, objects: the size of the frame that is counted or timed, and how many objects are in it.
+        video_list: CSV of videos to average operations over, instead of one memory cycle at `frame`.
+        density: shares of pixels computed on sparse frames, "D=0.03,Q=0.35", instead of what gates choose.
+        video, mask: what trained gates decide about, to know the density; by default the demo clip.
+        cycles: memory cycles that are timed.
+        patterns: gets a picture of what trained gates decide, by layer and by position.
+        tune: measure first from which density on dense convolutions are faster on this GPU, and keep it.
+
+    Returns:
+        As far as asked for: params, params_mib, params_only_mib, macs_g, layers, speed, layer_speed, paper,
+        tuned (a file); density by module and the policies' shares, where they were measured; environment.
+
+    Raises:
+        InputError: an option cannot be used.
+    """
+    (width, height), names = parse_frame(frame), parse_comparison(compare)
+    videos = read_video_list(video_list) if video_list else [Video(0, objects, width, height)]
+    network, result, shares = _shapes(engine), {}, parse_density(density)
+    if patterns is not None and patterns.exists():
+        raise InputError(patterns, "it exists already", "a file that does not", "--patterns FILE")
+    if patterns is not None or (not shares and flops and has_trained_gates(engine)):
+        tally = tally_policies(engine.network(), *measured_clip(video, mask), engine.size)
+        shares, result["policies"] = shares or densities(tally), policy_table(tally)
+        if patterns is not None:
+            draw_patterns(tally, patterns)
+    if tune:
+        result["tuned"] = str(tune_card(choose_device(engine.device)))
+    if params:
+        result |= parameter_size(network)._asdict()
+    if flops:
+        macs = mean_macs(network, videos, shares)
+        result["macs_g"] = {part: value / 1e9 for part, value in macs.items()}
+    if layers:
+        result["layers"] = layer_table(network, videos[0])
+    if speed:
+        workload = Workload(width, height, objects, parse_density(density))
+        result["speed"] = time_variants(engine, workload, names, cycles)
+        if layers:
+            result["layer_speed"] = time_layers(engine, workload, cycles)
+    if paper:
+        result["paper"] = [cell._asdict() for cell in [*parameter_cells(), *operation_cells(videos)]]
+    return {**result, "density": shares or None, "environment": environment(engine)}
+
+
+def parse_comparison(text: str | None) -> list[str]:
+    """ "dense,triple" -> names; none of nothing.
+
+    Raises:
+        InputError: not two different known names.
+    """
+    names = text.split(",") if text else []
+    if names and (len(set(names)) != 2 or len(names) != 2 or not set(names) <= set(VARIANTS)):
+        raise InputError(
+            f"--compare {text}", "no such pair", f"two of {', '.join(VARIANTS)}", "--compare dense,triple"
+        )
+    return names
+
+
+def parse_density(text: str | None) -> dict[str, float]:
+    """ "D=0.0285,Q=0.348" -> by letter.
+
+    Raises:
+        InputError: not of that form, or not shares.
+    """
+    density = {}
+    for part in text.split(",") if text else ():
+        letter, _, value = part.partition("=")
+        try:
+            density[letter] = float(value)
+        except ValueError:
+            density[letter] = -1.0
+        if letter not in ("Q", "D", "M") or not 0 <= density[letter] <= 1:
+            raise InputError(
+                f"--density {text}", repr(part), "shares in [0, 1] by module", "--density D=0.03,Q=0.35"
+            )
+    return density
+
+
+def parse_frame(text: str) -> tuple[int, int]:
+    """ "854x480" -> width, height.
+
+    Raises:
+        InputError: not of that form.
+    """
+    width, _, height = text.lower().partition("x")
+    if not (width.isdecimal() and height.isdecimal() and int(width) >= 16 and int(height) >= 16):
+        raise InputError(f"--frame {text}", "no frame size", "WIDTHxHEIGHT in pixels", "--frame 854x480")
+    return int(width), int(height)
+
+
+def read_video_list(path: Path) -> list[Video]:
+    """A CSV with the columns frames, objects, width, height.
+
+    Raises:
+        InputError: it is missing or lacks a column.
+    """
+    expected = "a CSV file with the columns frames, objects, width, height"
+    if not path.is_file():
+        raise InputError(path, "no such file", expected, "--video-list CSV")
+    with path.open(newline="") as file:
+        try:
+            return [Video(*(int(row[field]) for field in Video._fields)) for row in csv.DictReader(file)]
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                path, f"a row without a whole number for {error}", expected, "--video-list CSV"
+            ) from error
+
+
+def _shapes(engine: EngineOptions) -> VOSNetwork:
+    config = profile_network(engine).config
+    with torch.device("meta"):
+        return build_model(config)
+
+
+def layer_table(network: VOSNetwork, video: Video) -> list[dict[str, Any]]:
+    """A row a convolution: name, part, 10^6 multiply-accumulates of one frame, and of its gate."""
+    rows = layer_costs(network, video.width, video.height, video.objects)
+    gates = [None if row.gate_macs is None else row.gate_macs / 1e6 for row in rows]
+    return [
+        {"name": row.name, "part": row.part, "macs_m": row.macs / 1e6, "gate_macs_m": gate}
+        for row, gate in zip(rows, gates, strict=True)
+    ]
+
+
+def policy_table(tally: PolicyTally) -> dict[str, Any]:
+    """The policies' shares of all pixels, and by layer with the share of frames on which they were not all
+    one."""
+    layers = []
+    for name, layer in tally.layers.items():
+        layers.append({"name": name, **shares(layer.pixels), "varying": layer.varying / layer.steps})
+    return {"shares": tally.shares(), "layers": layers}
+
+
+def time_layers(engine: EngineOptions, workload: Workload, cycles: int) -> list[dict[str, Any]]:
+    """A row a convolution of the network as the options have it: `LayerSpeed`."""
+    use_threads(engine.threads)
+    network = variant(engine, None)
+    return [row._asdict() for row in layer_speeds(Bench(network, workload), network, cycles)]
+
+
+def time_variants(
+    engine: EngineOptions, workload: Workload, compare: list[str], cycles: int
+) -> dict[str, Any]:
+    """Times one or two variants of the network in turn.
+
+    Args:
+        compare: methods, or "eager"; empty: the network as it is.
+        cycles: `mem_every` cycles that are timed of each.
+    """
+    use_threads(engine.threads)
+    names = compare or [engine.method or "as it is"]
+    benches = {name: Bench(variant(engine, name if compare else None), workload) for name in names}
+    timings = interleaved(benches, cycles)
+    summaries = {name: summarize(timings[name]) for name in names}
+    if len(names) == 2:
+        first, second = (summaries[name]["ms_median"] for name in names)
+        return {**summaries, "ratio": first / second}
+    return summaries[names[0]]
+
+
+def environment(engine: EngineOptions) -> dict[str, Any]:
+    """Where the figures come from."""
+    device = choose_device(engine.device)
+    return {
+        "spvos": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "processor": cpu_name(),
+        "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
+        "threads": engine.threads or default_threads(),
+        "dtype": str(choose_dtype(engine.dtype, device)).removeprefix("torch."),
+    }

@@ -1,0 +1,68 @@
+"""From frames to segmented frames with all that is known about them."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+
+from spvos_cli.segment.notices import Noticing
+from spvos_cli.video.frames import Frame, Note
+from spvos_cli.video.writers.writer import Facts, Segmented
+
+
+class Tracker:
+    """A segmenter with its measurements.
+
+    Args:
+        segmenter: a `VideoSegmenter`.
+        note: takes remarks about what was noticed.
+        with_soft: whether probabilities are wanted.
+
+    Attributes:
+        frames: segmented so far.
+        seconds: that they took.
+    """
+
+    def __init__(self, segmenter: Any, note: Note, *, with_soft: bool = False) -> None:
+        self.segmenter, self.with_soft = segmenter, with_soft
+        self.noticing = Noticing(note)
+        self.frames, self.computed, self.total = 0, 0, 0
+
+    @property
+    def density(self) -> float | None:
+        """Share of multiply-accumulates done in gated layers that ran sparsely."""
+        return self.computed / self.total if self.total else None
+
+    def step(self, frame: Frame, mask: np.ndarray | None) -> Segmented:
+        """Segments the next frame."""
+        start = time.perf_counter()
+        labels = self.segmenter.step(frame.image, mask)
+        ms = 1000 * (time.perf_counter() - start)
+        decided = self.segmenter.decided
+        self.frames += 1
+        self.computed, self.total = self.computed + decided.computed, self.total + decided.total
+        objects = tuple(self.segmenter.objects)
+        areas = np.bincount(labels.ravel(), minlength=256)
+        facts = Facts(
+            objects,
+            areas,
+            self.segmenter.confidence,
+            decided.computed / decided.total if decided.total else None,
+            decided.policies,
+            ms,
+            self.noticing.events(frame, objects, areas),
+            self.segmenter.probabilities if self.with_soft else None,
+        )
+        return Segmented(frame, labels, facts)
+
+    def state(self) -> dict[str, Any]:
+        """Counts and what was noticed, JSON's types; the segmenter's state is its own."""
+        counts = {"frames": self.frames, "computed": self.computed, "total": self.total}
+        return counts | {"noticing": self.noticing.state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """The inverse of `state`."""
+        self.frames, self.computed, self.total = (state[name] for name in ("frames", "computed", "total"))
+        self.noticing.restore(state["noticing"])

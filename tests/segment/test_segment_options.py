@@ -1,0 +1,227 @@
+"""What `spvos segment` can be asked for besides the main job, without caring how good the masks are."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from spvos_cli.commands.segment import segment_command
+from spvos_cli.errors import InputError
+from spvos_cli.inference.engine import EngineOptions
+from spvos_cli.inference.segmenter import VideoSegmenter
+from spvos_cli.segment.notices import Noticing
+from spvos_cli.segment.options import SegmentOptions
+from spvos_cli.segment.pipeline import segment_video
+from spvos_cli.ui import Reporter
+from spvos_cli.video.frames import Frame
+from spvos_cli.video.threads import newest
+from tests.conftest import LENGTH, make_frame, write_mask
+from tests.video.writing import decode
+
+Clip = tuple[list[np.ndarray], list[np.ndarray]]
+
+
+class Notes(Reporter):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        super().__init__(quiet=True)
+        self.lines: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.lines.append(text)
+
+
+@pytest.fixture
+def segment(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch):
+    """`segment_video` in a fresh folder: what it said, and the ids in each label map by name."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(input: object, mask: object = (), **options: object) -> tuple[list[str], dict[str, set[int]]]:
+        reporter = Notes()
+        options = {"output": "out", "weights": weights, "dtype": "fp32", **options}
+        segment_video(input, mask, reporter=reporter, **options)
+        maps = {file.stem: np.array(Image.open(file)) for file in sorted(Path("out").glob("*.png"))}
+        return reporter.lines, {name: set(np.unique(labels).tolist()) - {0} for name, labels in maps.items()}
+
+    return run
+
+
+def test_names_are_the_same_everywhere() -> None:
+    command = set(inspect.signature(segment_command).parameters) - {"context", "demo", "quiet", "as_json"}
+    function = {"input", "mask", "output"}
+    for options in (SegmentOptions, EngineOptions):
+        function |= {field.name for field in dataclasses.fields(options)}
+    assert command == function
+
+
+def test_unknown_names_are_errors(video: Path, mask: Path) -> None:
+    with pytest.raises(TypeError, match="no option colour"):
+        segment_video(video, mask, colour="red")
+
+
+def test_range_and_stride(segment, video: Path, clip: Clip, tmp_path: Path) -> None:
+    third = write_mask(tmp_path / "m.png", clip[1][1])
+    _, found = segment(video, f"1:{third}", start="0.04s", end=7, stride=3)
+    assert list(found) == ["00001", "00004"]
+
+
+def test_backward_goes_both_ways(segment, video: Path, clip: Clip, tmp_path: Path) -> None:
+    one = write_mask(tmp_path / "1.png", np.where(clip[1][3] == 1, 1, 0).astype(np.uint8))
+    two = write_mask(tmp_path / "2.png", np.where(clip[1][6] == 2, 2, 0).astype(np.uint8))
+    _, found = segment(video, [f"0.12s:{one}", f"6:{two}"], backward=True, output=["out", "x.jsonl"])
+    assert len(found) == LENGTH
+    assert all(1 in ids for ids in list(found.values())[2:5])
+    assert found["00003"] >= {1}
+    records = [json.loads(line) for line in Path("x.jsonl").read_text().splitlines()]
+    assert {o["id"] for o in records[5]["objects"]} == {1, 2}
+    assert not Path("out.backward").exists()
+    labels = np.array(Image.open("out/00006.png"))
+    assert np.array_equal(labels == 2, clip[1][6] == 2)
+
+
+def test_a_box_makes_the_first_mask_and_shows_it(segment, video: Path) -> None:
+    notes, found = segment(video, box="2:5,12,60,48")
+    assert any("clip_box_2.png" in line for line in notes)
+    made = np.array(Image.open("clip_box_2.png"))
+    assert set(np.unique(made)) == {0, 1}
+    assert (found["00000"], found["00002"]) == (set(), {1})
+    assert np.array_equal(np.array(Image.open("out/00002.png")), made)
+
+
+def test_masks_beyond_the_end(segment, video: Path, mask: Path) -> None:
+    notes, _ = segment(video, [mask, f"99:{mask}"])
+    assert any("frame 99 is beyond the end; it was not used" in line for line in notes)
+    with pytest.raises(InputError, match="frame 99 is beyond the end"):
+        segment(video, f"99:{mask}", overwrite=True)
+
+
+def test_preview_and_looks(segment, video: Path, mask: Path, clip: Clip) -> None:
+    segment(video, mask, preview=3, overlay_alpha=1.0, contour=0, colours="2=#102030,red")
+    assert sorted(p.name for p in Path("clip_preview").iterdir()) == ["00000.png", "00003.png", "00006.png"]
+    first = np.array(Image.open("clip_preview/00000.png"))
+    assert (first[clip[1][0] == 1] == (255, 0, 0)).all()
+    assert (first[clip[1][0] == 2] == (16, 32, 48)).all()
+
+
+def test_shot_cuts_and_lost_objects_are_said_and_marked() -> None:
+    notes: list[str] = []
+    noticing, areas = Noticing(notes.append), np.zeros(256, int)
+    events = []
+    for t in range(12):
+        image = make_frame(t)[0] if t < 6 else 255 - make_frame(t)[0][:, ::-1]
+        areas[1] = 0 if t in (8, 9) else 50
+        events.append(noticing.events(Frame(t, np.ascontiguousarray(image), "", t), (1,), areas))
+    marks = {t: found for t, found in enumerate(events) if found}
+    assert marks == {6: ("shot_cut",), 8: ("lost:1",), 10: ("found:1",)}
+    assert [note.split(";")[0] for note in notes] == ["frame 6: a shot cut", "frame 8: object 1 is lost"]
+
+
+def test_live_input_drops_frames_but_those_with_masks() -> None:
+    import time
+
+    notes: list[str] = []
+    seen = []
+    for item in newest(range(200), keep=lambda item: item in (0, 150), note=notes.append):
+        seen.append(item)
+        time.sleep(0.01)
+    assert seen[-1] == 199
+    assert 150 in seen
+    assert len(seen) < 20
+    assert notes == [f"{200 - len(seen)} frames came too fast and were dropped (--live)"]
+
+
+def test_objects_are_added_by_hand(weights: Path, clip: Clip) -> None:
+    from spvos_cli import load_model
+
+    images, masks = clip
+    by_mask, by_hand = (VideoSegmenter(load_model(weights=weights, dtype="fp32")) for _ in range(2))
+    assert by_hand.add_object(masks[0] == 1) == 1
+    assert by_hand.add_object(masks[0] == 2, id=9) == 9
+    by_mask.step(images[0], np.where(masks[0] == 2, 9, masks[0]))
+    by_hand.step(images[0])
+    assert by_hand.objects == [1, 9]
+    assert np.array_equal(by_mask.step(images[1]), by_hand.step(images[1]))
+    by_hand.reset()
+    assert by_hand.objects == []
+    for bad in ({"mask": masks[0] * 0}, {"mask": masks[0], "id": 256}):
+        with pytest.raises(ValueError, match=r"empty|255"):
+            by_hand.add_object(**bad)
+
+
+def spvos(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "spvos_cli", *map(str, arguments)]
+
+
+@pytest.fixture
+def environment() -> dict[str, str]:
+    root = str(Path(__file__).parents[2])
+    return os.environ | {"PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}
+
+
+def test_between_two_ffmpegs(
+    tmp_path: Path, video: Path, mask: Path, weights: Path, ffmpeg: str, environment: dict[str, str]
+) -> None:
+    pipe = subprocess.PIPE
+    reader = subprocess.Popen(
+        [ffmpeg, "-v", "error", "-i", video, "-c", "copy", "-f", "matroska", "-"], stdout=pipe
+    )
+    ours = subprocess.Popen(
+        spvos("segment", "-", "--mask", mask, "-o", "-", "-o", tmp_path / "out", "--weights", weights),
+        stdin=reader.stdout,
+        stdout=pipe,
+        stderr=pipe,
+        env=environment,
+    )
+    writer = [ffmpeg, "-v", "error", "-i", "-", "-c:v", "ffv1", str(tmp_path / "piped.mkv")]
+    done = subprocess.run(writer, stdin=ours.stdout, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert ours.wait(60) == 0
+    assert reader.wait(60) == 0
+    labels, times = decode(tmp_path / "piped.mkv", "gray")
+    assert times == pytest.approx([t / 25 for t in range(LENGTH)])
+    for t, piped in enumerate(labels):
+        assert np.array_equal(piped, np.array(Image.open(tmp_path / "out" / f"{t:05d}.png")))
+
+
+@pytest.mark.parametrize("form", ["mkv", "jsonl"])
+def test_a_reader_that_goes_away_is_no_failure(
+    video: Path, mask: Path, weights: Path, form: str, environment: dict[str, str]
+) -> None:
+    command = spvos("segment", video, "--mask", mask, "-o", "-", "--format", form, "--weights", weights)
+    pipe = subprocess.PIPE
+    ours = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=False, env=environment)
+    ours.stdout.read(10)
+    ours.stdout.close()
+    errors = ours.stderr.read().decode()
+    assert ours.wait(60) == 0
+    assert len(errors.splitlines()) == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_ends_with_one_line(
+    video: Path, mask: Path, weights: Path, environment: dict[str, str]
+) -> None:
+    command = spvos("segment", video, "--mask", mask, "-o", "-", "--weights", weights)
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, env=environment, check=False)
+    assert done.returncode == 1
+    line = done.stderr.decode().splitlines()[-1]
+    assert line == "spvos: standard output: No space left on device; what was written so far is kept"
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow(tmp_path: Path, weights: Path) -> None:
+    from tests.measure.memory import measure
+
+    found = measure(240, 80, (128, 96), 2, ["--weights", str(weights)], tmp_path)
+    assert found.late <= 1.05 * found.early
