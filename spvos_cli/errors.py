@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 
@@ -15,13 +17,14 @@ class InputError(Exception):
         fix: the option or step that mends it.
     """
 
-    def __init__(self, what: str | Path, found: str, expected: str, fix: str) -> None:
+    def __init__(self, what: str | Path, *, found: str, expected: str, fix: str) -> None:
         super().__init__(f"{what}: {found}; expected {expected} ({fix})")
-        self._parts = (what, found, expected, fix)
+        self._what = what
+        self._rest = {"found": found, "expected": expected, "fix": fix}
 
-    def __reduce__(self) -> tuple[type[InputError], tuple[str | Path, str, str, str]]:
+    def __reduce__(self) -> tuple[Callable[..., InputError], tuple[str | Path]]:
         """How it comes back whole from another process."""
-        return InputError, self._parts
+        return partial(InputError, **self._rest), (self._what,)
 
 
 class RunError(Exception):

@@ -37,6 +37,9 @@ def shipped_weights(model: str, method: str | None = None) -> Path:
     if not path.is_file():
         found = "no weights ship for this model"
         raise InputError(
-            f"--model {model}", found, "STCN's checkpoint (github.com/hkchengrex/STCN)", "--weights stcn.pth"
+            f"--model {model}",
+            found=found,
+            expected="STCN's checkpoint (github.com/hkchengrex/STCN)",
+            fix="--weights stcn.pth",
         )
     return path

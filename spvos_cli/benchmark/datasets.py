@@ -128,7 +128,9 @@ def youtube_benchmark(root: Path, split: str, only: str | None = None, frames: s
     meta, every, part = read_meta(root, split), root / f"{split}_all_frames", root / split
     whole = every.is_dir() if frames == "auto" else frames == "all"
     if whole and not every.is_dir():
-        raise InputError(every, "no such folder", "every frame of the videos", "--frames annotated")
+        raise InputError(
+            every, found="no such folder", expected="every frame of the videos", fix="--frames annotated"
+        )
     videos = [_youtube_video(name, part, every if whole else part) for name in sorted(meta)]
     videos = chosen(videos, only)
     which = "every frame" if whole else "annotated frames only"
@@ -156,7 +158,12 @@ def chosen(videos: list[BenchmarkVideo], only: str | None) -> list[BenchmarkVide
     names = Path(only).read_text().split() if Path(only).is_file() else only.split(",")
     if unknown := sorted(set(names) - {video.name for video in videos}):
         found = f"{len(unknown)} unknown names, {unknown[0]!r} among them"
-        raise InputError(f"--only {only}", found, "names of its sequences, or a file of them", "--only A,B")
+        raise InputError(
+            f"--only {only}",
+            found=found,
+            expected="names of its sequences, or a file of them",
+            fix="--only A,B",
+        )
     return [video for video in videos if video.name in names]
 
 
@@ -170,9 +177,16 @@ def _youtube_video(name: str, part: Path, source: Path) -> BenchmarkVideo:
     kept = frozenset(image.stem for image in images_in(part / "JPEGImages" / name)) or frozenset(masks)
     if lost := sorted((set(masks) | kept) - {frame.stem for frame in frames}):
         found = f"{name} lacks {len(lost)} frames, {lost[0]} among them"
-        raise InputError(source, found, "every frame", "copy the dataset again; --data ROOT")
+        raise InputError(
+            source, found=found, expected="every frame", fix="copy the dataset again; --data ROOT"
+        )
     if not masks:
-        raise InputError(part, f"{name} has no mask", "one at least", "copy the dataset again; --data ROOT")
+        raise InputError(
+            part,
+            found=f"{name} has no mask",
+            expected="one at least",
+            fix="copy the dataset again; --data ROOT",
+        )
     return BenchmarkVideo(name, tuple(frames), masks, kept)
 
 

@@ -150,7 +150,10 @@ def write_submissions(benchmark: Benchmark, outcomes: list[Outcome], reporter: R
         except FileNotFoundError as error:
             found = f"no {error.filename}"
             raise InputError(
-                outcome.folder, found, "all masks", "--out on a disk that all machines share"
+                outcome.folder,
+                found=found,
+                expected="all masks",
+                fix="--out on a disk that all machines share",
             ) from error
         os.replace(part, target)
         reporter.note(f"submission: {target}")

@@ -57,7 +57,7 @@ class RunFolder:
             _write(self.path / "settings.json", json.dumps(chosen, indent=2))
         except OSError as error:
             found = f"cannot be written ({error.strerror})"
-            raise InputError(self.path, found, WRITABLE, "--out DIR") from error
+            raise InputError(self.path, found=found, expected=WRITABLE, fix="--out DIR") from error
 
     def finished(self, video: BenchmarkVideo) -> Run | None:
         """The record of a sequence that was run to its end with the same frames and given masks."""

@@ -141,10 +141,10 @@ def eval_command(
     if (dataset is None) == (pred is None) or (pred is None) != (truth is None):
         found = "not exactly one of the two"
         expected = "--dataset NAME, or --pred DIR with --truth DIR"
-        raise InputError("spvos eval", found, expected, "see spvos eval --help")
+        raise InputError("spvos eval", found=found, expected=expected, fix="see spvos eval --help")
     if compare and csv:
         found, expected = "one folder for several methods", "no --csv: each method's masks have theirs beside"
-        raise InputError("--csv", found, expected, "--out DIR")
+        raise InputError("--csv", found=found, expected=expected, fix="--out DIR")
     outputs = Outputs(as_json, strict, report, csv, overwrite=overwrite)
     reporter = Reporter(quiet=quiet)
     if pred:
@@ -181,5 +181,7 @@ def parse_methods(text: str | None) -> tuple[str, ...]:
     known = [method.value for method in Method]
     if names and (len(names) < 2 or len(set(names)) != len(names) or not set(names) <= set(known)):
         expected = f"two or more of {', '.join(known)}"
-        raise InputError(f"--compare {text}", "no such methods", expected, "--compare dense,triple")
+        raise InputError(
+            f"--compare {text}", found="no such methods", expected=expected, fix="--compare dense,triple"
+        )
     return names

@@ -173,14 +173,22 @@ def segment_command(
     if demo == (input is not None):
         found = "both INPUT and --demo" if demo else "no INPUT"
         raise InputError(
-            "spvos segment", found, "a video and a mask, or --demo", "spvos segment INPUT --mask MASK"
+            "spvos segment",
+            found=found,
+            expected="a video and a mask, or --demo",
+            fix="spvos segment INPUT --mask MASK",
         )
     if not demo and not mask and not box:
         raise InputError(
-            input, "no mask given", "the mask of each object in one frame", "--mask MASK, or --box"
+            input,
+            found="no mask given",
+            expected="the mask of each object in one frame",
+            fix="--mask MASK, or --box",
         )
     if as_json and Path("-") in (output or []):
-        raise InputError("--json", "standard output is an output already", "one of the two", "-o FILE")
+        raise InputError(
+            "--json", found="standard output is an output already", expected="one of the two", fix="-o FILE"
+        )
 
     from spvos_cli.segment.demo import run_demo
     from spvos_cli.segment.pipeline import segment_video

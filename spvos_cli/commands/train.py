@@ -164,7 +164,10 @@ def train_command(
     if dataset is None and not data:
         expected = "--dataset NAME, or --data FOLDER with frames of your own"
         raise InputError(
-            "spvos train", "nothing to train on", expected, "spvos train --dataset davis --data DAVIS"
+            "spvos train",
+            found="nothing to train on",
+            expected=expected,
+            fix="spvos train --dataset davis --data DAVIS",
         )
 
     from spvos_cli.training.options import TrainOptions, recipe_options

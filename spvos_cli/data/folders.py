@@ -49,7 +49,7 @@ def read_frame(path: Path) -> np.ndarray:
     """
     image = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
     if image is None:
-        raise InputError(path, "not readable as an image", "a frame", "--data ROOT")
+        raise InputError(path, found="not readable as an image", expected="a frame", fix="--data ROOT")
     return image
 
 
@@ -63,7 +63,9 @@ def davis_sequences(root: Path, year: int, split: str, resolution: str = "480p")
     if not listing.is_file():
         found = "no such folder" if not root.is_dir() else f"it lacks {listing.relative_to(root)}"
         expected = "the DAVIS layout (JPEGImages, Annotations, ImageSets)"
-        raise InputError(root, found, expected, "--data ROOT; DAVIS is at davischallenge.org")
+        raise InputError(
+            root, found=found, expected=expected, fix="--data ROOT; DAVIS is at davischallenge.org"
+        )
     return [_davis_sequence(root, name, resolution) for name in listing.read_text().split()]
 
 
@@ -74,7 +76,10 @@ def _davis_sequence(root: Path, name: str, resolution: str) -> Sequence:
     if not frames or missing:
         found = f"{len(frames)} frames, {len(missing)} of them without a mask" if frames else "no frames"
         raise InputError(
-            root, f"{name} has {found}", "a mask for every frame", "copy the dataset again; --data ROOT"
+            root,
+            found=f"{name} has {found}",
+            expected="a mask for every frame",
+            fix="copy the dataset again; --data ROOT",
         )
     return Sequence(name, tuple(frames), tuple(masks[frame.stem] for frame in frames))
 
@@ -90,7 +95,10 @@ def still_sequences(root: Path) -> list[Sequence]:
     if not folders:
         expected = "folders images/ and masks/ side by side"
         raise InputError(
-            root, "no images with masks" if root.is_dir() else "no such folder", expected, "--data ROOT"
+            root,
+            found="no images with masks" if root.is_dir() else "no such folder",
+            expected=expected,
+            fix="--data ROOT",
         )
     stills = []
     for folder in folders:
@@ -98,7 +106,9 @@ def still_sequences(root: Path) -> list[Sequence]:
         images = images_in(folder)
         if missing := [image.name for image in images if image.stem not in masks]:
             found = f"{len(missing)} of {len(images)} images without a mask, {missing[0]} among them"
-            raise InputError(folder, found, "a mask of the same name for every image", "--data ROOT")
+            raise InputError(
+                folder, found=found, expected="a mask of the same name for every image", fix="--data ROOT"
+            )
         stills += [Sequence(image.stem, (image,), (masks[image.stem],)) for image in images]
     return stills
 
@@ -118,7 +128,10 @@ def own_sequences(root: Path) -> list[Sequence]:
             ]
             return [sequence for sequence in found if sequence.frames]
     raise InputError(
-        root, "no frames with masks" if root.is_dir() else "no such folder", LAYOUT, "--data FOLDER"
+        root,
+        found="no frames with masks" if root.is_dir() else "no such folder",
+        expected=LAYOUT,
+        fix="--data FOLDER",
     )
 
 
@@ -128,7 +141,7 @@ def _sequence_folders(masks: Path) -> list[Path]:
         folder for folder in [masks, *sorted(masks.rglob("*"))] if folder.is_dir() and images_in(folder)
     ]
     if not folders:
-        raise InputError(masks, "no mask in it", LAYOUT, "--data FOLDER")
+        raise InputError(masks, found="no mask in it", expected=LAYOUT, fix="--data FOLDER")
     return [folder.relative_to(masks) for folder in folders]
 
 
@@ -137,5 +150,7 @@ def _sequence(images: Path, masks: Path, name: str) -> Sequence:
     annotated = sorted(images_in(masks), key=natural_order)
     if missing := [mask.name for mask in annotated if mask.stem not in frames]:
         found = f"{len(missing)} masks without a frame, {missing[0]} among them"
-        raise InputError(masks, found, f"a frame of the same name in {images}", "--data FOLDER")
+        raise InputError(
+            masks, found=found, expected=f"a frame of the same name in {images}", fix="--data FOLDER"
+        )
     return Sequence(name, tuple(frames[mask.stem] for mask in annotated), tuple(annotated))

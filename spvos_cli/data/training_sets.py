@@ -49,7 +49,9 @@ def parse_datasets(text: str) -> list[tuple[str, float]]:
         name, weight = (name, weight) if colon else (part, "1")
         if name not in names and not Path(name).is_dir():
             expected = f"one of {', '.join(names)}, or a folder"
-            raise InputError(f"--dataset {text}", f"{name!r}", expected, "--dataset NAME:WEIGHT,...")
+            raise InputError(
+                f"--dataset {text}", found=f"{name!r}", expected=expected, fix="--dataset NAME:WEIGHT,..."
+            )
         parsed.append((name, _weight(text, weight)))
     return parsed
 
@@ -61,7 +63,9 @@ def _weight(text: str, weight: str) -> float:
         share = 0.0
     if not share > 0:
         found = f"the weight {weight!r}"
-        raise InputError(f"--dataset {text}", found, "a positive number", "--dataset NAME:WEIGHT,...")
+        raise InputError(
+            f"--dataset {text}", found=found, expected="a positive number", fix="--dataset NAME:WEIGHT,..."
+        )
     return share
 
 
@@ -90,7 +94,10 @@ def training_data(
     if len(roots) > len(parsed):
         found = f"{len(roots)} folders for {len(parsed)} datasets"
         raise InputError(
-            "--data", found, "one for each dataset, in the order of --dataset", "--dataset davis,stills"
+            "--data",
+            found=found,
+            expected="one for each dataset, in the order of --dataset",
+            fix="--dataset davis,stills",
         )
     collections, kept = [], []
     for i, (name, weight) in enumerate(parsed):
@@ -117,7 +124,9 @@ def _parted(sequence: Sequence) -> tuple[Sequence, Sequence]:
     count = len(sequence.frames) - max(1, round(SHARE_HELD_OUT * len(sequence.frames)))
     if count < 2:
         found = f"{len(sequence.frames)} annotated frames"
-        raise InputError(sequence.name, found, "at least three in a sequence", "--data FOLDER")
+        raise InputError(
+            sequence.name, found=found, expected="at least three in a sequence", fix="--data FOLDER"
+        )
     trained, rest = (
         sequence._replace(frames=sequence.frames[part], masks=sequence.masks[part])
         for part in (slice(count), slice(count, None))

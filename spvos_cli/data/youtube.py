@@ -26,7 +26,10 @@ def youtube_sequences(root: Path, split: str = "train") -> list[Sequence]:
     if bare := [s.name for s in sequences if not s.frames]:
         found = f"{len(bare)} of {len(names)} videos without annotated frames, {bare[0]} among them"
         raise InputError(
-            folder, found, "frames and masks for every video", "copy the dataset again; --data ROOT"
+            folder,
+            found=found,
+            expected="frames and masks for every video",
+            fix="copy the dataset again; --data ROOT",
         )
     return sequences
 
@@ -40,12 +43,14 @@ def read_meta(root: Path, split: str) -> dict[str, Any]:
     meta = root / split / "meta.json"
     if not meta.is_file():
         found = f"it lacks {split}/meta.json" if root.is_dir() else "no such folder"
-        raise InputError(root, found, LAYOUT, "--data ROOT; YouTube-VOS is at youtube-vos.org")
+        raise InputError(
+            root, found=found, expected=LAYOUT, fix="--data ROOT; YouTube-VOS is at youtube-vos.org"
+        )
     try:
         return dict(json.loads(meta.read_text())["videos"])
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
-            meta, f"unreadable ({error!r})", 'JSON with a table "videos"', "--data ROOT"
+            meta, found=f"unreadable ({error!r})", expected='JSON with a table "videos"', fix="--data ROOT"
         ) from error
 
 
@@ -54,5 +59,7 @@ def _annotated(folder: Path, name: str) -> Sequence:
     masks = images_in(folder / "Annotations" / name)
     if missing := [mask.name for mask in masks if mask.stem not in frames]:
         found = f"{name} has {len(missing)} masks without a frame, {missing[0]} among them"
-        raise InputError(folder, found, "a frame for every mask", "copy the dataset again; --data ROOT")
+        raise InputError(
+            folder, found=found, expected="a frame for every mask", fix="copy the dataset again; --data ROOT"
+        )
     return Sequence(name, tuple(frames[mask.stem] for mask in masks), tuple(masks), STEP)

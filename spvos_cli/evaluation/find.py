@@ -42,14 +42,14 @@ def find_label_maps(root: Path, option: str) -> Found:
         return Found("a label video", {root.stem: LabelVideo(root)})
     if not root.is_dir():
         found = "not a video or a folder" if root.exists() else "no such file or folder"
-        raise InputError(root, found, LAYOUTS, f"{option} DIR")
+        raise InputError(root, found=found, expected=LAYOUTS, fix=f"{option} DIR")
     folder = root
     for name in MASK_FOLDERS:
         folder = folder / name if (folder / name).is_dir() else folder
     for layout, find in FINDERS.items():
         if maps := find(folder):
             return Found(layout, maps)
-    raise InputError(root, "no masks in it", LAYOUTS, f"{option} DIR")
+    raise InputError(root, found="no masks in it", expected=LAYOUTS, fix=f"{option} DIR")
 
 
 def label_images(folder: Path, name: str | None = None) -> LabelImages | None:

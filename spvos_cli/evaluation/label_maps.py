@@ -111,13 +111,15 @@ class LabelVideo(LabelMaps):
                 count = stream.frames or sum(packet.size > 0 for packet in container.demux(stream))
                 pixels = stream.codec_context.pix_fmt
         except (av.FFmpegError, OSError, IndexError) as error:
-            raise InputError(path, "not readable as a video", LOSSLESS, "--pred and --truth") from error
+            raise InputError(
+                path, found="not readable as a video", expected=LOSSLESS, fix="--pred and --truth"
+            ) from error
         if pixels not in EXACT:
             raise InputError(
                 path,
-                f"pixels that do not hold ids exactly ({pixels})",
-                LOSSLESS,
-                "-o OUT.mkv when segmenting",
+                found=f"pixels that do not hold ids exactly ({pixels})",
+                expected=LOSSLESS,
+                fix="-o OUT.mkv when segmenting",
             )
         self.frames = tuple(f"{t:05d}" for t in range(count))
         self._decoded: Iterator[tuple[int, np.ndarray]] | None = None
@@ -131,7 +133,9 @@ class LabelVideo(LabelMaps):
             self._next = index + 1
             if index == wanted:
                 return labels
-        raise InputError(self.path, f"ends before frame {wanted}", LOSSLESS, "a whole file")
+        raise InputError(
+            self.path, found=f"ends before frame {wanted}", expected=LOSSLESS, fix="a whole file"
+        )
 
     def _decode(self) -> Iterator[tuple[int, np.ndarray]]:
         with av.open(str(self.path)) as container:
@@ -165,5 +169,7 @@ def rescaled(labels: np.ndarray, shape: tuple[int, int], what: str | Path) -> np
     height, width = shape
     if not same_aspect(labels.shape, height, width):
         found = f"{labels.shape[1]}x{labels.shape[0]} pixels"
-        raise InputError(what, found, f"the true masks' {width}x{height}", "masks of the video's size")
+        raise InputError(
+            what, found=found, expected=f"the true masks' {width}x{height}", fix="masks of the video's size"
+        )
     return cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST)

@@ -71,7 +71,9 @@ def match(truth: Found, predicted: Found) -> Matched:
     names = [name for name in truth.maps if name in predicted.maps]
     if not names:
         found, expected = (some(list(maps), "sequence") for maps in (predicted.maps, truth.maps))
-        raise InputError("--pred", found, f"the names in --truth: {expected}", "rename the folders")
+        raise InputError(
+            "--pred", found=found, expected=f"the names in --truth: {expected}", fix="rename the folders"
+        )
     complaints = [
         f"{some(alone, 'sequence')} without {other} masks, left out"
         for maps, other in ((truth.maps, "predicted"), (predicted.maps, "true"))

@@ -91,7 +91,12 @@ class EngineOptions:
         network = self.network()
         if not self.reuse and network.config.method != "triple":
             expected = "triple gates, which alone choose between REUSE and SKIP"
-            raise InputError("--no-reuse", f"method {network.config.method}", expected, "--method triple")
+            raise InputError(
+                "--no-reuse",
+                found=f"method {network.config.method}",
+                expected=expected,
+                fix="--method triple",
+            )
         segmenter = VideoSegmenter(
             network,
             size=self.size,

@@ -24,7 +24,10 @@ def choose_device(name: str) -> torch.device:
     """
     if name == "cuda" and not torch.cuda.is_available():
         raise InputError(
-            "--device cuda", "PyTorch finds no CUDA device", "an NVIDIA GPU and a CUDA build", "--device cpu"
+            "--device cuda",
+            found="PyTorch finds no CUDA device",
+            expected="an NVIDIA GPU and a CUDA build",
+            fix="--device cpu",
         )
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -39,7 +42,9 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
         InputError: fp16 on a CPU, which is slower than fp32 there.
     """
     if name == "fp16" and device.type == "cpu":
-        raise InputError("--dtype fp16", "the device is a CPU", "fp32 or bf16 there", "--dtype auto")
+        raise InputError(
+            "--dtype fp16", found="the device is a CPU", expected="fp32 or bf16 there", fix="--dtype auto"
+        )
     if name != "auto":
         return DTYPES[name]
     if device.type == "cuda":

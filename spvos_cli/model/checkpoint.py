@@ -84,7 +84,7 @@ def load_checkpoint(
         InputError: the file is missing, unreadable, holds something else, or lacks the gates asked for.
     """
     if not path.is_file():
-        raise InputError(path, "no such file", "a weight file", "--weights FILE")
+        raise InputError(path, found="no such file", expected="a weight file", fix="--weights FILE")
     stored, tensors = _read_safetensors(path) if path.suffix == ".safetensors" else (SPVOS, _read_stcn(path))
     config = dataclasses.replace(stored, **overrides or {})
     model = build_model(config)
@@ -97,7 +97,12 @@ def load_checkpoint(
     missing = {name for name in expected if _is_gate(name)} - set(tensors)
     if missing and not fresh_gates:
         found = f"the weights in {path.name} have no {config.method} gates for {config.structure}"
-        raise InputError(f"--method {config.method}", found, "weights trained with them", "--method dense")
+        raise InputError(
+            f"--method {config.method}",
+            found=found,
+            expected="weights trained with them",
+            fix="--method dense",
+        )
     tensors = {name: expected[name] for name in missing} | tensors
     _check_fit(path, expected, tensors, config)
     model.load_state_dict(tensors)
@@ -125,7 +130,9 @@ def _check_fit(
     )
     if wrong:
         text = f"{len(wrong)} tensors that do not fit, {wrong[0]} among them"
-        raise InputError(path, text, f"the weights of a {config.architecture} network", "--weights FILE")
+        raise InputError(
+            path, found=text, expected=f"the weights of a {config.architecture} network", fix="--weights FILE"
+        )
 
 
 def _read_safetensors(path: Path) -> tuple[ModelConfig, dict[str, Tensor]]:
@@ -135,10 +142,14 @@ def _read_safetensors(path: Path) -> tuple[ModelConfig, dict[str, Tensor]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
         return ModelConfig.from_json(metadata["config"]), tensors
     except (SafetensorError, OSError) as error:
-        raise InputError(path, f"unreadable ({error})", "a .safetensors file", "--weights FILE") from error
+        raise InputError(
+            path, found=f"unreadable ({error})", expected="a .safetensors file", fix="--weights FILE"
+        ) from error
     except (KeyError, ValueError, TypeError) as error:
         found = f"no usable config ({error})"
-        raise InputError(path, found, "weights written by spvos, or STCN's .pth", "--weights FILE") from error
+        raise InputError(
+            path, found=found, expected="weights written by spvos, or STCN's .pth", fix="--weights FILE"
+        ) from error
 
 
 def _read_stcn(path: Path) -> dict[str, Tensor]:
@@ -147,11 +158,14 @@ def _read_stcn(path: Path) -> dict[str, Tensor]:
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
         found = f"unreadable ({str(error).splitlines()[0]})"
         raise InputError(
-            path, found, "a .safetensors file or an STCN checkpoint", "--weights FILE"
+            path, found=found, expected="a .safetensors file or an STCN checkpoint", fix="--weights FILE"
         ) from error
     if not isinstance(tensors, dict) or not all(isinstance(value, Tensor) for value in tensors.values()):
         raise InputError(
-            path, "no table of tensors", "a .safetensors file or an STCN checkpoint", "--weights FILE"
+            path,
+            found="no table of tensors",
+            expected="a .safetensors file or an STCN checkpoint",
+            fix="--weights FILE",
         )
     return {stcn_name(name): tensor for name, tensor in tensors.items()}
 

@@ -72,7 +72,9 @@ def profile(
     videos = read_video_list(video_list) if video_list else [Video(0, objects, width, height)]
     network, result, shares = _shapes(engine), {}, parse_density(density)
     if patterns is not None and patterns.exists():
-        raise InputError(patterns, "it exists already", "a file that does not", "--patterns FILE")
+        raise InputError(
+            patterns, found="it exists already", expected="a file that does not", fix="--patterns FILE"
+        )
     if patterns is not None or (not shares and flops and has_trained_gates(engine)):
         tally = tally_policies(engine.network(), *measured_clip(video, mask), engine.size)
         shares, result["policies"] = shares or densities(tally), policy_table(tally)
@@ -106,7 +108,10 @@ def parse_comparison(text: str | None) -> list[str]:
     names = text.split(",") if text else []
     if names and (len(set(names)) != 2 or len(names) != 2 or not set(names) <= set(VARIANTS)):
         raise InputError(
-            f"--compare {text}", "no such pair", f"two of {', '.join(VARIANTS)}", "--compare dense,triple"
+            f"--compare {text}",
+            found="no such pair",
+            expected=f"two of {', '.join(VARIANTS)}",
+            fix="--compare dense,triple",
         )
     return names
 
@@ -126,7 +131,10 @@ def parse_density(text: str | None) -> dict[str, float]:
             density[letter] = -1.0
         if letter not in ("Q", "D", "M") or not 0 <= density[letter] <= 1:
             raise InputError(
-                f"--density {text}", repr(part), "shares in [0, 1] by module", "--density D=0.03,Q=0.35"
+                f"--density {text}",
+                found=repr(part),
+                expected="shares in [0, 1] by module",
+                fix="--density D=0.03,Q=0.35",
             )
     return density
 
@@ -139,7 +147,9 @@ def parse_frame(text: str) -> tuple[int, int]:
     """
     width, _, height = text.lower().partition("x")
     if not (width.isdecimal() and height.isdecimal() and int(width) >= 16 and int(height) >= 16):
-        raise InputError(f"--frame {text}", "no frame size", "WIDTHxHEIGHT in pixels", "--frame 854x480")
+        raise InputError(
+            f"--frame {text}", found="no frame size", expected="WIDTHxHEIGHT in pixels", fix="--frame 854x480"
+        )
     return int(width), int(height)
 
 
@@ -151,13 +161,16 @@ def read_video_list(path: Path) -> list[Video]:
     """
     expected = "a CSV file with the columns frames, objects, width, height"
     if not path.is_file():
-        raise InputError(path, "no such file", expected, "--video-list CSV")
+        raise InputError(path, found="no such file", expected=expected, fix="--video-list CSV")
     with path.open(newline="") as file:
         try:
             return [Video(*(int(row[field]) for field in Video._fields)) for row in csv.DictReader(file)]
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(
-                path, f"a row without a whole number for {error}", expected, "--video-list CSV"
+                path,
+                found=f"a row without a whole number for {error}",
+                expected=expected,
+                fix="--video-list CSV",
             ) from error
 
 

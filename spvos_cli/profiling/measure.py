@@ -31,7 +31,9 @@ def measured_clip(video: Path | None, mask: Path | None) -> tuple[Iterable[np.nd
         frames, masks = zip(*itertools.islice(scene(), LENGTH), strict=True)
         return frames, masks[0]
     if mask is None:
-        raise InputError(video, "no mask given", "the mask of its first frame", "--mask MASK")
+        raise InputError(
+            video, found="no mask given", expected="the mask of its first frame", fix="--mask MASK"
+        )
     source = open_source(str(video))
     ids = fit_mask(read_mask(mask).ids, source.height, source.width, mask)
     return (frame.image for frame in source), ids

@@ -55,13 +55,15 @@ def draw_patterns(tally: PatternTally, path: Path) -> None:
     """
     if not tally.layers:
         expected = "weights with gates, and a clip of more than two frames"
-        raise InputError("--patterns", "no gate decided about anything", expected, "--weights FILE")
+        raise InputError(
+            "--patterns", found="no gate decided about anything", expected=expected, fix="--weights FILE"
+        )
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
         expected = "the package matplotlib"
         raise InputError(
-            "--patterns", "Matplotlib is not installed", expected, "pip install matplotlib"
+            "--patterns", found="Matplotlib is not installed", expected=expected, fix="pip install matplotlib"
         ) from error
     rows = len(tally.layers)
     figure = Figure(figsize=(10, 4.5 + 0.22 * rows), layout="constrained")
@@ -81,7 +83,9 @@ def draw_patterns(tally: PatternTally, path: Path) -> None:
     try:
         figure.savefig(path, dpi=110)
     except (OSError, ValueError) as error:
-        raise InputError(path, str(error), "a writable .png, .pdf or .svg", "--patterns FILE") from error
+        raise InputError(
+            path, found=str(error), expected="a writable .png, .pdf or .svg", fix="--patterns FILE"
+        ) from error
 
 
 def _draw_layers(axes: Any, tally: PolicyTally) -> None:

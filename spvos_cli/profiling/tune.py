@@ -26,10 +26,15 @@ def tune(device: torch.device) -> Path:
         InputError: there is no card, or the sparse kernels do not run on it.
     """
     if device.type != "cuda":
-        raise InputError("--tune", "the device is a CPU", "an NVIDIA GPU", "--device cuda")
+        raise InputError("--tune", found="the device is a CPU", expected="an NVIDIA GPU", fix="--device cuda")
     kernel = kernel_for(device)
     if not isinstance(kernel, CUDAKernel):
-        raise InputError("--tune", "no sparse CUDA kernels", "CuPy and NVRTC", "pip install 'spvos[cuda]'")
+        raise InputError(
+            "--tune",
+            found="no sparse CUDA kernels",
+            expected="CuPy and NVRTC",
+            fix="pip install 'spvos[cuda]'",
+        )
     return save_limits(torch.cuda.get_device_name(device), measure(kernel.launcher, device, cases(), DTYPES))
 
 

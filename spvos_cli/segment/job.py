@@ -109,7 +109,10 @@ def prepare(
     annotations = Annotations([str(mask) for mask in masks], options.boxes, source, note)
     if not annotations.given:
         raise InputError(
-            input, "no mask given", "the mask of each object in one frame", "--mask MASK or --box"
+            input,
+            found="no mask given",
+            expected="the mask of each object in one frame",
+            fix="--mask MASK or --box",
         )
     palette = recoloured(annotations.palette, options.colours or "", annotations.objects)
     look = Look(palette, options.overlay_alpha, options.contour)
@@ -128,7 +131,7 @@ def _check_outputs(paths: list[Path], options: SegmentOptions, *, resumed: bool)
     for path in paths:
         check_output(path, overwrite=options.overwrite or resumed)
     if paths.count(STDOUT) > 1 or len({path.absolute() for path in paths}) < len(paths):
-        raise InputError("-o", "the same output twice", "each output once", "-o OUT")
+        raise InputError("-o", found="the same output twice", expected="each output once", fix="-o OUT")
 
 
 def _check_beside(job: Job) -> None:
@@ -147,9 +150,16 @@ def box_files(job: Job) -> list[Path]:
 def _check_backward(job: Job) -> None:
     """Frames are read twice, and moments in seconds must be known before the first is read."""
     if job.input == "-" or "://" in job.input:
-        raise InputError("--backward", "a stream, which is read once", "a file or a folder", "save it first")
+        raise InputError(
+            "--backward",
+            found="a stream, which is read once",
+            expected="a file or a folder",
+            fix="save it first",
+        )
     if job.needs_soft:
-        raise InputError("--backward", "an output of probabilities", "other outputs", "-o without .soft")
+        raise InputError(
+            "--backward", found="an output of probabilities", expected="other outputs", fix="-o without .soft"
+        )
     moments = [job.range.start, *(given.moment for given in job.annotations.given)]
     if any(moment.is_time for moment in moments):
         source = job.open_again()
@@ -157,7 +167,10 @@ def _check_backward(job: Job) -> None:
         source.close()
         if job.range.start not in found:
             raise InputError(
-                f"--start {job.range.start.text}", "after the last frame", "an earlier one", "--start"
+                f"--start {job.range.start.text}",
+                found="after the last frame",
+                expected="an earlier one",
+                fix="--start",
             )
         job.range = job.range._replace(start=found[job.range.start])
         job.annotations.move(found)
@@ -172,7 +185,9 @@ def _state_file(
 ) -> StateFile | None:
     first = next((path for path in paths if path != STDOUT), None)
     if options.resume and STDOUT in paths:
-        raise InputError("--resume", "standard output as an output", "outputs on disk", "-o OUT")
+        raise InputError(
+            "--resume", found="standard output as an output", expected="outputs on disk", fix="-o OUT"
+        )
     if first is None:
         return None
     shape = {"input": str(input), "outputs": [str(path) for path in paths], **engine, **options.shaping()}

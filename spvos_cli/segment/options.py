@@ -64,9 +64,16 @@ class SegmentOptions:
         start = parse_moment(str(self.start), "--start") if self.start is not None else Moment("0")
         end = parse_moment(str(self.end), "--end") if self.end is not None else None
         if end and end.is_time == start.is_time and end.order <= start.order:
-            raise InputError(f"--end {end.text}", f"not after --start {start.text}", "a later one", "--end")
+            raise InputError(
+                f"--end {end.text}",
+                found=f"not after --start {start.text}",
+                expected="a later one",
+                fix="--end",
+            )
         if self.stride < 1:
-            raise InputError(f"--stride {self.stride}", "not positive", "1 or more", "--stride")
+            raise InputError(
+                f"--stride {self.stride}", found="not positive", expected="1 or more", fix="--stride"
+            )
         return Range(start, end, self.stride)
 
     def shaping(self) -> dict[str, Any]:

@@ -207,7 +207,9 @@ class Run:
             self.reporter.note(f"{given.name}: frame {given.moment.text} is beyond the end; it was not used")
         if len(unused) == len(self.job.annotations.given):
             found = f"frame {unused[0].moment.text} is beyond the end"
-            raise InputError(unused[0].name, found, "a frame of the video", "--mask FRAME:MASK")
+            raise InputError(
+                unused[0].name, found=found, expected="a frame of the video", fix="--mask FRAME:MASK"
+            )
         if self.job.state:
             self.job.state.remove()
         for writer in self.writers:

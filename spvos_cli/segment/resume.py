@@ -69,11 +69,13 @@ class StateFile:
         except Exception as error:
             found = f"not the state of an interrupted run ({type(error).__name__})"
             raise InputError(
-                self.path, found, "what spvos segment left", "--overwrite starts anew"
+                self.path, found=found, expected="what spvos segment left", fix="--overwrite starts anew"
             ) from error
         if different := sorted(k for k in self.shape if self.shape[k] != saved_shape.get(k)):
             found = f"the interrupted run had another {', '.join(different)}"
-            raise InputError(self.path, found, "the same options", "--overwrite starts anew")
+            raise InputError(
+                self.path, found=found, expected="the same options", fix="--overwrite starts anew"
+            )
         if stream is None:
             return saved
         from spvos_cli.inference.stream import State

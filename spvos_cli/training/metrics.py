@@ -80,6 +80,6 @@ def _summary_writer(folder: Path) -> Any:
     except ImportError as error:
         found = "TensorBoard is not installed"
         raise InputError(
-            "--tensorboard", found, "the package tensorboard", "pip install tensorboard"
+            "--tensorboard", found=found, expected="the package tensorboard", fix="pip install tensorboard"
         ) from error
     return SummaryWriter(str(folder))

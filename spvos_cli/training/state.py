@@ -60,7 +60,9 @@ def read_state(folder: Path) -> dict[str, Any]:
     """
     path = folder / NAME
     if not path.is_file():
-        raise InputError(folder, f"no {NAME}", "the folder of a run", "--out DIR, or no --resume")
+        raise InputError(
+            folder, found=f"no {NAME}", expected="the folder of a run", fix="--out DIR, or no --resume"
+        )
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         options = {n: tuple(v) if isinstance(v, list) else v for n, v in state["options"].items()}
@@ -70,7 +72,9 @@ def read_state(folder: Path) -> dict[str, Any]:
         }
     except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError, ValueError) as error:
         found = f"unreadable ({str(error).splitlines()[0]})"
-        raise InputError(path, found, "a checkpoint of this version", "--out DIR, or no --resume") from error
+        raise InputError(
+            path, found=found, expected="a checkpoint of this version", fix="--out DIR, or no --resume"
+        ) from error
 
 
 def restore(trainer: Trainer, state: dict[str, Any]) -> None:

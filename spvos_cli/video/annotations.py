@@ -110,7 +110,12 @@ class Annotations:
         for given in due:
             if not given.moment.is_time and int(given.moment.text) != frame.index:
                 expected = "one of the frames that --start, --end and --stride choose"
-                raise InputError(given.name, f"frame {given.moment.text} is passed over", expected, "--mask")
+                raise InputError(
+                    given.name,
+                    found=f"frame {given.moment.text} is passed over",
+                    expected=expected,
+                    fix="--mask",
+                )
         return self._merged(due, frame) if due else None
 
     def _check_masks(self) -> None:
@@ -160,7 +165,9 @@ class Annotations:
     def _next_id(self) -> int:
         number = max(self.objects, default=0) + 1
         if number > MOST_OBJECTS:
-            raise InputError("--mask, --box", "more than 255 objects", "at most 255", "several runs")
+            raise InputError(
+                "--mask, --box", found="more than 255 objects", expected="at most 255", fix="several runs"
+            )
         return number
 
     def _merged(self, due: list[Given], frame: Frame) -> np.ndarray:
@@ -194,12 +201,22 @@ def _mask_files(text: str, source: Source) -> Iterator[tuple[Moment, Path]]:
         return
     files = sorted(images_in(path), key=natural_order)
     if not files:
-        raise InputError(path, "a folder without images", "masks named as the frames are", "--mask FOLDER")
+        raise InputError(
+            path,
+            found="a folder without images",
+            expected="masks named as the frames are",
+            fix="--mask FOLDER",
+        )
     for file in files:
         index = source.index_of(file.stem)
         if index is None:
             found = f"{file.name} belongs to no frame"
-            raise InputError(path, found, "masks named as the frames are, or by number", "--mask FRAME:MASK")
+            raise InputError(
+                path,
+                found=found,
+                expected="masks named as the frames are, or by number",
+                fix="--mask FRAME:MASK",
+            )
         yield Moment(str(index)), file
 
 

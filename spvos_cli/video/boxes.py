@@ -32,7 +32,12 @@ def parse_box(text: str) -> Box:
     """
     match = re.fullmatch(r"(-?\d+),(-?\d+),(\d+),(\d+)", text.replace(" ", ""))
     if not match or not int(match[3]) * int(match[4]):
-        raise InputError(f"--box {text}", "no box", "X,Y,WIDTH,HEIGHT in pixels", "--box [FRAME:]X,Y,W,H")
+        raise InputError(
+            f"--box {text}",
+            found="no box",
+            expected="X,Y,WIDTH,HEIGHT in pixels",
+            fix="--box [FRAME:]X,Y,W,H",
+        )
     return Box(*map(int, match.groups()))
 
 
@@ -46,7 +51,12 @@ def clip_box(box: Box, width: int, height: int) -> Box:
     right, bottom = min(width, box.x + box.width), min(height, box.y + box.height)
     if right <= left or bottom <= top:
         found = "it lies outside of the frame"
-        raise InputError(f"--box {','.join(map(str, box))}", found, f"a box in {width}x{height}", "--box")
+        raise InputError(
+            f"--box {','.join(map(str, box))}",
+            found=found,
+            expected=f"a box in {width}x{height}",
+            fix="--box",
+        )
     return Box(left, top, right - left, bottom - top)
 
 

@@ -46,7 +46,7 @@ class VideoSource(Source):
             found = (
                 "a format that nothing here decodes" if self._container.streams.video else "no video stream"
             )
-            raise InputError(label, found, A_VIDEO, "INPUT")
+            raise InputError(label, found=found, expected=A_VIDEO, fix="INPUT")
         self._video = decodable[0]
         self._video.thread_type = "AUTO"
         check_size(self._video.width, self._video.height, label, "INPUT")
@@ -66,7 +66,9 @@ class VideoSource(Source):
         self._decoded = self._number()
         self._first = next(self._decoded, None)
         if self._first is None:
-            raise InputError(label, "a video without a frame that decodes", A_VIDEO, "INPUT")
+            raise InputError(
+                label, found="a video without a frame that decodes", expected=A_VIDEO, fix="INPUT"
+            )
         self.height, self.width = self._first.image.shape[:2]
 
     def __iter__(self) -> Iterator[Frame]:
@@ -77,7 +79,12 @@ class VideoSource(Source):
 
     def backwards(self, stop: int) -> Iterator[Frame]:
         if not isinstance(self._file, Path):
-            raise InputError(self.label, "a stream, read once", "a file to read backwards", "save it first")
+            raise InputError(
+                self.label,
+                found="a stream, read once",
+                expected="a file to read backwards",
+                fix="save it first",
+            )
         times = [(frame.pts, frame.seconds) for frame in self._until(stop)]
         step = max(1, CHUNK_BYTES // (3 * self.width * self.height))
         for end in range(len(times), 0, -step):
@@ -101,7 +108,7 @@ class VideoSource(Source):
             return av.open(self._stream, options=options, timeout=timeout, metadata_errors="replace")
         except (*UNREADABLE, OSError) as error:
             found = f"not readable as video ({_reason(error)})"
-            raise InputError(self.label, found, A_VIDEO, "INPUT") from error
+            raise InputError(self.label, found=found, expected=A_VIDEO, fix="INPUT") from error
 
     def _plausible_rate(self) -> Fraction:
         for rate in (self._video.average_rate, self._video.guessed_rate):

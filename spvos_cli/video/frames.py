@@ -116,4 +116,6 @@ def check_size(width: int, height: int, what: object, option: str) -> None:
     """
     if not 0 < width * height <= MAX_PIXELS:
         expected = f"at most {MAX_PIXELS / 1e6:.0f} million pixels"
-        raise InputError(what, f"frames of {width}x{height}", expected, f"{option} of a smaller size")
+        raise InputError(
+            what, found=f"frames of {width}x{height}", expected=expected, fix=f"{option} of a smaller size"
+        )

@@ -165,4 +165,4 @@ def _upright(image: Image.Image) -> Image.Image:
 
 def _no_image(file: Path, error: Exception) -> InputError:
     reason = (str(error) or type(error).__name__).splitlines()[0]
-    return InputError(file, f"not readable as an image ({reason})", "an image", "INPUT")
+    return InputError(file, found=f"not readable as an image ({reason})", expected="an image", fix="INPUT")

@@ -26,7 +26,7 @@ def read_label_map(path: Path) -> np.ndarray:
             image.load()
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         found = f"not readable as an image ({error})"
-        raise InputError(path, found, INDEXED, "write the masks again") from error
+        raise InputError(path, found=found, expected=INDEXED, fix="write the masks again") from error
     if image.mode == "1":
         return np.array(image).astype(np.uint8) * np.uint8(WHITE)
     if image.mode in ("P", "L"):
@@ -49,7 +49,9 @@ def ids_of_colours(path: Path, rgb: np.ndarray) -> np.ndarray:
         return ids.astype(np.uint8)
     if (rgb == rgb[..., :1]).all():
         return rgb[..., 0]
-    raise InputError(path, "colours that are not DAVIS's palette", INDEXED, "write indexed PNGs")
+    raise InputError(
+        path, found="colours that are not DAVIS's palette", expected=INDEXED, fix="write indexed PNGs"
+    )
 
 
 def save_label_map(path: Path, labels: np.ndarray) -> None:
@@ -69,5 +71,7 @@ def _narrowed(path: Path, values: np.ndarray) -> np.ndarray:
     if len(found) == 1 and found[0] > MOST:
         return np.where(values, np.uint8(WHITE), np.uint8(0))
     if len(found) and not 0 < found[0] <= found[-1] <= MOST:
-        raise InputError(path, f"the value {found[-1]}", f"ids up to {MOST}", "write indexed PNGs")
+        raise InputError(
+            path, found=f"the value {found[-1]}", expected=f"ids up to {MOST}", fix="write indexed PNGs"
+        )
     return values.astype(np.uint8)

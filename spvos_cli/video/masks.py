@@ -58,7 +58,9 @@ class MaskReader:
         else:
             mask = self._coloured(path, image)
         if not mask.ids.any():
-            raise InputError(path, "no object (every pixel is background)", A_MASK, "--mask MASK")
+            raise InputError(
+                path, found="no object (every pixel is background)", expected=A_MASK, fix="--mask MASK"
+            )
         return mask
 
     def _indexed(self, path: Path, image: Image.Image) -> Mask:
@@ -80,7 +82,9 @@ class MaskReader:
         if len(found) and not 0 < found[0] <= found[-1] <= MOST_OBJECTS:
             if len(found) > 1:
                 at = found[-1] if found[-1] > MOST_OBJECTS else found[0]
-                raise InputError(path, f"the value {at}", f"ids from 1 to {MOST_OBJECTS}", "--mask MASK")
+                raise InputError(
+                    path, found=f"the value {at}", expected=f"ids from 1 to {MOST_OBJECTS}", fix="--mask MASK"
+                )
             return Mask((values != 0).astype(np.uint8), voc_palette(), white=True)
         if len(found) == 1 and found[0] >= WHITE:
             return Mask((values != 0).astype(np.uint8), voc_palette(), white=True)
@@ -106,7 +110,7 @@ class MaskReader:
             hard, merged = harden(values, lossy=lossy, coloured=coloured)
         except NotAMask as error:
             found = f"{error.values} {kind}, hardly any of them in flat areas"
-            raise InputError(path, found, A_MASK, "--mask MASK") from error
+            raise InputError(path, found=found, expected=A_MASK, fix="--mask MASK") from error
         if merged:
             self.note(f"{path}: {merged} {kind} on soft edges were merged into the objects beside them")
         return hard
@@ -151,14 +155,16 @@ def fit_mask(
         return ids
     found = f"{ids.shape[1]}x{ids.shape[0]} pixels"
     if not same_aspect(ids.shape, height, width):
-        raise InputError(path, found, f"the frames' {width}x{height}", "--mask MASK of the video's size")
+        raise InputError(
+            path, found=found, expected=f"the frames' {width}x{height}", fix="--mask MASK of the video's size"
+        )
     note(f"{path}: {found}, rescaled to the frames' {width}x{height}")
     return np.array(Image.fromarray(ids).resize((width, height), Image.Resampling.NEAREST))
 
 
 def _open(path: Path) -> Image.Image:
     if not path.is_file():
-        raise InputError(path, "no such file", A_MASK, "--mask MASK")
+        raise InputError(path, found="no such file", expected=A_MASK, fix="--mask MASK")
     try:
         with Image.open(path) as image:
             check_size(*image.size, path, "--mask MASK")
@@ -166,7 +172,9 @@ def _open(path: Path) -> Image.Image:
             return image
     except UNREADABLE as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise InputError(path, f"not readable as an image ({reason})", A_MASK, "--mask MASK") from error
+        raise InputError(
+            path, found=f"not readable as an image ({reason})", expected=A_MASK, fix="--mask MASK"
+        ) from error
 
 
 def _is_lossy(image: Image.Image) -> bool:
@@ -175,5 +183,8 @@ def _is_lossy(image: Image.Image) -> bool:
 
 def _too_many(path: Path, count: int, kind: str) -> InputError:
     return InputError(
-        path, f"{count} {kind}", f"at most {MOST_OBJECTS} objects, one colour each", "--mask MASK"
+        path,
+        found=f"{count} {kind}",
+        expected=f"at most {MOST_OBJECTS} objects, one colour each",
+        fix="--mask MASK",
     )

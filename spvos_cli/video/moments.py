@@ -76,7 +76,12 @@ def shifted(frame: Frame, base: int, source: Source) -> Frame:
 def parse_moment(text: str, option: str) -> Moment:
     """Raises InputError where it is neither a frame nor a time."""
     if not re.fullmatch(MOMENT, text):
-        raise InputError(f"{option} {text}", "no frame and no time", "a number such as 120, or 12.5s", option)
+        raise InputError(
+            f"{option} {text}",
+            found="no frame and no time",
+            expected="a number such as 120, or 12.5s",
+            fix=option,
+        )
     return Moment(text)
 
 

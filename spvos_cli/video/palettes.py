@@ -40,7 +40,9 @@ def recoloured(palette: np.ndarray, colours: str, ids: list[int]) -> np.ndarray:
             if i is not None and not 1 <= i <= 255:
                 raise ValueError(i)
         except ValueError as error:
-            raise InputError(f"--colours {colours}", f"{part!r}", COLOURS, "--colours") from error
+            raise InputError(
+                f"--colours {colours}", found=f"{part!r}", expected=COLOURS, fix="--colours"
+            ) from error
         if i is not None:
             palette[i] = rgb
     return palette

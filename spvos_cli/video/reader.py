@@ -30,7 +30,9 @@ def open_source(text: str, *, allow_network: bool = False, note: Note = lambda t
     path = Path(text)
     if "://" in text and not path.exists():
         if not allow_network:
-            raise InputError(text, "a network address", A_VIDEO, "--allow-network opens it")
+            raise InputError(
+                text, found="a network address", expected=A_VIDEO, fix="--allow-network opens it"
+            )
         return VideoSource(text, text, note)
     if path.is_dir():
         return _folder(path, note)
@@ -38,11 +40,11 @@ def open_source(text: str, *, allow_network: bool = False, note: Note = lambda t
         return AnimationSource(path, note) if is_animation(path) else VideoSource(path, text, note)
     if files := [Path(file) for file in glob.glob(text)]:
         return ImageSource(sorted(files, key=natural_order), files[0].resolve().parent.name, note)
-    raise InputError(text, "no such file", A_VIDEO, "INPUT")
+    raise InputError(text, found="no such file", expected=A_VIDEO, fix="INPUT")
 
 
 def _folder(path: Path, note: Note) -> ImageSource:
     files = images_in(path)
     if not files:
-        raise InputError(path, "a folder without images", A_VIDEO, "INPUT")
+        raise InputError(path, found="a folder without images", expected=A_VIDEO, fix="INPUT")
     return ImageSource(sorted(files, key=natural_order), path.resolve().name, note)

@@ -44,10 +44,14 @@ class Outputs(NamedTuple):
         files += csv_files(self.csv, self.split) if self.csv else []
         for file in files:
             if file.exists() and not self.overwrite:
-                raise InputError(file, "it exists already", "a file that does not", "--overwrite")
+                raise InputError(
+                    file, found="it exists already", expected="a file that does not", fix="--overwrite"
+                )
         if self.report and not self.report.absolute().parent.is_dir():
             found = f"no folder {self.report.parent}"
-            raise InputError(self.report, found, "a file in a folder that exists", "--report FILE.html")
+            raise InputError(
+                self.report, found=found, expected="a file in a folder that exists", fix="--report FILE.html"
+            )
 
     def deliver(
         self,
@@ -86,10 +90,14 @@ class Outputs(NamedTuple):
             reporter.warn(text)
         if not evaluation.objects:
             found = "no object in a frame that counts"
-            raise InputError(evaluation.title, found, "true masks with objects", "--all-frames")
+            raise InputError(
+                evaluation.title, found=found, expected="true masks with objects", fix="--all-frames"
+            )
         if complaints and self.strict:
             found = f"{len(complaints)} complaints, the first: {complaints[0]}"
-            raise InputError("--strict", found, "none", "mend the masks, or leave out --strict")
+            raise InputError(
+                "--strict", found=found, expected="none", fix="mend the masks, or leave out --strict"
+            )
         if self.csv:
             write_csv(evaluation, self.csv, self.split)
         if self.report:

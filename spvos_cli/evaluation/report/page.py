@@ -92,7 +92,9 @@ def write_page(
         os.replace(part, path)
     except OSError as error:
         found = f"cannot be written ({error.strerror})"
-        raise InputError(path, found, "a file in a folder that exists", "--report FILE.html") from error
+        raise InputError(
+            path, found=found, expected="a file in a folder that exists", fix="--report FILE.html"
+        ) from error
 
 
 def chart(name: str, score: Score) -> Chart:

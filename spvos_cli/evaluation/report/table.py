@@ -71,7 +71,9 @@ def write_csv(evaluation: Evaluation, folder: Path, split: str) -> None:
             _write(path, header, rows)
     except OSError as error:
         found = f"cannot be written ({error.strerror})"
-        raise InputError(folder, found, "a folder that you may write to", "--csv DIR") from error
+        raise InputError(
+            folder, found=found, expected="a folder that you may write to", fix="--csv DIR"
+        ) from error
 
 
 def _write(path: Path, header: Sequence[str], rows: Iterable[Sequence[str | float]]) -> None:

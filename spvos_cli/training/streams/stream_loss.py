@@ -181,10 +181,14 @@ def stream_loss(
     """
     if options.learn == "all":
         fix = "--learn gates, or --learn gated"
-        raise InputError("--learn all", "--recipe stream", "gates, or the decoder with its gates", fix)
+        raise InputError(
+            "--learn all", found="--recipe stream", expected="gates, or the decoder with its gates", fix=fix
+        )
     if network.gated_parts != "D":
         found = f"gates in {network.gated_parts}"
-        raise InputError("--recipe stream", found, "gates in the decoder alone", "--sparse D")
+        raise InputError(
+            "--recipe stream", found=found, expected="gates in the decoder alone", fix="--sparse D"
+        )
     return StreamLoss(network, options, processes, teaching_decoder(teacher, network) if teacher else None)
 
 
@@ -196,5 +200,5 @@ def teaching_decoder(teacher: Path, network: VOSNetwork) -> Decoder:
         for c in (taught.config, network.config)
     )
     if found != expected:
-        raise InputError(teacher, found, expected, "--teacher FILE")
+        raise InputError(teacher, found=found, expected=expected, fix="--teacher FILE")
     return taught.decoder

@@ -52,7 +52,7 @@ def writer_for(path: Path, pipe: str = "mkv") -> type[Writer]:
         return known[suffix]
     if path.is_dir():
         return LabelFolder
-    raise InputError(path, f"unknown suffix {path.suffix}", OUTPUTS, "-o OUT")
+    raise InputError(path, found=f"unknown suffix {path.suffix}", expected=OUTPUTS, fix="-o OUT")
 
 
 def check_output(path: Path, *, overwrite: bool) -> None:
@@ -67,12 +67,16 @@ def check_output(path: Path, *, overwrite: bool) -> None:
     exists = any(path.iterdir()) if path.is_dir() else path.exists()
     if exists and not overwrite:
         fix = "--overwrite, --resume after an interruption, or -o OUT"
-        raise InputError(path, "it exists already", "an output that does not", fix)
+        raise InputError(path, found="it exists already", expected="an output that does not", fix=fix)
     if writer in FILES.values() and not path.absolute().parent.is_dir():
-        raise InputError(path, f"no folder {path.parent}", "a file in a folder that exists", "-o OUT")
+        raise InputError(
+            path, found=f"no folder {path.parent}", expected="a file in a folder that exists", fix="-o OUT"
+        )
     folder = next(folder for folder in [path, *path.absolute().parents] if folder.is_dir())
     try:
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         found = f"nothing can be written in {folder} ({error.strerror})"
-        raise InputError(path, found, "a folder that you may write to", "-o OUT") from error
+        raise InputError(
+            path, found=found, expected="a folder that you may write to", fix="-o OUT"
+        ) from error
