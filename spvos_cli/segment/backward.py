@@ -69,7 +69,7 @@ def resolve(moments: list[Moment], source: Source) -> dict[Moment, Moment]:
     found = {moment: moment for moment in moments if not moment.is_time}
     waiting = [moment for moment in moments if moment.is_time]
     for frame in source:
-        found |= {moment: Moment(str(frame.index)) for moment in waiting if moment.reached(frame)}
+        found |= {moment: Moment(frame.index) for moment in waiting if moment.reached(frame)}
         waiting = [moment for moment in waiting if moment not in found]
         if not waiting:
             break

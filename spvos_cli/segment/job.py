@@ -143,7 +143,7 @@ def _check_beside(job: Job) -> None:
 
 def box_files(job: Job) -> list[Path]:
     """Where the masks of boxes go for checking, an image for each frame that has boxes."""
-    moments = dict.fromkeys(g.moment.text for g in job.annotations.given if not isinstance(g.what, Path))
+    moments = dict.fromkeys(str(g.moment) for g in job.annotations.given if not isinstance(g.what, Path))
     return [job.beside / f"{job.source.name}_box_{moment}.png" for moment in moments]
 
 
@@ -167,13 +167,21 @@ def _check_backward(job: Job) -> None:
         source.close()
         if job.range.start not in found:
             raise InputError(
-                f"--start {job.range.start.text}",
+                f"--start {job.range.start}",
                 found="after the last frame",
                 expected="an earlier one",
                 fix="--start",
             )
         job.range = job.range._replace(start=found[job.range.start])
         job.annotations.move(found)
+        _check_some_frame(job.annotations)
+
+
+def _check_some_frame(annotations: Annotations) -> None:
+    if all(given.moment.is_time for given in annotations.given):
+        given = annotations.given[0]
+        found = f"frame {given.moment} is beyond the end"
+        raise InputError(given.name, found=found, expected="a frame of the video", fix="--mask FRAME:MASK")
 
 
 def _state_file(

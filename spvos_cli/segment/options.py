@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from spvos_cli.errors import InputError
-from spvos_cli.video.moments import Moment, Range, parse_moment
+from spvos_cli.video.moments import FIRST, Range, parse_moment
 
 SAVE_SECONDS = 10.0  # between saved states: what a killed run loses at most
 
@@ -61,12 +61,12 @@ class SegmentOptions:
         Raises:
             InputError: they choose none, or are no moments.
         """
-        start = parse_moment(str(self.start), "--start") if self.start is not None else Moment("0")
+        start = parse_moment(str(self.start), "--start") if self.start is not None else FIRST
         end = parse_moment(str(self.end), "--end") if self.end is not None else None
         if end and end.is_time == start.is_time and end.order <= start.order:
             raise InputError(
-                f"--end {end.text}",
-                found=f"not after --start {start.text}",
+                f"--end {end}",
+                found=f"not after --start {start}",
                 expected="a later one",
                 fix="--end",
             )

@@ -178,12 +178,12 @@ class Run:
 
     def _pass_backwards(self) -> None:
         job = self.job
-        last = max(int(g.moment.text) for g in job.annotations.given if not g.moment.is_time)
+        last = max(g.moment.frame for g in job.annotations.given if g.moment.frame is not None)
         if self.spool.complete and job.saved:
             return
         source = job.open_again()
         try:
-            frames = frames_backwards(source, job.range, int(job.range.start.text), last)
+            frames = frames_backwards(source, job.range, job.range.start.frame or 0, last)
             tracker = Tracker(self.tracker.segmenter, lambda text: None)
             steps = pass_backwards(tracker, job.annotations, frames)
             self.spool.fill(self.reporter.track(steps, last + 1, "backwards"))
@@ -194,7 +194,7 @@ class Run:
 
     def _show_boxes(self, frame: Frame, mask: np.ndarray) -> None:
         """Writes the mask that GrabCut made, for checking."""
-        reached = [g.moment.text for g in self.job.annotations.given if g.moment.reached(frame)]
+        reached = [str(g.moment) for g in self.job.annotations.given if g.moment.reached(frame)]
         for path in box_files(self.job):
             if path.stem.rpartition("_")[2] in reached and (not path.exists() or self.job.options.overwrite):
                 indexed_image(mask, self.job.look.palette).save(path)
@@ -204,9 +204,9 @@ class Run:
         """After the last frame: what was not used is said, and what only a resumed run needs goes away."""
         unused = self.job.annotations.unused
         for given in unused:
-            self.reporter.note(f"{given.name}: frame {given.moment.text} is beyond the end; it was not used")
+            self.reporter.note(f"{given.name}: frame {given.moment} is beyond the end; it was not used")
         if len(unused) == len(self.job.annotations.given):
-            found = f"frame {unused[0].moment.text} is beyond the end"
+            found = f"frame {unused[0].moment} is beyond the end"
             raise InputError(
                 unused[0].name, found=found, expected="a frame of the video", fix="--mask FRAME:MASK"
             )

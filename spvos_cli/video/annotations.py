@@ -18,7 +18,7 @@ from spvos_cli.video.palettes import voc_palette
 
 
 @dataclasses.dataclass
-class Given:
+class Annotation:
     """A mask or a box.
 
     Attributes:
@@ -55,7 +55,9 @@ class Annotations:
         self.source, self.note = source, note
         self.palette = voc_palette()
         self._reader = MaskReader(note)
-        self.given = [Given(moment, path) for text in masks for moment, path in _mask_files(text, source)]
+        self.given = [
+            Annotation(moment, path) for text in masks for moment, path in _mask_files(text, source)
+        ]
         self._check_masks()
         self._reader.note = lambda text: None  # all is said
         for text in boxes:
@@ -69,7 +71,7 @@ class Annotations:
         return sorted({i for given in self.given for i in given.ids})
 
     @property
-    def unused(self) -> list[Given]:
+    def unused(self) -> list[Annotation]:
         """Those whose frame has not come."""
         return self._left
 
@@ -92,9 +94,9 @@ class Annotations:
 
     def awaits(self, frame: Frame) -> bool:
         """Whether something is given for a frame, or for a time that has come."""
-        number = str(frame.index)
         return any(
-            g.moment.reached(frame) if g.moment.is_time else g.moment.text == number for g in self._left
+            g.moment.reached(frame) if g.moment.is_time else g.moment.is_frame(frame.index)
+            for g in self._left
         )
 
     def at(self, frame: Frame, *, backwards: bool = False) -> np.ndarray | None:
@@ -105,14 +107,14 @@ class Annotations:
         """
         due = [g for g in self._left if g.moment.reached(frame)]
         if backwards:
-            due = [g for g in due if g.moment.text == str(frame.index)]
+            due = [g for g in due if g.moment.is_frame(frame.index)]
         self._left = [g for g in self._left if g not in due]
         for given in due:
-            if not given.moment.is_time and int(given.moment.text) != frame.index:
+            if not given.moment.is_time and not given.moment.is_frame(frame.index):
                 expected = "one of the frames that --start, --end and --stride choose"
                 raise InputError(
                     given.name,
-                    found=f"frame {given.moment.text} is passed over",
+                    found=f"frame {given.moment} is passed over",
                     expected=expected,
                     fix="--mask",
                 )
@@ -135,14 +137,14 @@ class Annotations:
             taken[given.moment] = self._on_top(given, _rename(ids, given.renamed), before)
 
     def _named_apart(
-        self, given: Given, own: list[int], before: np.ndarray, *, white: bool
+        self, given: Annotation, own: list[int], before: np.ndarray, *, white: bool
     ) -> dict[int, int]:
         """Black-and-white masks of one frame are an object each; other ids given twice are the same
         object."""
         twice = sorted(set(own) & set(np.unique(before).tolist()))
         if not twice:
             return {}
-        where = f"on frame {given.moment.text}"
+        where = f"on frame {given.moment}"
         if not white:
             self.note(f"{given.name}: id {', '.join(map(str, twice))} is given twice {where}")
             return {}
@@ -150,17 +152,17 @@ class Annotations:
         self.note(f"{given.name}: black and white, the next one {where}: object {number}")
         return {1: number}
 
-    def _on_top(self, given: Given, ids: np.ndarray, before: np.ndarray | None) -> np.ndarray:
+    def _on_top(self, given: Annotation, ids: np.ndarray, before: np.ndarray | None) -> np.ndarray:
         if before is None:
             return ids
         differ = int(((before > 0) & (ids > 0) & (before != ids)).sum())
         if differ:
-            found = f"disagrees with an earlier mask on {differ} pixels of frame {given.moment.text}"
+            found = f"disagrees with an earlier mask on {differ} pixels of frame {given.moment}"
             self.note(f"{given.name}: it {found}, and holds there")
         return np.where(ids > 0, ids, before)
 
-    def _box(self, moment: Moment, box: Box) -> Given:
-        return Given(moment, box, [self._next_id()])
+    def _box(self, moment: Moment, box: Box) -> Annotation:
+        return Annotation(moment, box, [self._next_id()])
 
     def _next_id(self) -> int:
         number = max(self.objects, default=0) + 1
@@ -170,7 +172,7 @@ class Annotations:
             )
         return number
 
-    def _merged(self, due: list[Given], frame: Frame) -> np.ndarray:
+    def _merged(self, due: list[Annotation], frame: Frame) -> np.ndarray:
         height, width = frame.image.shape[:2]
         merged = np.zeros((height, width), np.uint8)
         for given in due:
@@ -182,7 +184,7 @@ class Annotations:
             merged = np.where(ids > 0, ids, merged)
         return merged
 
-    def _found(self, given: Given, frame: Frame) -> np.ndarray:
+    def _found(self, given: Annotation, frame: Frame) -> np.ndarray:
         box = clip_box(given.what, frame.image.shape[1], frame.image.shape[0])
         found = object_in(frame.image, box)
         if found is None:
@@ -217,7 +219,7 @@ def _mask_files(text: str, source: Source) -> Iterator[tuple[Moment, Path]]:
                 expected="masks named as the frames are, or by number",
                 fix="--mask FRAME:MASK",
             )
-        yield Moment(str(index)), file
+        yield Moment(index), file
 
 
 def _rename(ids: np.ndarray, names: dict[int, int]) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -13,32 +14,54 @@ MOMENT = r"\d+|\d+(?:\.\d+)?s"
 SAME_TIME = 1e-4  # seconds
 
 
-class Moment(NamedTuple):
-    """Attributes: text, as given; seconds, whether it is a time."""
+@dataclasses.dataclass(frozen=True)
+class Moment:
+    """A place in a video: a frame by its number, or by a time that it is shown at or after.
 
-    text: str
+    Attributes:
+        frame: the frame's number, from 0; None for a time.
+        seconds: since the source's first frame; None for a number.
+    """
+
+    frame: int | None = None
+    seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        if (self.frame is None) == (self.seconds is None):
+            raise ValueError("a moment is a frame's number or a time")
+
+    def __str__(self) -> str:
+        """As options take it: 7 or 12.5s."""
+        return str(self.frame) if self.seconds is None else f"{self.seconds:.12g}s"
 
     @property
     def is_time(self) -> bool:
         """Whether it is given in seconds."""
-        return self.text.endswith("s")
-
-    def reached(self, frame: Frame) -> bool:
-        """Whether a frame is at or after it."""
-        if self.is_time:
-            return frame.seconds >= float(self.text[:-1]) - SAME_TIME
-        return frame.index >= int(self.text)
+        return self.seconds is not None
 
     @property
     def order(self) -> float:
         """Sorts moments of one kind."""
-        return float(self.text.rstrip("s"))
+        return float(self.frame if self.frame is not None else self.seconds or 0)
+
+    def reached(self, frame: Frame) -> bool:
+        """Whether a frame is at or after it."""
+        if self.frame is not None:
+            return frame.index >= self.frame
+        return frame.seconds >= self.order - SAME_TIME
+
+    def is_frame(self, index: int) -> bool:
+        """Whether it is the number of this frame; a time is none."""
+        return self.frame == index
+
+
+FIRST = Moment(0)
 
 
 class Range(NamedTuple):
     """Which frames of a source are segmented: from start, before end, every stride-th of them."""
 
-    start: Moment = Moment("0")
+    start: Moment = FIRST
     end: Moment | None = None
     stride: int = 1
 
@@ -48,7 +71,8 @@ class Range(NamedTuple):
         Args:
             resume_at: frames before this one were done in an earlier run.
         """
-        first, base, audio = None, 0, ()
+        first: int | None = None
+        base, audio = 0, ()
         for frame in source:
             if first is None:
                 if not self.start.reached(frame):
@@ -82,10 +106,14 @@ def parse_moment(text: str, option: str) -> Moment:
             expected="a number such as 120, or 12.5s",
             fix=option,
         )
-    return Moment(text)
+    return _moment(text)
 
 
 def split_moment(text: str) -> tuple[Moment, str]:
     """FRAME:REST; frame 0 where none is given."""
     match = re.fullmatch(rf"({MOMENT}):(.+)", text)
-    return (Moment(match[1]), match[2]) if match else (Moment("0"), text)
+    return (_moment(match[1]), match[2]) if match else (FIRST, text)
+
+
+def _moment(text: str) -> Moment:
+    return Moment(seconds=float(text[:-1])) if text.endswith("s") else Moment(int(text))

@@ -89,6 +89,16 @@ def test_backward_goes_both_ways(segment, video: Path, clip: Clip, tmp_path: Pat
     assert np.array_equal(labels == 2, clip[1][6] == 2)
 
 
+def test_backward_takes_numbers_with_zeros_and_says_what_is_beyond_the_end(
+    segment, video: Path, clip: Clip, tmp_path: Path
+) -> None:
+    later = write_mask(tmp_path / "m.png", clip[1][3])
+    _, found = segment(video, f"0003:{later}", backward=True)
+    assert all(found.values())
+    with pytest.raises(InputError, match="frame 100s is beyond the end"):
+        segment(video, f"100s:{later}", backward=True, overwrite=True)
+
+
 def test_a_box_makes_the_first_mask_and_shows_it(segment, video: Path) -> None:
     notes, found = segment(video, box="2:5,12,60,48")
     assert any("clip_box_2.png" in line for line in notes)

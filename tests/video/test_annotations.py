@@ -12,7 +12,7 @@ from spvos_cli.errors import InputError
 from spvos_cli.video.annotations import Annotations
 from spvos_cli.video.frames import Frame
 from spvos_cli.video.masks import read_mask
-from spvos_cli.video.moments import Range, split_moment
+from spvos_cli.video.moments import Moment, Range, split_moment
 from spvos_cli.video.palettes import recoloured, voc_palette
 from tests.conftest import make_frame, write_mask
 from tests.video.writing import MemorySource
@@ -49,10 +49,20 @@ def test_a_folder_of_masks(tmp_path: Path) -> None:
     for index in (0, 10, 2):
         write_mask(tmp_path / f"{index:05d}.png", IDS)
     given, _ = annotations(str(tmp_path))
-    assert [g.moment.text for g in given.given] == ["0", "2", "10"]
+    assert [g.moment.frame for g in given.given] == [0, 2, 10]
     write_mask(tmp_path / "other.png", IDS)
     with pytest.raises(InputError, match=r"other\.png belongs to no frame"):
         annotations(str(tmp_path))
+
+
+def test_a_number_with_zeros_is_the_same_frame(tmp_path: Path) -> None:
+    assert split_moment("0007:x")[0] == split_moment("7:x")[0] == Moment(7)
+    assert split_moment("7s:x")[0] == split_moment("7.00s:x")[0] == Moment(seconds=7.0) != Moment(7)
+    assert (str(Moment(7)), str(Moment(seconds=12.5))) == ("7", "12.5s")
+    given, _ = annotations(f"0003:{write_mask(tmp_path / 'a.png', IDS)}")
+    assert [given.awaits(frame(t)) for t in (2, 3)] == [False, True]
+    backwards = {t: given.at(frame(t), backwards=True) is not None for t in (5, 4, 3, 2)}
+    assert backwards == {5: False, 4: False, 3: True, 2: False}
 
 
 def test_black_and_white_masks_of_one_frame_are_objects_each(tmp_path: Path) -> None:
