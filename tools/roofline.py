@@ -30,7 +30,7 @@ LAUNCH = 1.5e-6  # seconds from one kernel to the next in a CUDA graph
 BANDWIDTH, CUDNN = 0.75, 0.6  # shares of the card's peaks that are assumed to be reached
 
 
-class Card(NamedTuple):
+class GPU(NamedTuple):
     """Peaks from the data sheet, and the share of one that our kernel is assumed to reach.
 
     Attributes:
@@ -49,9 +49,9 @@ class Card(NamedTuple):
 
 
 CARDS = {
-    "V100": Card(125e12, 15.7e12, 0.45, 0.9e12, 80),  # ours: fp32 cores, as tensor cores need 7.5
-    "A100": Card(312e12, 312e12, 0.3, 2.039e12, 108),
-    "H100": Card(989e12, 989e12, 0.18, 3.35e12, 132),  # warp-wide products reach less of its peak
+    "V100": GPU(125e12, 15.7e12, 0.45, 0.9e12, 80),  # ours: fp32 cores, as tensor cores need 7.5
+    "A100": GPU(312e12, 312e12, 0.3, 2.039e12, 108),
+    "H100": GPU(989e12, 989e12, 0.18, 3.35e12, 132),  # warp-wide products reach less of its peak
 }
 
 
@@ -101,13 +101,13 @@ def layers() -> Iterator[Layer]:
         yield Layer(name, *shape, pixels[name])
 
 
-def dense_seconds(layer: Layer, card: Card) -> float:
+def dense_seconds(layer: Layer, card: GPU) -> float:
     """With cuDNN, without a gate."""
     arithmetic = layer.operations / (CUDNN * card.dense)
     return LAUNCH + max(arithmetic, layer.bytes() / (BANDWIDTH * card.bandwidth))
 
 
-def sparse_seconds(layer: Layer, card: Card, density: float, launches: int) -> float:
+def sparse_seconds(layer: Layer, card: GPU, density: float, launches: int) -> float:
     """With a triple gate and our kernels: whole tiles, spread over the multiprocessors."""
     rows = -(-round(density * layer.pixels) // TILE)
     tiles = rows * -(-layer.outputs // TILE)
@@ -117,7 +117,7 @@ def sparse_seconds(layer: Layer, card: Card, density: float, launches: int) -> f
     return launches * LAUNCH + max(arithmetic, layer.bytes(density) / (BANDWIDTH * card.bandwidth))
 
 
-def break_even(layer: Layer, card: Card, launches: int) -> float | None:
+def break_even(layer: Layer, card: GPU, launches: int) -> float | None:
     """The highest density, in percent steps, at which the sparse way is not slower; None: none is."""
     dense = dense_seconds(layer, card)
     paying = [d for d in range(101) if sparse_seconds(layer, card, d / 100, launches) <= dense]

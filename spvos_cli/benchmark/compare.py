@@ -32,7 +32,7 @@ def deliver_comparison(outcomes: Mapping[str, Outcome], outputs: Outputs, report
     Raises:
         InputError: as `Outputs.deliver`.
     """
-    found = {name: compared(outcome) for name, outcome in outcomes.items()}
+    found = {name: comparison_summary(outcome) for name, outcome in outcomes.items()}
     comparison = Comparison(HEADER, [_cells(name, values) for name, values in found.items()])
     last = list(outcomes.values())[-1]
     for outcome in outcomes.values():
@@ -44,7 +44,7 @@ def deliver_comparison(outcomes: Mapping[str, Outcome], outputs: Outputs, report
         _print(last.evaluation.title, comparison)
 
 
-def compared(outcome: Outcome) -> dict[str, Any]:
+def comparison_summary(outcome: Outcome) -> dict[str, Any]:
     """The summary, with "macs_g": 10^9 multiply-accumulates a frame by module, gates included, at the density
     that was measured."""
     runs = [run for run in outcome.evaluation.runs.values() if run.objects]

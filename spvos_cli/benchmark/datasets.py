@@ -97,7 +97,9 @@ def davis_benchmark(root: Path, year: int, split: str, only: str | None = None) 
         for s in sequences
     ]
     title = f"DAVIS-{year} {split}"
-    return Benchmark(f"davis-{year}-{split}", title, split, chosen(videos, only), merge_objects=year == 2016)
+    return Benchmark(
+        f"davis-{year}-{split}", title, split, choose_videos(videos, only), merge_objects=year == 2016
+    )
 
 
 def folder_benchmark(root: Path, only: str | None = None) -> Benchmark:
@@ -111,7 +113,7 @@ def folder_benchmark(root: Path, only: str | None = None) -> Benchmark:
         frames = tuple(sorted(images_in(s.frames[0].parent), key=natural_order))
         videos.append(_video(s.name, frames, {mask.stem: mask for mask in s.masks}))
     name = root.resolve().name
-    return Benchmark(f"folder-{name}", str(root), name, chosen(videos, only), late_objects=True)
+    return Benchmark(f"folder-{name}", str(root), name, choose_videos(videos, only), late_objects=True)
 
 
 def youtube_benchmark(root: Path, split: str, only: str | None = None, frames: str = "auto") -> Benchmark:
@@ -132,7 +134,7 @@ def youtube_benchmark(root: Path, split: str, only: str | None = None, frames: s
             every, found="no such folder", expected="every frame of the videos", fix="--frames annotated"
         )
     videos = [_youtube_video(name, part, every if whole else part) for name in sorted(meta)]
-    videos = chosen(videos, only)
+    videos = choose_videos(videos, only)
     which = "every frame" if whole else "annotated frames only"
     return Benchmark(
         f"youtube-vos-{split}",
@@ -147,7 +149,7 @@ def youtube_benchmark(root: Path, split: str, only: str | None = None, frames: s
     )
 
 
-def chosen(videos: list[BenchmarkVideo], only: str | None) -> list[BenchmarkVideo]:
+def choose_videos(videos: list[BenchmarkVideo], only: str | None) -> list[BenchmarkVideo]:
     """The videos that `only` names: with commas between, or one a line in a file; all where it is None.
 
     Raises:

@@ -19,10 +19,10 @@ from spvos_cli.benchmark.segment import own_share, segment_videos
 from spvos_cli.distributed import Processes, local_device, processes
 from spvos_cli.errors import InputError
 from spvos_cli.evaluation.label_maps import LabelImages
-from spvos_cli.evaluation.pairs import Pair, Scored
+from spvos_cli.evaluation.pairs import Pair, SequenceScores
 from spvos_cli.evaluation.report.deliver import Outputs
 from spvos_cli.evaluation.report.pictures import PICTURES, Picture, worst_frames
-from spvos_cli.evaluation.report.results import Evaluation, Run, density, frames_per_second
+from spvos_cli.evaluation.report.results import Evaluation, SequenceRun, density, frames_per_second
 from spvos_cli.evaluation.run import score_all
 from spvos_cli.inference.engine import EngineOptions
 from spvos_cli.processors import default_threads
@@ -32,8 +32,8 @@ from spvos_cli.ui import Reporter
 class Share(NamedTuple):
     """One process's part of an outcome."""
 
-    runs: dict[str, Run]
-    scored: list[Scored]
+    runs: dict[str, SequenceRun]
+    scored: list[SequenceScores]
     pictures: list[Picture]
 
 
@@ -103,12 +103,12 @@ def run_benchmark(task: Task, group: Processes, reporter: Reporter) -> Outcome:
     scored = score_all(pairs, task.protocol, engine.threads, reporter)
     images = {video.name: {file.stem: file for file in video.frames} for video in videos}
     shown = worst_frames(pairs, scored, images, task.pictures)
-    whole = joined(benchmark, group.gather(Share(runs, scored, shown)))
+    whole = join_shares(benchmark, group.gather(Share(runs, scored, shown)))
     evaluation = Evaluation(title, task.protocol.describe(), whole.scored, (), whole.runs, benchmark.groups)
     return Outcome(evaluation, whole.pictures[: task.pictures], chosen, folder.path)
 
 
-def joined(benchmark: Benchmark, shares: list[Share]) -> Share:
+def join_shares(benchmark: Benchmark, shares: list[Share]) -> Share:
     """All processes' parts, in the benchmark's order; pictures by their scores."""
     runs = {name: run for share in shares for name, run in share.runs.items()}
     scored = {each.name: each for share in shares for each in share.scored}

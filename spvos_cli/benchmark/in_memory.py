@@ -4,17 +4,17 @@ out, all of it in memory."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Protocol as Interface
+from typing import Protocol
 
 import numpy as np
 
 from spvos_cli.data.folders import Sequence
 from spvos_cli.evaluation.label_maps import HeldLabels, LabelImages
-from spvos_cli.evaluation.pairs import Pair, Scored, score_pair
-from spvos_cli.evaluation.protocol import Ids, Protocol
+from spvos_cli.evaluation.pairs import Pair, SequenceScores, score_pair
+from spvos_cli.evaluation.protocol import ScoringProtocol, VoidRule
 
 
-class Segmenter(Interface):
+class Segmenter(Protocol):
     """What is scored: `VideoSegmenter`, or anything else that takes frames one by one."""
 
     def step(self, frame: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray: ...
@@ -26,7 +26,7 @@ def evaluate(
     *,
     merge_objects: bool,
     all_frames: bool = False,
-) -> Iterator[Scored]:
+) -> Iterator[SequenceScores]:
     """Segments each sequence from its first mask and scores it; yields its scores.
 
     The first frame does not count, nor the last (semi-supervised protocol).
@@ -36,11 +36,11 @@ def evaluate(
         merge_objects: all ids are one object, as in DAVIS-2016.
         all_frames: the last frame counts too.
     """
-    protocol = Protocol(merge_objects=merge_objects, last_frame=all_frames)
+    protocol = ScoringProtocol(merge_objects=merge_objects, last_frame=all_frames)
     for sequence in sequences:
         names = [frame.stem for frame in sequence.frames]
         truth = LabelImages(sequence.name, dict(zip(names, sequence.masks, strict=True)))
-        first, _ = Ids(merge=merge_objects).settle(truth.read(names[0]))
+        first, _ = VoidRule(merge=merge_objects).apply(truth.read(names[0]))
         predicted = HeldLabels(
             sequence.name, dict(zip(names, _segment(sequence, first, make_segmenter()), strict=True))
         )

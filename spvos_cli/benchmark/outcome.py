@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from spvos_cli.benchmark.datasets import Benchmark
-from spvos_cli.evaluation.protocol import Protocol
+from spvos_cli.evaluation.protocol import ScoringProtocol
 from spvos_cli.evaluation.report.pictures import Picture
 from spvos_cli.evaluation.report.results import Evaluation
 from spvos_cli.inference.engine import EngineOptions
@@ -28,7 +28,7 @@ class Task(NamedTuple):
 
     benchmark: Benchmark
     engine: EngineOptions
-    protocol: Protocol
+    protocol: ScoringProtocol
     out: Path
     pictures: int = 0
 

@@ -13,7 +13,7 @@ from typing import Any
 from spvos_cli import __version__
 from spvos_cli.benchmark.datasets import Benchmark, BenchmarkVideo
 from spvos_cli.errors import InputError
-from spvos_cli.evaluation.report.results import Run
+from spvos_cli.evaluation.report.results import SequenceRun
 from spvos_cli.inference.segmenter import VideoSegmenter
 
 WRITABLE = "a folder that you may write to"
@@ -59,17 +59,17 @@ class RunFolder:
             found = f"cannot be written ({error.strerror})"
             raise InputError(self.path, found=found, expected=WRITABLE, fix="--out DIR") from error
 
-    def finished(self, video: BenchmarkVideo) -> Run | None:
+    def finished(self, video: BenchmarkVideo) -> SequenceRun | None:
         """The record of a sequence that was run to its end with the same frames and given masks."""
         try:
             stored = json.loads(self._record(video).read_text())
             same = stored["input"] == self._input(video)
             there = {file.stem for file in (self.masks / video.name).iterdir()}
-            return Run(**stored["run"]) if same and video.kept <= there else None
+            return SequenceRun(**stored["run"]) if same and video.kept <= there else None
         except (OSError, ValueError, KeyError, TypeError):  # none, or not one of ours: run it again
             return None
 
-    def finish(self, video: BenchmarkVideo, run: Run) -> None:
+    def finish(self, video: BenchmarkVideo, run: SequenceRun) -> None:
         """Records a sequence whose masks are written."""
         path = self._record(video)
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -13,8 +13,8 @@ from spvos_cli.benchmark.datasets import Benchmark, BenchmarkVideo
 from spvos_cli.benchmark.record import RunFolder
 from spvos_cli.data.folders import read_frame
 from spvos_cli.distributed import Processes
-from spvos_cli.evaluation.protocol import Ids
-from spvos_cli.evaluation.report.results import Run
+from spvos_cli.evaluation.protocol import VoidRule
+from spvos_cli.evaluation.report.results import SequenceRun
 from spvos_cli.inference.segmenter import VideoSegmenter
 from spvos_cli.sparse.plan import PARTS, gated_convolutions
 from spvos_cli.sparse.tally import PolicyTally
@@ -23,7 +23,7 @@ from spvos_cli.video.label_files import read_label_map, save_label_map
 from spvos_cli.video.threads import Background, prefetch
 
 
-class Given(NamedTuple):
+class BenchmarkFrame(NamedTuple):
     """A frame of a benchmark.
 
     Attributes:
@@ -49,7 +49,7 @@ def segment_videos(
     segmenter: VideoSegmenter,
     folder: RunFolder,
     reporter: Reporter,
-) -> dict[str, Run]:
+) -> dict[str, SequenceRun]:
     """Segments what is not finished yet.
 
     Args:
@@ -77,18 +77,18 @@ def segment_videos(
     return runs
 
 
-def given_frames(video: BenchmarkVideo, benchmark: Benchmark) -> Iterator[Given]:
+def given_frames(video: BenchmarkVideo, benchmark: Benchmark) -> Iterator[BenchmarkFrame]:
     """The frames, each with the masks of the objects that join in it: all in the first annotated frame, or
     each in the one that first has it."""
-    ids, known = Ids(merge=benchmark.merge_objects), set()
+    ids, known = VoidRule(merge=benchmark.merge_objects), set()
     for file in video.frames:
         mask = None
         if file.stem in video.masks and (benchmark.late_objects or not known):
-            labels, found = ids.settle(read_label_map(video.masks[file.stem]))
+            labels, found = ids.apply(read_label_map(video.masks[file.stem]))
             new = [i for i in found if i not in known]
             known.update(new)
             mask = np.where(np.isin(labels, new), labels, 0).astype(np.uint8) if new else None
-        yield Given(file.stem, read_frame(file), mask)
+        yield BenchmarkFrame(file.stem, read_frame(file), mask)
 
 
 def _segment(
@@ -111,7 +111,9 @@ def _segment(
                 background.put((folder / f"{name}.png", labels))
             yield
     size = (0, 0) if segmenter.prob is None else tuple(segmenter.prob.shape[:0:-1])
-    return Run(len(video.frames), seconds, *tally_macs(tally), tally_layers(tally), size, len(objects))
+    return SequenceRun(
+        len(video.frames), seconds, *tally_macs(tally), tally_layers(tally), size, len(objects)
+    )
 
 
 def tally_macs(tally: PolicyTally) -> tuple[dict[str, int], dict[str, int]]:
@@ -125,7 +127,7 @@ def tally_macs(tally: PolicyTally) -> tuple[dict[str, int], dict[str, int]]:
 
 
 def tally_layers(tally: PolicyTally) -> dict[str, list[int]]:
-    """As in `Run.layers`."""
+    """As in `SequenceRun.layers`."""
     return {
         name: [*layer.pixels.tolist(), layer.steps, layer.varying] for name, layer in tally.layers.items()
     }

@@ -134,7 +134,7 @@ def eval_command(
     [bold]spvos eval --dataset davis --data DAVIS[/bold] prints J and F of every sequence of DAVIS-2016 val;
     [bold]spvos eval --pred DIR --truth DIR[/bold] those of masks that are there already.
     """
-    from spvos_cli.evaluation.protocol import Protocol
+    from spvos_cli.evaluation.protocol import ScoringProtocol
     from spvos_cli.evaluation.report.deliver import Outputs
     from spvos_cli.ui import Reporter
 
@@ -151,7 +151,7 @@ def eval_command(
         from spvos_cli.evaluation.run import evaluate_folders
 
         outputs.check()
-        protocol = Protocol(merge, late, first_frames=all_frames, last_frame=all_frames)
+        protocol = ScoringProtocol(merge, late, first_frames=all_frames, last_frame=all_frames)
         evaluate_folders(pred, truth, protocol, outputs, workers=threads, reporter=reporter)
         return
 
@@ -166,7 +166,7 @@ def eval_command(
     outputs.check()
     merge, late = benchmark.merge_objects or merge, benchmark.late_objects or late
     benchmark = benchmark._replace(merge_objects=merge, late_objects=late)
-    protocol = Protocol(merge, late, first_frames=all_frames, last_frame=all_frames or late)
+    protocol = ScoringProtocol(merge, late, first_frames=all_frames, last_frame=all_frames or late)
     task = Task(benchmark, engine_options(context.params), protocol, out)
     evaluate_benchmark(task, outputs, reporter, parse_methods(compare))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from spvos_cli.errors import InputError
-from spvos_cli.evaluation.label_maps import LabelImages, LabelMaps, LabelVideo, ObjectImages
+from spvos_cli.evaluation.label_maps import LabelImages, LabelMaps, LabelMapVideo, ObjectImages
 from spvos_cli.evaluation.protocol import objects_in
 from spvos_cli.files import images_in, natural_order
 from spvos_cli.video.label_files import read_label_map
@@ -19,14 +19,14 @@ LAYOUTS = (
 )
 
 
-class Found(NamedTuple):
+class MaskSet(NamedTuple):
     """Attributes: layout, in words; maps by sequence."""
 
     layout: str
     maps: dict[str, LabelMaps]
 
 
-def find_label_maps(root: Path, option: str) -> Found:
+def find_label_maps(root: Path, option: str) -> MaskSet:
     """All sequences of masks at a path.
 
     Args:
@@ -39,7 +39,7 @@ def find_label_maps(root: Path, option: str) -> Found:
         InputError: there is nothing of that kind.
     """
     if root.is_file() and root.suffix.lower() in VIDEO_SUFFIXES:
-        return Found("a label video", {root.stem: LabelVideo(root)})
+        return MaskSet("a label video", {root.stem: LabelMapVideo(root)})
     if not root.is_dir():
         found = "not a video or a folder" if root.exists() else "no such file or folder"
         raise InputError(root, found=found, expected=LAYOUTS, fix=f"{option} DIR")
@@ -48,7 +48,7 @@ def find_label_maps(root: Path, option: str) -> Found:
         folder = folder / name if (folder / name).is_dir() else folder
     for layout, find in FINDERS.items():
         if maps := find(folder):
-            return Found(layout, maps)
+            return MaskSet(layout, maps)
     raise InputError(root, found="no masks in it", expected=LAYOUTS, fix=f"{option} DIR")
 
 
@@ -65,7 +65,7 @@ def _one_folder(folder: Path) -> dict[str, LabelMaps]:
 
 def _videos(folder: Path) -> dict[str, LabelMaps]:
     files = sorted(file for file in folder.iterdir() if file.suffix.lower() in VIDEO_SUFFIXES)
-    return {file.stem: LabelVideo(file) for file in files}
+    return {file.stem: LabelMapVideo(file) for file in files}
 
 
 def _objects(folder: Path) -> dict[str, LabelMaps]:

@@ -48,7 +48,7 @@ class LabelMaps:
     overlaps = 0
 
     def read(self, frame: str) -> np.ndarray:
-        """Ids (H, W) uint8, 0 the background."""
+        """VoidRule (H, W) uint8, 0 the background."""
         raise NotImplementedError
 
 
@@ -96,7 +96,7 @@ class ObjectImages(LabelMaps):
         return labels
 
 
-class LabelVideo(LabelMaps):
+class LabelMapVideo(LabelMaps):
     """A video whose pixels are ids. Frames are read fastest in their order.
 
     Raises:

@@ -10,7 +10,7 @@ import numpy as np
 VOID = 255  # DAVIS: belongs to no object, where there are other ids
 
 
-class Protocol(NamedTuple):
+class ScoringProtocol(NamedTuple):
     """What of a sequence is scored.
 
     Attributes:
@@ -39,7 +39,7 @@ class Protocol(NamedTuple):
         return f"{objects}{late}; {left_out}"
 
 
-class Ids:
+class VoidRule:
     """Settles what 255 means in the label maps of one sequence: the object, where no other id is there when
     first something is; else no object.
 
@@ -51,7 +51,7 @@ class Ids:
         self.merge = merge
         self._white: bool | None = None
 
-    def settle(self, labels: np.ndarray) -> tuple[np.ndarray, list[int]]:
+    def apply(self, labels: np.ndarray) -> tuple[np.ndarray, list[int]]:
         """(H, W) uint8 as stored -> ids (H, W) uint8, and the objects among them."""
         found = objects_in(labels)
         if self._white is None and found:

@@ -13,10 +13,10 @@ from typing import NamedTuple
 import cv2
 
 from spvos_cli.errors import InputError
-from spvos_cli.evaluation.find import Found, find_label_maps
+from spvos_cli.evaluation.find import MaskSet, find_label_maps
 from spvos_cli.evaluation.label_maps import ObjectImages
-from spvos_cli.evaluation.pairs import Pair, Scored, score_pair, some
-from spvos_cli.evaluation.protocol import Protocol
+from spvos_cli.evaluation.pairs import Pair, SequenceScores, counted_names, score_pair
+from spvos_cli.evaluation.protocol import ScoringProtocol
 from spvos_cli.evaluation.report.deliver import Outputs
 from spvos_cli.evaluation.report.pictures import PICTURES, images_beside, worst_frames
 from spvos_cli.evaluation.report.results import Evaluation
@@ -24,7 +24,7 @@ from spvos_cli.processors import default_threads
 from spvos_cli.ui import Reporter
 
 
-class Matched(NamedTuple):
+class SequencePairs(NamedTuple):
     """Attributes: pairs of sequences; complaints about what has no counterpart."""
 
     pairs: list[Pair]
@@ -34,7 +34,7 @@ class Matched(NamedTuple):
 def evaluate_folders(
     predicted: Path,
     truth: Path,
-    protocol: Protocol,
+    protocol: ScoringProtocol,
     outputs: Outputs,
     *,
     workers: int | None = None,
@@ -50,7 +50,7 @@ def evaluate_folders(
     """
     sides = find_label_maps(truth, "--truth"), find_label_maps(predicted, "--pred")
     reporter.note(f"truth: {sides[0].layout}; predicted: {sides[1].layout}")
-    matched = match(*sides)
+    matched = match_sequences(*sides)
     scored = score_all(matched.pairs, protocol, workers, reporter)
     title = f"{predicted} against {truth}"
     evaluation = Evaluation(title, protocol.describe(), scored, matched.complaints)
@@ -59,7 +59,7 @@ def evaluate_folders(
     outputs.deliver(evaluation, pictures, {}, reporter)
 
 
-def match(truth: Found, predicted: Found) -> Matched:
+def match_sequences(truth: MaskSet, predicted: MaskSet) -> SequencePairs:
     """Sequences of the same name; where each side has just one, whatever their names.
 
     Raises:
@@ -67,22 +67,24 @@ def match(truth: Found, predicted: Found) -> Matched:
     """
     _number_alike(truth, predicted)
     if len(truth.maps) == len(predicted.maps) == 1:
-        return Matched([Pair(*truth.maps.values(), *predicted.maps.values())], [])
+        return SequencePairs([Pair(*truth.maps.values(), *predicted.maps.values())], [])
     names = [name for name in truth.maps if name in predicted.maps]
     if not names:
-        found, expected = (some(list(maps), "sequence") for maps in (predicted.maps, truth.maps))
+        found, expected = (counted_names(list(maps), "sequence") for maps in (predicted.maps, truth.maps))
         raise InputError(
             "--pred", found=found, expected=f"the names in --truth: {expected}", fix="rename the folders"
         )
     complaints = [
-        f"{some(alone, 'sequence')} without {other} masks, left out"
+        f"{counted_names(alone, 'sequence')} without {other} masks, left out"
         for maps, other in ((truth.maps, "predicted"), (predicted.maps, "true"))
         if (alone := [name for name in maps if name not in names])
     ]
-    return Matched([Pair(truth.maps[name], predicted.maps[name]) for name in names], complaints)
+    return SequencePairs([Pair(truth.maps[name], predicted.maps[name]) for name in names], complaints)
 
 
-def score_all(pairs: list[Pair], protocol: Protocol, workers: int | None, reporter: Reporter) -> list[Scored]:
+def score_all(
+    pairs: list[Pair], protocol: ScoringProtocol, workers: int | None, reporter: Reporter
+) -> list[SequenceScores]:
     """The scores of each pair, in their order; a bar on stderr tells how far it is.
 
     Args:
@@ -96,7 +98,7 @@ def score_all(pairs: list[Pair], protocol: Protocol, workers: int | None, report
     return list(results)
 
 
-def _scores(pairs: list[Pair], protocol: Protocol, workers: int) -> Iterator[Scored]:
+def _scores(pairs: list[Pair], protocol: ScoringProtocol, workers: int) -> Iterator[SequenceScores]:
     score = partial(score_pair, protocol=protocol)
     if workers <= 1:
         yield from map(score, pairs)
@@ -117,7 +119,7 @@ def _prepare_worker() -> None:
     cv2.setNumThreads(1)
 
 
-def _number_alike(*sides: Found) -> None:
+def _number_alike(*sides: MaskSet) -> None:
     """Objects are numbered from 1 on both sides where either has a folder 0."""
     maps = [maps for side in sides for maps in side.maps.values() if isinstance(maps, ObjectImages)]
     first_id = max((m.first_id for m in maps), default=0)

@@ -70,7 +70,7 @@ class VideoSegmenter:
 
     @property
     def objects(self) -> list[int]:
-        """Ids of the objects that are followed."""
+        """VoidRule of the objects that are followed."""
         return self._stream.ids
 
     @property

@@ -34,7 +34,7 @@ DENSITIES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 REPEATS = 7
 
 
-class Case(NamedTuple):
+class GatedShape(NamedTuple):
     """A gated convolution's shape and the (H, W) of its input at 480x854."""
 
     in_channels: int
@@ -44,7 +44,7 @@ class Case(NamedTuple):
     size: tuple[int, int]
 
 
-def cases() -> Iterator[Case]:
+def gated_shapes() -> Iterator[GatedShape]:
     """The distinct shapes of the paper's network and of the lite one."""
     seen = set()
     for config, structure in ((SPVOS, "QDM"), (LITE, "D")):
@@ -55,13 +55,15 @@ def cases() -> Iterator[Case]:
             height = round((outputs[name] / 1.8) ** 0.5)
             stride = conv.stride[0]
             size = (height * stride, outputs[name] // height * stride)
-            case = Case(conv.in_channels, conv.out_channels, conv.kernel_size[0], stride, size)
+            case = GatedShape(conv.in_channels, conv.out_channels, conv.kernel_size[0], stride, size)
             if case[:4] not in seen:
                 seen.add(case[:4])
                 yield case
 
 
-def limit(case: Case, dtype: torch.dtype, sparse: Kernel, dense: Kernel, device: torch.device) -> float:
+def break_even_density(
+    case: GatedShape, dtype: torch.dtype, sparse: Kernel, dense: Kernel, device: torch.device
+) -> float:
     """The density at which both ways take as long, between those that are measured.
 
     Args:
@@ -77,7 +79,7 @@ def limit(case: Case, dtype: torch.dtype, sparse: Kernel, dense: Kernel, device:
     for density in DENSITIES:
         policy = blob_map(*output.shape[2:], density)[None].clamp(min=REUSE).to(device)
         times = [
-            milliseconds(partial(kernel.update, conv, x, None, policy, output), device)
+            time_median(partial(kernel.update, conv, x, None, policy, output), device)
             for kernel in (sparse, dense)
         ]
         if times[0] > times[1]:
@@ -86,7 +88,7 @@ def limit(case: Case, dtype: torch.dtype, sparse: Kernel, dense: Kernel, device:
     return 1.0
 
 
-def milliseconds(function: Callable[[], None], device: torch.device) -> float:
+def time_median(function: Callable[[], None], device: torch.device) -> float:
     """The median of some runs, after one to warm up."""
     function()
     times = []
@@ -97,14 +99,19 @@ def milliseconds(function: Callable[[], None], device: torch.device) -> float:
     return statistics.median(times)
 
 
-def table(
-    shapes: Iterable[Case], dtypes: Iterable[torch.dtype], sparse: Kernel, dense: Kernel, device: torch.device
+def measure_limits(
+    shapes: Iterable[GatedShape],
+    dtypes: Iterable[torch.dtype],
+    sparse: Kernel,
+    dense: Kernel,
+    device: torch.device,
 ) -> dict[str, dict[str, float]]:
     """Limits by type and shape, as the backends read them."""
     shapes = list(shapes)
     return {
         str(dtype).removeprefix("torch."): {
-            shape_name(*case[:4]): round(limit(case, dtype, sparse, dense, device), 3) for case in shapes
+            shape_name(*case[:4]): round(break_even_density(case, dtype, sparse, dense, device), 3)
+            for case in shapes
         }
         for dtype in dtypes
     }
@@ -115,7 +122,7 @@ def main() -> None:
     use_threads(None)
     kernels = CPUKernel(dense_above=1.0), CPUKernel(dense_above=-1.0)
     dtypes = [getattr(torch, name) for name in sys.argv[1:] or ("float32", "bfloat16")]
-    measured = table(cases(), dtypes, *kernels, torch.device("cpu"))
+    measured = measure_limits(gated_shapes(), dtypes, *kernels, torch.device("cpu"))
     json.dump(json.loads(LIMITS.read_text()) | measured, sys.stdout, indent=1)
     print()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from spvos_cli.errors import InputError
-from spvos_cli.profiling.break_even import Case, cases, table
+from spvos_cli.profiling.break_even import GatedShape, gated_shapes, measure_limits
 from spvos_cli.sparse.kernels import kernel_for
 from spvos_cli.sparse.kernels.cuda import CUDAKernel
 from spvos_cli.sparse.kernels.cuda_launch import Launcher
@@ -35,13 +35,15 @@ def tune(device: torch.device) -> Path:
             expected="CuPy and NVRTC",
             fix="pip install 'spvos[cuda]'",
         )
-    return save_limits(torch.cuda.get_device_name(device), measure(kernel.launcher, device, cases(), DTYPES))
+    return save_limits(
+        torch.cuda.get_device_name(device), measure(kernel.launcher, device, gated_shapes(), DTYPES)
+    )
 
 
 @torch.inference_mode()
 def measure(
-    launcher: Launcher, device: torch.device, shapes: Iterable[Case], dtypes: Iterable[torch.dtype]
+    launcher: Launcher, device: torch.device, shapes: Iterable[GatedShape], dtypes: Iterable[torch.dtype]
 ) -> Limits:
     """The limits of shapes, by type and shape."""
     sparse, dense = (CUDAKernel(launcher, dense_above=limit) for limit in (1.0, -1.0))
-    return table(shapes, dtypes, sparse, dense, device)
+    return measure_limits(shapes, dtypes, sparse, dense, device)

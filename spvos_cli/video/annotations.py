@@ -223,7 +223,7 @@ def _mask_files(text: str, source: Source) -> Iterator[tuple[Moment, Path]]:
 
 
 def _rename(ids: np.ndarray, names: dict[int, int]) -> np.ndarray:
-    """Ids with some of them replaced."""
+    """VoidRule with some of them replaced."""
     table = np.arange(256, dtype=np.uint8)
     table[list(names)] = list(names.values())
     return table[ids]

@@ -16,7 +16,7 @@ WHITE, MOST = 255, 255
 
 
 def read_label_map(path: Path) -> np.ndarray:
-    """Ids (H, W) uint8: indices and grey values as they are, colours by DAVIS's palette; white is 255.
+    """VoidRule (H, W) uint8: indices and grey values as they are, colours by DAVIS's palette; white is 255.
 
     Raises:
         InputError: it is no image, or has values that are no ids.

@@ -116,7 +116,7 @@ class MaskReader:
         return hard
 
     def _numbered(self, path: Path, values: np.ndarray, colours: np.ndarray) -> Mask:
-        """Ids for packed RGB values; black is the background."""
+        """VoidRule for packed RGB values; black is the background."""
         ids = self._ids(colours.tolist())
         if max(ids, default=0) > MOST_OBJECTS:
             raise _too_many(path, max(ids), "colours in all masks")

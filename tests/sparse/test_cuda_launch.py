@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from spvos_cli.errors import InputError
-from spvos_cli.profiling.break_even import Case
+from spvos_cli.profiling.break_even import GatedShape
 from spvos_cli.profiling.tune import measure, tune
 from spvos_cli.sparse.kernels import kernel_for
 from spvos_cli.sparse.kernels.cuda import CUDAKernel, source_for
@@ -139,7 +139,7 @@ def test_tuning_measures_every_shape(monkeypatch: pytest.MonkeyPatch) -> None:
     """What it would do on a card, on a slow one; the figures mean nothing here."""
     monkeypatch.setattr("spvos_cli.profiling.break_even.REPEATS", 1)
     monkeypatch.setattr("spvos_cli.profiling.break_even.DENSITIES", (0.1, 0.9))
-    shapes = [Case(8, 8, 3, 1, (6, 8)), Case(8, 16, 1, 2, (6, 8))]
+    shapes = [GatedShape(8, 8, 3, 1, (6, 8)), GatedShape(8, 16, 1, 2, (6, 8))]
     found = measure(HostGPU(70).launcher, torch.device("cpu"), shapes, [torch.float32])
     assert found.keys() == {"float32"}
     assert found["float32"].keys() == {"8-8-3-1", "8-16-1-2"}

@@ -12,8 +12,8 @@ import numpy as np
 
 from spvos_cli.data.folders import PAIRS, read_frame
 from spvos_cli.evaluation.label_maps import LabelImages, LabelMaps, rescaled
-from spvos_cli.evaluation.pairs import Pair, Scored, matched_frames
-from spvos_cli.evaluation.protocol import Ids
+from spvos_cli.evaluation.pairs import Pair, SequenceScores, matched_frames
+from spvos_cli.evaluation.protocol import VoidRule
 from spvos_cli.files import images_in
 from spvos_cli.video.paint import Look, overlay
 from spvos_cli.video.palettes import voc_palette
@@ -42,7 +42,9 @@ class Picture(NamedTuple):
     truth: str
 
 
-def worst_frames(pairs: list[Pair], scored: list[Scored], frames: Frames, limit: int) -> list[Picture]:
+def worst_frames(
+    pairs: list[Pair], scored: list[SequenceScores], frames: Frames, limit: int
+) -> list[Picture]:
     """The frame of each object whose J&F is lowest, the worst objects first.
 
     Args:
@@ -86,7 +88,7 @@ def _picture(pair: Pair, frame: str, i: int, j: float, f: float, frames: Frames)
 
 
 def _labels(maps: LabelMaps, frame: str) -> np.ndarray:
-    return Ids(merge=False).settle(maps.read(frame))[0]
+    return VoidRule(merge=False).apply(maps.read(frame))[0]
 
 
 def _data_uri(image: np.ndarray) -> str:

@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from spvos_cli.evaluation.pairs import Scored
+from spvos_cli.evaluation.pairs import SequenceScores
 from spvos_cli.evaluation.scores import Score, global_scores
 from spvos_cli.sparse.policy import shares
 
 
-class Run(NamedTuple):
+class SequenceRun(NamedTuple):
     """What it took to segment one sequence.
 
     Attributes:
@@ -48,9 +48,9 @@ class Evaluation(NamedTuple):
 
     title: str
     protocol: str
-    scored: list[Scored]
+    scored: list[SequenceScores]
     complaints: Sequence[str] = ()
-    runs: Mapping[str, Run] = {}
+    runs: Mapping[str, SequenceRun] = {}
     groups: Mapping[str, list[tuple[str, int]]] = {}
 
     @property
@@ -88,14 +88,14 @@ def summary(evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
-def frames_per_second(runs: Iterable[Run]) -> float | None:
+def frames_per_second(runs: Iterable[SequenceRun]) -> float | None:
     """Over all runs; None without any."""
     runs = list(runs)
     seconds = sum(run.seconds for run in runs)
     return sum(run.frames for run in runs) / seconds if seconds else None
 
 
-def density(runs: Iterable[Run], letters: Iterable[str] = "QDM") -> float | None:
+def density(runs: Iterable[SequenceRun], letters: Iterable[str] = "QDM") -> float | None:
     """Share of multiply-accumulates done in gated convolutions on sparse frames; None where none ran
     sparsely."""
     runs, letters = list(runs), list(letters)
@@ -103,13 +103,13 @@ def density(runs: Iterable[Run], letters: Iterable[str] = "QDM") -> float | None
     return sum(run.computed.get(letter, 0) for run in runs for letter in letters) / gated if gated else None
 
 
-def policy_shares(runs: Iterable[Run]) -> dict[str, float] | None:
+def policy_shares(runs: Iterable[SequenceRun]) -> dict[str, float] | None:
     """Of the pixels of gated convolutions on sparse frames; None where none ran sparsely."""
     pixels = sum(counts[:3] for counts in _layers(runs).values())
     return shares(pixels) if np.any(pixels) else None
 
 
-def layer_shares(runs: Iterable[Run]) -> dict[str, dict[str, float]] | None:
+def layer_shares(runs: Iterable[SequenceRun]) -> dict[str, dict[str, float]] | None:
     """Likewise for each gated convolution, and "varying": the share of steps in which its policy was not the
     same for all pixels."""
     return {
@@ -118,8 +118,8 @@ def layer_shares(runs: Iterable[Run]) -> dict[str, dict[str, float]] | None:
     } or None
 
 
-def _layers(runs: Iterable[Run]) -> dict[str, np.ndarray]:
-    """The counts of `Run.layers`, summed."""
+def _layers(runs: Iterable[SequenceRun]) -> dict[str, np.ndarray]:
+    """The counts of `SequenceRun.layers`, summed."""
     layers: dict[str, np.ndarray] = {}
     for run in runs:
         for name, counts in run.layers.items():
