@@ -4,53 +4,123 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spvos_cli.errors import InputError
-from spvos_cli.inference.machine import choose_device, choose_dtype, use_threads
-from spvos_cli.inference.segmenter import VideoSegmenter
-from spvos_cli.model.checkpoint import load_checkpoint
-from spvos_cli.model.network import VOSNetwork
+from spvos_cli.option import MACHINE, MEMORY, MODEL, check_values, option
 from spvos_cli.resources import shipped_weights
-from spvos_cli.sparse.policy import without_reuse
 from spvos_cli.ui import Reporter
+
+if TYPE_CHECKING:  # PyTorch is imported when a network is wanted: --help must not wait for it
+    from spvos_cli.inference.segmenter import VideoSegmenter
+    from spvos_cli.model.network import VOSNetwork
 
 
 @dataclasses.dataclass(frozen=True)
 class EngineOptions:
-    """Which network runs, and how. None: as the weights say.
+    """Which network runs, and how; the fields are the options of the command line. None: as the weights
+    say.
 
-    Attributes:
-        model: "lite", or "spvos" (needs weights).
-        weights: a weight file of ours or an official STCN checkpoint, instead of the shipped weights.
-        method: "dense", "static", "residual" or "triple".
-        sparse: the modules with gates: "Q", "D", "QD" or "QDM".
-        gate_all: whether more than the residual branches has gates.
-        strategy: "mixed", "semi-mixed" or "fully".
-        size: the network sees frames with at most this short side, in pixels.
-        mem_every: frames between memory frames.
-        top_k: affinities kept for each pixel.
-        max_memory: memory frames kept besides the annotated ones.
-        reuse: False turns REUSE into SKIP, to see what reusing is worth; for the triple method.
-        device: "auto", "cpu" or "cuda".
-        dtype: "auto", "fp32", "bf16" or "fp16".
-        threads: of the CPU; None: as many as this process may use.
+    Raises:
+        InputError: a value is out of its range.
     """
 
-    model: str = "lite"
-    weights: str | Path | None = None
-    method: str | None = None
-    sparse: str | None = None
-    gate_all: bool | None = None
-    strategy: str | None = None
-    size: int = 480
-    mem_every: int | None = None
-    top_k: int | None = None
-    max_memory: int | None = None
-    reuse: bool = True
-    device: str = "auto"
-    dtype: str = "auto"
-    threads: int | None = None
+    model: str = option(
+        "lite",
+        "The network: lite is small and its weights ship; spvos is the paper's and needs --weights.",
+        panel=MODEL,
+        choices=("lite", "spvos"),
+    )
+    weights: str | Path | None = option(
+        None,
+        "A weight file that spvos train wrote, or an official STCN checkpoint (.pth), instead of the weights"
+        " that ship.",
+        panel=MODEL,
+        kind=Path,
+    )
+    method: str | None = option(
+        None,
+        "What gated convolutions do with a pixel: dense computes all of them, static skips, residual adds"
+        " changes, triple skips, reuses or computes. By default as the weights were trained.",
+        panel=MODEL,
+        choices=("dense", "static", "residual", "triple"),
+    )
+    sparse: str | None = option(
+        None,
+        "The modules whose convolutions have gates: Q is the query encoder, D the decoder, M the memory"
+        " encoder. By default as the weights were trained.",
+        panel=MODEL,
+        choices=("Q", "D", "QD", "QDM"),
+    )
+    gate_all: bool | None = option(
+        None,
+        "Whether all convolutions of those modules have gates, or those of residual branches alone. By"
+        " default as the weights were trained.",
+        panel=MODEL,
+        names=("--gate-all/--gate-branches",),
+    )
+    strategy: str | None = option(
+        None,
+        "Which frames gates decide on: mixed leaves out memory frames, semi-mixed annotated frames, fully"
+        " none. By default as the weights were trained.",
+        panel=MODEL,
+        choices=("mixed", "semi-mixed", "fully"),
+    )
+    size: int = option(
+        480,
+        "The short side, in pixels, to which frames are scaled for the network; smaller frames are not"
+        " enlarged, and masks come out at the frames' own size.",
+        panel=MODEL,
+        least=32,
+    )
+    mem_every: int | None = option(
+        None,
+        "Every how many frames the network remembers one. By default as the weights were trained.",
+        panel=MEMORY,
+        least=1,
+    )
+    top_k: int | None = option(
+        None,
+        "How many of the most similar remembered positions a pixel reads. By default as the weights were"
+        " trained.",
+        panel=MEMORY,
+        least=1,
+    )
+    max_memory: int | None = option(
+        None,
+        "How many frames the network remembers at most, annotated ones not counted. By default as the"
+        " weights were trained.",
+        panel=MEMORY,
+        least=0,
+    )
+    reuse: bool = option(
+        True,
+        "Whether triple gates may keep what the frame before had; --no-reuse skips there instead, to see what"
+        " reusing is worth.",
+        panel=MODEL,
+        names=("--reuse/--no-reuse",),
+    )
+    device: str = option(
+        "auto",
+        "Where to compute; auto takes an NVIDIA GPU where there is one.",
+        panel=MACHINE,
+        choices=("auto", "cpu", "cuda"),
+    )
+    dtype: str = option(
+        "auto",
+        "The arithmetic; auto takes what is fastest on this device.",
+        panel=MACHINE,
+        choices=("auto", "fp32", "bf16", "fp16"),
+    )
+    threads: int | None = option(
+        None,
+        "How many threads of the CPU to use. By default as many as this process may use.",
+        panel=MACHINE,
+        least=1,
+    )
+
+    def __post_init__(self) -> None:
+        check_values(self)
 
     def overrides(self) -> dict[str, str | bool]:
         """The fields of `ModelConfig` that differ from what the weights say."""
@@ -77,6 +147,9 @@ class EngineOptions:
         Raises:
             InputError: the weights, their gates, the device or the arithmetic cannot be had.
         """
+        from spvos_cli.inference.machine import choose_device, choose_dtype
+        from spvos_cli.model.checkpoint import load_checkpoint
+
         device = choose_device(self.device)
         dtype = choose_dtype(self.dtype, device)
         return load_checkpoint(self.weights_path(), self.overrides()).for_inference(device, dtype)
@@ -87,6 +160,10 @@ class EngineOptions:
         Raises:
             InputError: as `network`, or a network without REUSE shall do without.
         """
+        from spvos_cli.inference.machine import use_threads
+        from spvos_cli.inference.segmenter import VideoSegmenter
+        from spvos_cli.sparse.policy import without_reuse
+
         use_threads(self.threads)
         network = self.network()
         if not self.reuse and network.config.method != "triple":
@@ -115,15 +192,36 @@ class EngineOptions:
         return segmenter
 
 
-def load_model(model: str = "lite", weights: str | Path | None = None, **options: object) -> VOSNetwork:
-    """A network for `VideoSegmenter`.
+def load_model(
+    model: str = "lite",
+    weights: str | Path | None = None,
+    *,
+    method: str | None = None,
+    sparse: str | None = None,
+    gate_all: bool | None = None,
+    strategy: str | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+) -> VOSNetwork:
+    """A network for `VideoSegmenter`, `segment_video` and `segment_frames`.
 
     Args:
         model: "lite", or "spvos" (needs weights).
         weights: a weight file, instead of the shipped one.
-        options: method, sparse, gate_all, strategy, device and dtype, as in `EngineOptions`.
+        method, sparse, gate_all, strategy: of its gates, as in `EngineOptions`; None: as the weights say.
+        device: "auto", "cpu" or "cuda".
+        dtype: "auto", "fp32", "bf16" or "fp16".
 
     Raises:
         InputError: the weights, their gates, the device or the arithmetic cannot be had.
     """
-    return EngineOptions(model=model, weights=weights, **options).network()
+    return EngineOptions(
+        model=model,
+        weights=weights,
+        method=method,
+        sparse=sparse,
+        gate_all=gate_all,
+        strategy=strategy,
+        device=device,
+        dtype=dtype,
+    ).network()
