@@ -91,9 +91,8 @@ def check_values(options: Any) -> None:
 
 def _check_number(name: str, value: Any, declared: Declaration) -> None:
     least, most = declared.least, declared.most
-    expected = " and ".join(
-        [f"{least:g} or more"] * (least is not None) + [f"{most:g} or less"] * (most is not None)
-    )
+    limits = [(least, "or more"), (most, "or less")]
+    expected = " and ".join(f"{limit:g} {text}" for limit, text in limits if limit is not None)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InputError(f"{name} {value!r}", found="no number", expected=expected, fix=name)
     if not ((least is None or value >= least) and (most is None or value <= most)):
