@@ -11,6 +11,7 @@ import av
 import numpy as np
 
 from spvos_cli.errors import InputError
+from spvos_cli.video.colours import Colours
 from spvos_cli.video.frames import A_VIDEO, MAX_PIXELS, STILLS_RATE, Frame, Note, SameSize, Source, check_size
 
 NETWORK_PROTOCOLS = (
@@ -70,6 +71,10 @@ class VideoSource(Source):
                 label, found="a video without a frame that decodes", expected=A_VIDEO, fix="INPUT"
             )
         self.height, self.width = self._first.image.shape[:2]
+
+    @property
+    def colours(self) -> Colours:
+        return self._colours
 
     def __iter__(self) -> Iterator[Frame]:
         yield self._first
@@ -184,6 +189,8 @@ class VideoSource(Source):
         if self._last is None:
             aspect = self._video.sample_aspect_ratio or Fraction(1)
             aspect = aspect if Fraction(1, 16) <= aspect <= 16 else Fraction(1)
+            tags = (frame.colorspace, frame.color_primaries, frame.color_trc, frame.color_range)
+            self._colours = Colours.of_tags(frame.height, *map(int, tags))
             self.pixel_aspect = 1 / aspect if turns % 2 else aspect
         return self._fit(np.ascontiguousarray(image))
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from fractions import Fraction
-from typing import NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
-import av
 import cv2
 import numpy as np
-from av.audio.stream import AudioStream
 
 from spvos_cli.errors import InputError
+from spvos_cli.video.colours import Colours
+
+if TYPE_CHECKING:  # av is imported where videos are read and written
+    from av.audio.stream import AudioStream
+    from av.packet import Packet
 
 STILLS_RATE = Fraction(24)  # frames a second of an image folder
 MAX_PIXELS = 2**26  # of a frame or a mask: 8K with room to spare; more is a damaged file or a bomb
@@ -32,11 +36,11 @@ class Frame(NamedTuple):
         seconds: since the source's first frame.
     """
 
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody needs
     image: np.ndarray
     name: str
     pts: int
-    audio: tuple[av.Packet, ...] = ()
+    audio: tuple[Packet[AudioStream], ...] = ()
     seconds: float = 0.0
 
 
@@ -51,6 +55,7 @@ class Source:
         time_base: seconds in a unit of `Frame.pts`.
         pixel_aspect: width of a pixel over its height, upright.
         audio: the stream that `Frame.audio` belongs to.
+        colours: what the RGB of its frames means, and the YUV that it came from.
     """
 
     name: str
@@ -61,6 +66,11 @@ class Source:
     time_base: Fraction
     pixel_aspect: Fraction = Fraction(1)
     audio: AudioStream | None = None
+
+    @property
+    def colours(self) -> Colours:
+        """As players show what says nothing, unless the source knows better."""
+        return Colours.of_size(self.height)
 
     def __iter__(self) -> Iterator[Frame]:
         raise NotImplementedError
@@ -108,7 +118,7 @@ def same_aspect(shape: tuple[int, ...], height: int, width: int) -> bool:
     return abs(shape[1] * scale - width) <= max(1.0, scale)
 
 
-def check_size(width: int, height: int, what: object, option: str) -> None:
+def check_size(width: int, height: int, what: str | Path, option: str) -> None:
     """Before an image is decoded.
 
     Raises:
