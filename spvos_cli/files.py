@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
@@ -21,3 +23,23 @@ def images_in(folder: Path) -> list[Path]:
     return sorted(
         file for file in files if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
     )
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path, *, shared: bool = False) -> Iterator[Path]:
+    """A place to write a file, which becomes `path` when the block ends: at every moment the old file or the
+    new one is there, whole.
+
+    A block that fails leaves the old file, and nothing beside it.
+
+    Args:
+        shared: several processes may write the same file at once; the last one holds.
+    """
+    own = f".{os.getpid()}" if shared else ""
+    part = path.with_name(f".{path.name}{own}.part")
+    try:
+        yield part
+        os.replace(part, path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise

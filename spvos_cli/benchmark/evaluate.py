@@ -24,6 +24,7 @@ from spvos_cli.evaluation.report.deliver import Outputs
 from spvos_cli.evaluation.report.pictures import PICTURES, Picture, worst_frames
 from spvos_cli.evaluation.report.results import Evaluation, SequenceRun, density, frames_per_second
 from spvos_cli.evaluation.run import score_all
+from spvos_cli.files import atomic_path
 from spvos_cli.inference.engine import EngineOptions
 from spvos_cli.processors import default_threads
 from spvos_cli.ui import Reporter
@@ -142,9 +143,8 @@ def write_submissions(benchmark: Benchmark, outcomes: list[Outcome], reporter: R
     """
     for outcome in outcomes:
         target = outcome.folder / "submission.zip"
-        part = target.with_name(target.name + ".part")
         try:
-            with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
+            with atomic_path(target) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
                 for name in (f"{v.name}/{frame}.png" for v in benchmark.videos for frame in sorted(v.kept)):
                     archive.write(outcome.folder / "masks" / name, f"Annotations/{name}")
         except FileNotFoundError as error:
@@ -155,5 +155,4 @@ def write_submissions(benchmark: Benchmark, outcomes: list[Outcome], reporter: R
                 expected="all masks",
                 fix="--out on a disk that all machines share",
             ) from error
-        os.replace(part, target)
         reporter.note(f"submission: {target}")

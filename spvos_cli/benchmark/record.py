@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from spvos_cli import __version__
 from spvos_cli.benchmark.datasets import Benchmark, BenchmarkVideo
 from spvos_cli.errors import InputError
 from spvos_cli.evaluation.report.results import SequenceRun
+from spvos_cli.files import atomic_path
 from spvos_cli.inference.segmenter import VideoSegmenter
 
 WRITABLE = "a folder that you may write to"
@@ -54,7 +54,8 @@ class RunFolder:
         self._alike = f"{benchmark.merge_objects} {benchmark.late_objects}"
         try:
             self._records.mkdir(parents=True, exist_ok=True)
-            _write(self.path / "settings.json", json.dumps(chosen, indent=2))
+            with atomic_path(self.path / "settings.json", shared=True) as part:
+                part.write_text(json.dumps(chosen, indent=2))
         except OSError as error:
             found = f"cannot be written ({error.strerror})"
             raise InputError(self.path, found=found, expected=WRITABLE, fix="--out DIR") from error
@@ -73,7 +74,8 @@ class RunFolder:
         """Records a sequence whose masks are written."""
         path = self._record(video)
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write(path, json.dumps({"input": self._input(video), "run": run._asdict()}))
+        with atomic_path(path, shared=True) as part:
+            part.write_text(json.dumps({"input": self._input(video), "run": run._asdict()}))
 
     def _record(self, video: BenchmarkVideo) -> Path:
         return self._records / f"{video.name}.json"
@@ -87,9 +89,3 @@ class RunFolder:
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def _write(path: Path, text: str) -> None:
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")  # several processes may write the same
-    part.write_text(text)
-    os.replace(part, path)

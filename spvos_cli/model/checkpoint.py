@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import pickle
 import re
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from spvos_cli.errors import InputError
+from spvos_cli.files import atomic_path
 from spvos_cli.model.config import SPVOS, ModelConfig
 from spvos_cli.model.lite import LiteVOS
 from spvos_cli.model.network import SpVOS, VOSNetwork
@@ -64,9 +64,8 @@ def save_weights(model: VOSNetwork, path: Path, notes: Mapping[str, str] | None 
     """Writes weights and config; beside the target first, so that a cut-off write leaves the old file
     whole."""
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    temporary = path.with_name(path.name + ".part")
-    save_file(tensors, temporary, metadata={"config": model.config.to_json(), **(notes or {})})
-    os.replace(temporary, path)
+    with atomic_path(path) as part:
+        save_file(tensors, part, metadata={"config": model.config.to_json(), **(notes or {})})
 
 
 def load_checkpoint(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from spvos_cli.files import atomic_path
 from spvos_cli.video.annotations import Annotations
 from spvos_cli.video.frames import Frame, Source
 from spvos_cli.video.moments import Moment, Range
@@ -40,8 +40,8 @@ class Spool:
             info = PngInfo()
             info.add_text("confidence", json.dumps({str(i): c for i, c in facts.confidence.items()}))
             target = self.folder / f"{frame.index:08d}.png"
-            Image.fromarray(labels).save(target.with_suffix(".part"), format="png", pnginfo=info)
-            os.replace(target.with_suffix(".part"), target)
+            with atomic_path(target) as part:
+                Image.fromarray(labels).save(part, format="png", pnginfo=info)
         (self.folder / COMPLETE).touch()
 
     def merge(self, segmented: Segmented) -> Segmented:

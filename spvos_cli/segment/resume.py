@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from spvos_cli.errors import InputError
+from spvos_cli.files import atomic_path
 
 VERSION = 1
 KEY = "spvos"
@@ -42,18 +42,16 @@ class StateFile:
         """Replaces what was saved before; at every moment one of them is whole on disk."""
         tensors, stream = saved.segmenter or ({}, None)
         text = {"version": VERSION, "shape": self.shape, "frame": saved.frame, "stream": stream}
-        part = self.path.with_name(self.path.name + ".part")
         record = json.dumps(text | {"facts": saved.facts})
         if tensors:
             from safetensors.torch import save
 
             tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
-            part.write_bytes(
-                save(tensors, metadata={KEY: record})
-            )  # save_file hides what is wrong with a disk
+            content = save(tensors, metadata={KEY: record})  # save_file hides what is wrong with a disk
         else:
-            part.write_text(record)
-        os.replace(part, self.path)
+            content = record.encode()
+        with atomic_path(self.path) as part:
+            part.write_bytes(content)
 
     def load(self) -> Saved:
         """What was saved.

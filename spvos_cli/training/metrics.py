@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from spvos_cli.errors import InputError
+from spvos_cli.files import atomic_path
 
 CURVES = ("entropy", "dice", "iou", "density", "J&F-Mean")
 
@@ -69,9 +69,8 @@ class Metrics:
         return self.path.with_name("curve.png")
 
     def _write(self, rows: list[dict[str, float]]) -> None:
-        temporary = self.path.with_suffix(".part")
-        temporary.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        os.replace(temporary, self.path)
+        with atomic_path(self.path) as part:
+            part.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 def _summary_writer(folder: Path) -> Any:

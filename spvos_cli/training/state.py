@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from spvos_cli.errors import InputError
+from spvos_cli.files import atomic_path
 from spvos_cli.model.config import ModelConfig
 from spvos_cli.training.options import TrainOptions
 
@@ -27,23 +27,22 @@ def write_state(trainer: Trainer) -> None:
     if not trainer.processes.first:
         return
     trainer.folder.mkdir(parents=True, exist_ok=True)
-    temporary = trainer.folder / f"{NAME}.part"
-    torch.save(
-        {
-            "config": trainer.network.config.to_json(),
-            "options": dataclasses.asdict(trainer.options),
-            "iteration": trainer.iteration,
-            "best": trainer.best,
-            "network": trainer.network.state_dict(),
-            "average": trainer.average.state_dict(),
-            "optimizer": trainer.optimizer.state_dict(),
-            "scaler": trainer.scaler.state_dict(),
-            "objective": objective,
-            "random": torch.get_rng_state(),
-        },
-        temporary,
-    )
-    os.replace(temporary, trainer.folder / NAME)
+    with atomic_path(trainer.folder / NAME) as part:
+        torch.save(
+            {
+                "config": trainer.network.config.to_json(),
+                "options": dataclasses.asdict(trainer.options),
+                "iteration": trainer.iteration,
+                "best": trainer.best,
+                "network": trainer.network.state_dict(),
+                "average": trainer.average.state_dict(),
+                "optimizer": trainer.optimizer.state_dict(),
+                "scaler": trainer.scaler.state_dict(),
+                "objective": objective,
+                "random": torch.get_rng_state(),
+            },
+            part,
+        )
 
 
 def objective_state(trainer: Trainer) -> list[dict[str, Any]]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from spvos_cli.errors import InputError
+from spvos_cli.files import atomic_path
 from spvos_cli.video.palettes import indexed_image, pack, voc_palette
 
 INDEXED = "an indexed or grey PNG, or DAVIS's colours"
@@ -60,9 +60,8 @@ def save_label_map(path: Path, labels: np.ndarray) -> None:
     Args:
         labels: ids (H, W) uint8.
     """
-    part = path.with_suffix(".part")
-    indexed_image(labels, voc_palette()).save(part, format="png")
-    os.replace(part, path)
+    with atomic_path(path) as part:
+        indexed_image(labels, voc_palette()).save(part, format="png")
 
 
 def _narrowed(path: Path, values: np.ndarray) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +14,7 @@ from spvos_cli.evaluation.report.pictures import Picture
 from spvos_cli.evaluation.report.results import Evaluation, density, frames_per_second, policy_shares, summary
 from spvos_cli.evaluation.report.table import COLUMNS, table_rows
 from spvos_cli.evaluation.scores import Score, global_scores
+from spvos_cli.files import atomic_path
 
 CHART_WIDTH, CHART_HEIGHT = 520, 110  # of the plotted area, in units of the drawing
 
@@ -86,10 +86,9 @@ def write_page(
         width=CHART_WIDTH,
         height=CHART_HEIGHT,
     )
-    part = path.with_name(path.name + ".part")
     try:
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, path)
+        with atomic_path(path) as part:
+            part.write_text(text, encoding="utf-8")
     except OSError as error:
         found = f"cannot be written ({error.strerror})"
         raise InputError(

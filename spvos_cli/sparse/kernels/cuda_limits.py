@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from spvos_cli.files import atomic_path
 from spvos_cli.sparse.kernels.limits import Limits
 
 # Until tuned, after docs/cuda_roofline.md, which is a prediction.
@@ -48,9 +49,8 @@ def save_limits(card: str, limits: Limits) -> Path:
         cards = {}
     cards = {**(cards if isinstance(cards, dict) else {}), card: limits}
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(cards, indent=1))
-    part.replace(path)
+    with atomic_path(path, shared=True) as part:
+        part.write_text(json.dumps(cards, indent=1))
     return path
 
 

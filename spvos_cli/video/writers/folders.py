@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from spvos_cli.files import atomic_path
 from spvos_cli.video.paint import cutout, overlay
 from spvos_cli.video.palettes import indexed_image
 from spvos_cli.video.writers.writer import Segmented, Setting, Writer
@@ -26,9 +26,8 @@ class PngFolder(Writer):
         """FOLDER/NAME.png, whole or not there."""
         target = self.path / folder / f"{name}.png"
         target.parent.mkdir(exist_ok=True)
-        part = target.with_name(f"{name}.part")
-        image.save(part, format="png")
-        os.replace(part, target)
+        with atomic_path(target) as part:
+            image.save(part, format="png")
 
 
 class LabelFolder(PngFolder):

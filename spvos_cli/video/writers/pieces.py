@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import av
 
 from spvos_cli.errors import RunError
+from spvos_cli.files import atomic_path
 from spvos_cli.video.writers.writer import PartWriter, Segmented, Setting
 
 DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG}
@@ -79,14 +80,11 @@ class PieceVideo(PartWriter):
     def close(self) -> None:
         self._end_piece()
         if pieces := self._pieces():
-            joined = self.folder / "joined"
             try:
-                join(pieces, joined, self.format.name, self.source.time_base)
+                with atomic_path(self.path) as part:
+                    join(pieces, part, self.format.name, self.source.time_base)
             except (av.FFmpegError, ValueError) as error:
-                joined.unlink(missing_ok=True)
                 raise encoding_error(self.path, error) from error
-            if joined.exists():
-                os.replace(joined, self.path)
 
     def _pieces(self) -> list[Path]:
         return sorted(self.folder.glob(f"*.{self.format.piece}"), key=first_frame)

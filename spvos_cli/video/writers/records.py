@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from spvos_cli.files import atomic_path
 from spvos_cli.video.writers.stdout import to_stdout
 from spvos_cli.video.writers.writer import Segmented, Setting, Writer
 
@@ -75,13 +75,8 @@ class CocoFile(LineFile):
 
     def close(self) -> None:
         super().close()
-        part = self.path.with_name(self.path.name + ".joined")
-        try:
-            with part.open("w") as file:
-                file.writelines(self._document())
-            os.replace(part, self.path)
-        finally:
-            part.unlink(missing_ok=True)
+        with atomic_path(self.path) as part, part.open("w") as file:
+            file.writelines(self._document())
 
     def clean_up(self) -> None:
         self.lines.unlink(missing_ok=True)

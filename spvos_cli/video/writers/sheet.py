@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from spvos_cli.files import atomic_path
 from spvos_cli.video.paint import overlay
 from spvos_cli.video.writers.writer import PartWriter, Segmented, Setting
 
@@ -32,8 +32,8 @@ class ContactSheet(PartWriter):
         if self._seen % self._every == 0:
             thumbnail = Image.fromarray(overlay(segmented.frame.image, segmented.labels, self.look))
             thumbnail.thumbnail((THUMBNAIL, THUMBNAIL))
-            thumbnail.save(self.folder / f"{self._seen:08d}.part", format="png")
-            os.replace(self.folder / f"{self._seen:08d}.part", self.folder / f"{self._seen:08d}.png")
+            with atomic_path(self.folder / f"{self._seen:08d}.png") as part:
+                thumbnail.save(part, format="png")
         self._seen += 1
         while len(kept := self._kept()) > MOST:
             self._every *= 2
@@ -54,8 +54,8 @@ class ContactSheet(PartWriter):
         for number, thumbnail in enumerate(thumbnails):
             top, left = number // columns * height, number % columns * width
             sheet[top : top + thumbnail.shape[0], left : left + thumbnail.shape[1]] = thumbnail
-        Image.fromarray(sheet).save(self.folder / "sheet", format="png")
-        os.replace(self.folder / "sheet", self.path)
+        with atomic_path(self.path) as part:
+            Image.fromarray(sheet).save(part, format="png")
 
     def _kept(self) -> list[Path]:
         return sorted(self.folder.glob("*.png"))
