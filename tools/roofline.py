@@ -17,7 +17,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from spvos_cli.model.checkpoint import build_model
 from spvos_cli.model.config import SPVOS
 from spvos_cli.profiling.cost import layer_costs
-from spvos_cli.sparse.conv import ConvUnit, SparseConv2d
+from spvos_cli.sparse.conv import SparseConv2d
+from spvos_cli.sparse.conv_unit import ConvUnit
 from spvos_cli.sparse.gate import TripleGate
 from spvos_cli.sparse.kernels.cuda import TILE
 from spvos_cli.sparse.plan import gated_convolutions

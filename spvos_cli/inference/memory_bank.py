@@ -11,7 +11,7 @@ from torch import Tensor
 from spvos_cli.model.network import Memory
 
 
-class Remembered(NamedTuple):
+class MemoryFrame(NamedTuple):
     """One frame's key (1, pixels, Ck) and its objects' values (1, K, pixels, Cv)."""
 
     key: Tensor
@@ -27,15 +27,15 @@ class MemoryBank:
     """
 
     def __init__(self, max_frames: int) -> None:
-        self.annotated: list[Remembered] = []
-        self.recent: deque[Remembered] = deque(maxlen=max_frames)
-        self.last: Remembered | None = None
+        self.annotated: list[MemoryFrame] = []
+        self.recent: deque[MemoryFrame] = deque(maxlen=max_frames)
+        self.last: MemoryFrame | None = None
         self._memory: Memory | None = None
 
     def add(self, key: Tensor, value: Tensor, *, annotated: bool, memory_frame: bool) -> None:
         """Remembers a frame: for good if it is annotated, for long if it is a memory frame, else until the
         next."""
-        self.last = Remembered(key, value)
+        self.last = MemoryFrame(key, value)
         if annotated:
             self.annotated.append(self.last)
         elif memory_frame:
@@ -54,7 +54,7 @@ class MemoryBank:
 
     def keep_objects(self, rows: list[int]) -> None:
         """Forgets the values of all objects but those in the given rows."""
-        kept = {id(frame): Remembered(frame.key, frame.value[:, rows]) for frame in self._frames()}
+        kept = {id(frame): MemoryFrame(frame.key, frame.value[:, rows]) for frame in self._frames()}
         self.annotated = [kept[id(frame)] for frame in self.annotated]
         self.recent = deque((kept[id(frame)] for frame in self.recent), maxlen=self.recent.maxlen)
         self.last = self.last and kept[id(self.last)]
@@ -77,12 +77,12 @@ class MemoryBank:
         """The inverse of `tensors`."""
         bank = cls(max_frames)
         for name in dict.fromkeys(name.rpartition(".")[0] for name in tensors):
-            frame = Remembered(tensors[f"{name}.key"], tensors[f"{name}.value"])
+            frame = MemoryFrame(tensors[f"{name}.key"], tensors[f"{name}.value"])
             if not name.startswith("last"):
                 (bank.annotated if name.startswith("annotated") else bank.recent).append(frame)
             if name.endswith("newest"):
                 bank.last = frame
         return bank
 
-    def _frames(self) -> list[Remembered]:
+    def _frames(self) -> list[MemoryFrame]:
         return [*self.annotated, *self.recent, *([self.last] if self.last else [])]

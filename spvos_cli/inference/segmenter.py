@@ -18,7 +18,7 @@ from spvos_cli.sparse.run import InferenceRun, Inject
 from spvos_cli.sparse.tally import PolicyTally
 
 
-class Decided(NamedTuple):
+class GateStats(NamedTuple):
     """What gates decided in one frame.
 
     Attributes:
@@ -152,11 +152,11 @@ class VideoSegmenter:
         return self.prob[1:].float().cpu().numpy()
 
     @property
-    def decided(self) -> Decided:
+    def gate_stats(self) -> GateStats:
         """What gates decided in the last frame."""
         tally = PolicyTally(self._names)
         tally.add(self.runs)
-        return Decided(*tally.macs(), tally.shares())
+        return GateStats(*tally.macs(), tally.shares())
 
     def can_resume(self, mask: np.ndarray | None = None) -> bool:
         """Whether `state` is all that is needed to go on, with the next frame and its mask."""

@@ -19,7 +19,7 @@ from spvos_cli.sparse.plan import runs_sparsely
 from spvos_cli.sparse.run import InferenceRun, Inject
 
 
-class Pending(NamedTuple):
+class PreviousFrame(NamedTuple):
     """The previous frame, whose memory value is computed only when another frame comes: the last one's is
     never needed."""
 
@@ -74,7 +74,7 @@ class Stream:
         self.network, self.dtype = network, dtype
         self.mem_every, self.top_k, self.max_memory = mem_every, top_k, max_memory
         self.groups: list[Group] = []
-        self.pending: Pending | None = None
+        self.previous: PreviousFrame | None = None
         self.since_memory = 0
         self.runs = {part: InferenceRun(kernel, inject) for part in network.gated_parts}
 
@@ -95,7 +95,7 @@ class Stream:
         Returns:
             (1 + K, H, W): probabilities of the background and of the objects in the order of `ids`.
         """
-        given, previous = given or {}, self.pending
+        given, previous = given or {}, self.previous
         self._remember_previous()
         annotated, self.since_memory = bool(given), self.since_memory + 1
         memory_frame = annotated or self.since_memory >= self.mem_every
@@ -111,7 +111,7 @@ class Stream:
             masks = self._decode(query, self._begin("D", self.ids, sparse=sparse), resized=resized)
         given = {i: pad_to_multiple(mask)[0] for i, mask in given.items()}
         prob = aggregate(self._merge(masks, given))
-        self.pending = Pending(image, query, prob[1:], annotated, memory_frame)
+        self.previous = PreviousFrame(image, query, prob[1:], annotated, memory_frame)
         return unpad(prob, padding)
 
     def remove(self, ids: set[int]) -> None:
@@ -124,8 +124,8 @@ class Stream:
                 group.bank.keep_objects(kept)
                 groups.append(Group([group.ids[row] for row in kept], group.bank))
         self.groups = groups
-        if self.pending:
-            self.pending = self.pending._replace(masks=self.pending.masks[rows])
+        if self.previous:
+            self.previous = self.previous._replace(masks=self.previous.masks[rows])
 
     def can_resume(self, *, annotated: bool) -> bool:
         """Whether the next frame needs nothing of gated convolutions: whether it is a memory frame and
@@ -149,11 +149,11 @@ class Stream:
             bank = group.bank.tensors()
             tensors |= {f"bank.{number}.{name}": tensor for name, tensor in bank.items()}
         facts = {"groups": groups, "since_memory": self.since_memory, "pending": None}
-        if self.pending:
-            facts["pending"] = [self.pending.annotated, self.pending.memory_frame]
-            query = {name: x for name, x in self.pending.query._asdict().items() if isinstance(x, Tensor)}
+        if self.previous:
+            facts["pending"] = [self.previous.annotated, self.previous.memory_frame]
+            query = {name: x for name, x in self.previous.query._asdict().items() if isinstance(x, Tensor)}
             tensors |= {f"query.{name}": x.clone() for name, x in query.items()}
-            tensors |= {"image": self.pending.image.clone(), "masks": self.pending.masks.clone()}
+            tensors |= {"image": self.previous.image.clone(), "masks": self.previous.masks.clone()}
         return State(tensors, facts)
 
     def restore(self, state: State) -> None:
@@ -166,7 +166,7 @@ class Stream:
         if facts["pending"]:
             annotated, memory_frame = facts["pending"]
             query, image = Query(**_below("query.", tensors)), tensors["image"]
-            self.pending = Pending(image, query, tensors["masks"], annotated, memory_frame)
+            self.previous = PreviousFrame(image, query, tensors["masks"], annotated, memory_frame)
 
     def _begin(self, part: str, ids: list[int], *, sparse: bool) -> InferenceRun | None:
         run = self.runs.get(part)
@@ -199,7 +199,7 @@ class Stream:
     def _remember_previous(self) -> None:
         """Encodes the previous frame into the banks, where it is a memory frame or the network reads every
         frame."""
-        previous, self.pending = self.pending, None
+        previous, self.previous = self.previous, None
         if (
             previous is None
             or not (previous.memory_frame or self.network.reads_last_frame)

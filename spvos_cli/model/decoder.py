@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from spvos_cli.model.encoders import Query
 from spvos_cli.model.layers import ResidualBlock, upsample
-from spvos_cli.sparse.conv import Run, SparseConv2d, repeat_rows
+from spvos_cli.sparse.conv import LayerRunner, SparseConv2d
+from spvos_cli.sparse.conv_unit import repeat_rows
 
 
 class UpBlock(nn.Module):
@@ -19,7 +20,7 @@ class UpBlock(nn.Module):
         self.skip = SparseConv2d(skip_channels, in_channels, 3, role="other")
         self.block = ResidualBlock(in_channels, out_channels)
 
-    def forward(self, x: Tensor, features: Tensor, run: Run | None = None) -> Tensor:
+    def forward(self, x: Tensor, features: Tensor, run: LayerRunner | None = None) -> Tensor:
         """x: (B * K, in_channels, h, w), features: (B, skip_channels, 2h, 2w) -> (B * K, out_channels, 2h,
         2w)."""
         return self.block(upsample(x, 2).add_(repeat_rows(self.skip(features, run), len(x))), run)
@@ -41,7 +42,7 @@ class Decoder(nn.Module):
         self.up4 = UpBlock(256, c8, c4)
         self.predict = SparseConv2d(c4, 1, 3, role="other")
 
-    def forward(self, readout: Tensor, query: Query, run: Run | None = None) -> Tensor:
+    def forward(self, readout: Tensor, query: Query, run: LayerRunner | None = None) -> Tensor:
         """readout: (B, K, Cv, H/16, W/16) -> logits (B, K, H, W), each object for itself."""
         x = self.compress(readout.flatten(0, 1), run, shared=query.value)
         x = self.up8(x, query.f8, run)

@@ -8,9 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from spvos_cli.model.layers import ResidualBlock, others
+from spvos_cli.model.layers import ResidualBlock, sum_of_others
 from spvos_cli.model.resnet import BasicBlock, Bottleneck, ResNet
-from spvos_cli.sparse.conv import Run, SparseConv2d, repeat_rows
+from spvos_cli.sparse.conv import LayerRunner, SparseConv2d
+from spvos_cli.sparse.conv_unit import repeat_rows
 
 
 class Query(NamedTuple):
@@ -39,7 +40,7 @@ class QueryEncoder(nn.Module):
         self.key = SparseConv2d(1024, key_channels, 3, role="other")
         self.value = SparseConv2d(1024, value_channels, 3, role="other")
 
-    def forward(self, image: Tensor, run: Run | None = None) -> Query:
+    def forward(self, image: Tensor, run: LayerRunner | None = None) -> Query:
         """image: (B, 3, H, W), normalised, H and W multiples of 16."""
         f4, f8, f16 = self.trunk(image, run)
         return Query(self.key(f16, run), self.value(f16, run), f16, f8, f4)
@@ -54,7 +55,7 @@ class MemoryEncoder(nn.Module):
         self.trunk = ResNet(BasicBlock, (2, 2, 2), in_channels=5, bias=True)
         self.fuser = Fuser(256 + 1024, value_channels)
 
-    def forward(self, image: Tensor, query: Query, masks: Tensor, run: Run | None = None) -> Tensor:
+    def forward(self, image: Tensor, query: Query, masks: Tensor, run: LayerRunner | None = None) -> Tensor:
         """One memory value an object.
 
         Args:
@@ -65,7 +66,7 @@ class MemoryEncoder(nn.Module):
         Returns:
             (B, K, Cv, H/16, W/16)
         """
-        labels = torch.stack([masks, others(masks)], dim=2).flatten(0, 1)
+        labels = torch.stack([masks, sum_of_others(masks)], dim=2).flatten(0, 1)
         _, _, objects16 = self.trunk(torch.cat([repeat_rows(image, len(labels)), labels], dim=1), run)
         values = self.fuser(objects16, query.f16, run)
         return values.unflatten(0, masks.shape[:2])
@@ -80,7 +81,7 @@ class Fuser(nn.Module):
         self.attention = CBAM(channels)
         self.block2 = ResidualBlock(channels, channels)
 
-    def forward(self, x: Tensor, f16: Tensor, run: Run | None = None) -> Tensor:
+    def forward(self, x: Tensor, f16: Tensor, run: LayerRunner | None = None) -> Tensor:
         """x: (B * K, C, h, w), one an object, f16: (B, C', h, w), the frame's -> (B * K, channels, h, w)."""
         x = self.block1(x, run, shared=f16)
         return self.block2(x + self.attention(x), run)

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from spvos_cli.sparse.conv import Run, SparseConv2d
+from spvos_cli.sparse.conv import LayerRunner, SparseConv2d
 
 Padding = tuple[int, int, int, int]
 
@@ -34,7 +34,7 @@ class ResidualBlock(nn.Module):
             nn.init.zeros_(self.conv2.weight)
             nn.init.zeros_(self.conv2.bias)
 
-    def forward(self, x: Tensor, run: Run | None = None, shared: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, run: LayerRunner | None = None, shared: Tensor | None = None) -> Tensor:
         """(B, in_channels, H, W) -> (B, out_channels, H, W). May overwrite x where no gradient is recorded.
 
         Args:
@@ -96,6 +96,6 @@ def aggregate_logits(prob: Tensor) -> Tensor:
     return torch.log(clamped / (1 - clamped))
 
 
-def others(masks: Tensor) -> Tensor:
+def sum_of_others(masks: Tensor) -> Tensor:
     """The sum of the other objects' masks, for each object: (..., K, H, W) -> (..., K, H, W)."""
     return masks.sum(dim=-3, keepdim=True) - masks

@@ -18,10 +18,11 @@ from torch import Tensor, nn
 from spvos_cli.model.config import LITE, ModelConfig
 from spvos_cli.model.efficientnet import EfficientNetLite
 from spvos_cli.model.encoders import Query
-from spvos_cli.model.layers import ResidualBlock, others, upsample
+from spvos_cli.model.layers import ResidualBlock, sum_of_others, upsample
 from spvos_cli.model.matching import as_map, as_rows, readout, similarity
 from spvos_cli.model.network import Memory, VOSNetwork
-from spvos_cli.sparse.conv import ConvUnit, Run, SparseConv2d, repeat_rows
+from spvos_cli.sparse.conv import LayerRunner, SparseConv2d
+from spvos_cli.sparse.conv_unit import ConvUnit, repeat_rows
 
 LABELS = 2  # this object's mask and the others'
 SEEN = 0.05  # share of a 16x16 patch that an object covers somewhere in a frame in which it is visible
@@ -44,7 +45,7 @@ class LiteQueryEncoder(nn.Module):
         for parameter in (self.project.bias, self.refine[1].weight, self.refine[1].bias):
             nn.init.zeros_(parameter)
 
-    def forward(self, image: Tensor, run: Run | None = None) -> Query:
+    def forward(self, image: Tensor, run: LayerRunner | None = None) -> Query:
         """image: (B, 3, H, W), normalised, H and W multiples of 16."""
         f4, f8, f16 = self.trunk(image)
         return Query(self.key(f16, f8), self.value(f16, run), f16, f8, f4)
@@ -65,10 +66,10 @@ class LiteMemoryEncoder(nn.Module):
         self.block1 = ResidualBlock(channels, channels, start_at_zero=True)
         self.block2 = ResidualBlock(channels, channels, start_at_zero=True)
 
-    def forward(self, image: Tensor, query: Query, masks: Tensor, run: Run | None = None) -> Tensor:
+    def forward(self, image: Tensor, query: Query, masks: Tensor, run: LayerRunner | None = None) -> Tensor:
         """masks: (B, K, H, W) in [0, 1] -> (B, K, channels + 2, H/16, W/16); the image is not looked at
         again."""
-        labels = torch.stack([masks, others(masks)], dim=2).flatten(0, 1)
+        labels = torch.stack([masks, sum_of_others(masks)], dim=2).flatten(0, 1)
         x = repeat_rows(self.features(query.f16), len(labels)) + self.identity(labels)
         x = self.block2(self.block1(x, run), run)
         return torch.cat([x, F.avg_pool2d(labels, 16)], dim=1).unflatten(0, masks.shape[:2])
@@ -86,7 +87,7 @@ class LiteUpBlock(nn.Module):
         self.block = ResidualBlock(in_channels, out_channels, shortcut_size=1, start_at_zero=True)
 
     def forward(
-        self, x: Tensor, features: Tensor, run: Run | None = None, labels: Tensor | None = None
+        self, x: Tensor, features: Tensor, run: LayerRunner | None = None, labels: Tensor | None = None
     ) -> Tensor:
         x = upsample(x, 2).add_(repeat_rows(self.skip(features, run), len(x)))
         if self.labels is not None:
@@ -109,7 +110,7 @@ class LiteDecoder(nn.Module):
         self.up4 = LiteUpBlock(skip4, c8, c4)
         self.predict = SparseConv2d(c4, 4, 3, role="other")
 
-    def forward(self, readout: Tensor, query: Query, run: Run | None = None) -> Tensor:
+    def forward(self, readout: Tensor, query: Query, run: LayerRunner | None = None) -> Tensor:
         """readout: (B, K, 2 (Cv + 2), h, w) -> logits (B, K, 16 h, 16 w)."""
         rows = readout.flatten(0, 1)
         labels = torch.cat([half[:, -LABELS:] for half in rows.chunk(2, dim=1)], dim=1)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from spvos_cli.model.cpu.products import product
+from spvos_cli.model.cpu.products import fast_linear
 
 ROWS = 512  # query pixels matched at a time
 GROUP = 12  # memory pixels of which the largest similarity is looked for first
@@ -75,9 +75,9 @@ def top_k_readout(query_key: Tensor, memory_key: Tensor, memory_value: Tensor, t
     query, memory = _with_squares(query_key, memory_key)
     top_k = min(top_k, memory.shape[1])
     memory = F.pad(memory, (0, 0, 0, -memory.shape[1] % GROUP))
-    memory[:, memory_key.shape[1] :, -1] = -torch.inf  # what is there to fill groups is never chosen
+    memory[:, memory_key.shape[1] :, -1] = -torch.inf  # padding can never be among the top k
     # in parts, so that the similarities of all pairs are never in memory at once
-    largest = [grouped_top_k(product(part, memory[0], None), top_k) for part in query[0].split(ROWS)]
+    largest = [grouped_top_k(fast_linear(part, memory[0], None), top_k) for part in query[0].split(ROWS)]
     values, indices = (torch.cat(parts) for parts in zip(*largest, strict=True))
     affinities = values.softmax(dim=1).to(memory_value.dtype)
     return torch.stack([_weighted_rows(rows, indices, affinities) for rows in memory_value[0]]).unsqueeze(0)
@@ -108,7 +108,8 @@ def grouped_top_k(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
     columns = grid.amax(dim=1).topk(k, dim=1, sorted=False).indices
     candidates = grid.gather(2, columns.unsqueeze(1).expand(-1, GROUP, -1)).flatten(1)
     largest, places = candidates.topk(k, dim=1, sorted=False)
-    return largest, columns.gather(1, places % k) + places // k * grid.shape[2]
+    row, column = places // k, columns.gather(1, places % k)  # candidates are k columns of each row
+    return largest, row * grid.shape[2] + column
 
 
 def _weighted_rows(rows: Tensor, indices: Tensor, weights: Tensor) -> Tensor:

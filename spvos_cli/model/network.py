@@ -11,7 +11,8 @@ from spvos_cli.model.config import SPVOS, ModelConfig
 from spvos_cli.model.decoder import Decoder
 from spvos_cli.model.encoders import MemoryEncoder, Query, QueryEncoder
 from spvos_cli.model.matching import as_map, as_rows, readout, similarity, top_k_readout
-from spvos_cli.sparse.conv import ConvUnit, Run
+from spvos_cli.sparse.conv import LayerRunner
+from spvos_cli.sparse.conv_unit import ConvUnit
 
 
 class Memory(NamedTuple):
@@ -57,11 +58,13 @@ class VOSNetwork(nn.Module):
         mean, std = image.new_tensor(self.config.mean), image.new_tensor(self.config.std)
         return (image - mean[:, None, None]) / std[:, None, None]
 
-    def encode_query(self, image: Tensor, run: Run | None = None) -> Query:
+    def encode_query(self, image: Tensor, run: LayerRunner | None = None) -> Query:
         """image: (B, 3, H, W), normalised."""
         return self.query_encoder(image, run)
 
-    def encode_memory(self, image: Tensor, query: Query, masks: Tensor, run: Run | None = None) -> Tensor:
+    def encode_memory(
+        self, image: Tensor, query: Query, masks: Tensor, run: LayerRunner | None = None
+    ) -> Tensor:
         """Memory values from a frame and its masks (B, K, H, W): (B, K, Cv, H/16, W/16)."""
         return self.memory_encoder(image, query, masks, run)
 
@@ -75,7 +78,7 @@ class VOSNetwork(nn.Module):
             return readout(similarity(query_key, memory.key), memory.value)
         return self.top_k_readout(query_key, memory.key, memory.value, top_k)
 
-    def decode(self, readout: Tensor, query: Query, run: Run | None = None) -> Tensor:
+    def decode(self, readout: Tensor, query: Query, run: LayerRunner | None = None) -> Tensor:
         """Logits (B, K, H, W), each object for itself."""
         return self.decoder(readout, query, run)
 
@@ -92,7 +95,7 @@ class VOSNetwork(nn.Module):
         self.eval().requires_grad_(False).to(device, memory_format=self.memory_format)
         for module in self.modules():
             if isinstance(module, ConvUnit):
-                module.spread_weight()
+                module.prepare_winograd()
         return self
 
     def train(self, mode: bool = True) -> VOSNetwork:

@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from spvos_cli.model.layers import add_branch
-from spvos_cli.sparse.conv import ConvUnit, Run, SparseConv2d
+from spvos_cli.sparse.conv import LayerRunner, SparseConv2d
+from spvos_cli.sparse.conv_unit import ConvUnit
 
 
 class BasicBlock(nn.Module):
@@ -24,7 +25,7 @@ class BasicBlock(nn.Module):
         self.conv2 = SparseConv2d(channels, channels, 3, bias=bias, norm=True)
         self.shortcut = _shortcut(in_channels, channels, stride, bias=bias)
 
-    def forward(self, x: Tensor, run: Run | None = None) -> Tensor:
+    def forward(self, x: Tensor, run: LayerRunner | None = None) -> Tensor:
         identity = x if self.shortcut is None else self.shortcut(x, run)
         return add_branch(identity, self.conv2(self.conv1(x, run), run), self.shortcut).relu_()
 
@@ -42,7 +43,7 @@ class Bottleneck(nn.Module):
         self.conv3 = SparseConv2d(channels, 4 * channels, 1, bias=bias, norm=True)
         self.shortcut = _shortcut(in_channels, 4 * channels, stride, bias=bias)
 
-    def forward(self, x: Tensor, run: Run | None = None) -> Tensor:
+    def forward(self, x: Tensor, run: LayerRunner | None = None) -> Tensor:
         identity = x if self.shortcut is None else self.shortcut(x, run)
         branch = self.conv3(self.conv2(self.conv1(x, run), run), run)
         return add_branch(identity, branch, self.shortcut).relu_()
@@ -93,7 +94,7 @@ class ResNet(nn.Module):
             stages.append(nn.ModuleList(blocks))
         self.stages = nn.ModuleList(stages)
 
-    def forward(self, x: Tensor, run: Run | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, x: Tensor, run: LayerRunner | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """(B, in_channels, H, W) -> f4, f8, f16 with 64, 128, 256 channels times the block's expansion."""
         x = F.max_pool2d(self.stem(x), 3, 2, padding=1)
         features = []

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from spvos_cli.model.config import XMEM, ModelConfig
 from spvos_cli.model.decoder import UpBlock
 from spvos_cli.model.encoders import Fuser
-from spvos_cli.model.layers import others, upsample
+from spvos_cli.model.layers import sum_of_others, upsample
 from spvos_cli.model.resnet import BasicBlock, Bottleneck, ResNet
-from spvos_cli.sparse.conv import ConvUnit, Run, SparseConv2d, repeat_rows
+from spvos_cli.sparse.conv import LayerRunner, SparseConv2d
+from spvos_cli.sparse.conv_unit import ConvUnit, repeat_rows
 
 
 class XMemQuery(NamedTuple):
@@ -48,7 +49,7 @@ class XMemQueryEncoder(nn.Module):
         self.shrinkage = SparseConv2d(1024, 1, 3, role="other")
         self.selection = SparseConv2d(1024, key_channels, 3, role="other")
 
-    def forward(self, image: Tensor, run: Run | None = None) -> XMemQuery:
+    def forward(self, image: Tensor, run: LayerRunner | None = None) -> XMemQuery:
         f4, f8, f16 = self.trunk(image, run)
         shrinkage = self.shrinkage(f16, run).square() + 1
         selection = self.selection(f16, run).sigmoid()
@@ -63,7 +64,7 @@ class HiddenState(nn.Module):
         unit = SparseConv2d if gated else ConvUnit
         self.transform = unit(in_channels + channels, 3 * channels, 3)
 
-    def forward(self, x: Tensor, hidden: Tensor, run: Run | None = None) -> Tensor:
+    def forward(self, x: Tensor, hidden: Tensor, run: LayerRunner | None = None) -> Tensor:
         """x: (B * K, in_channels, h, w), hidden: (B * K, channels, h, w) -> the new hidden."""
         joined = torch.cat([x, hidden], dim=1)
         values = self.transform(joined) if run is None else self.transform(joined, run)
@@ -82,11 +83,11 @@ class XMemMemoryEncoder(nn.Module):
         self.hidden_update = HiddenState(value_channels, hidden_channels, gated=False)
 
     def forward(
-        self, image: Tensor, query: XMemQuery, masks: Tensor, hidden: Tensor, run: Run | None = None
+        self, image: Tensor, query: XMemQuery, masks: Tensor, hidden: Tensor, run: LayerRunner | None = None
     ) -> tuple[Tensor, Tensor]:
         """image: (B, 3, H, W), masks: (B, K, H, W), hidden: (B * K, Ch, h, w) -> values (B, K, Cv, h, w),
         hidden."""
-        labels = torch.stack([masks, others(masks)], dim=2).flatten(0, 1)
+        labels = torch.stack([masks, sum_of_others(masks)], dim=2).flatten(0, 1)
         _, _, objects16 = self.trunk(torch.cat([repeat_rows(image, len(labels)), labels], dim=1), run)
         values = self.fuser(objects16, query.f16, run)
         return values.unflatten(0, masks.shape[:2]), self.hidden_update(values, hidden)
@@ -103,7 +104,9 @@ class HiddenUpdate(nn.Module):
         self.g4 = SparseConv2d(c4 + 1, width, 1)
         self.state = HiddenState(width, hidden_channels, gated=True)
 
-    def forward(self, x16: Tensor, x8: Tensor, x4: Tensor, hidden: Tensor, run: Run | None = None) -> Tensor:
+    def forward(
+        self, x16: Tensor, x8: Tensor, x4: Tensor, hidden: Tensor, run: LayerRunner | None = None
+    ) -> Tensor:
         """Features (B * K, C, h, w) at strides 16, 8 and 4; averages take them all to stride 16."""
         x = self.g16(x16, run) + self.g8(F.avg_pool2d(x8, 2), run) + self.g4(F.avg_pool2d(x4, 4), run)
         return self.state(x, hidden, run)
@@ -122,7 +125,7 @@ class XMemDecoder(nn.Module):
         self.hidden_update = HiddenUpdate(channels, hidden_channels)
 
     def forward(
-        self, readout: Tensor, query: XMemQuery, hidden: Tensor, run: Run | None = None
+        self, readout: Tensor, query: XMemQuery, hidden: Tensor, run: LayerRunner | None = None
     ) -> tuple[Tensor, Tensor]:
         """readout: (B, K, Cv, h, w), hidden: (B * K, Ch, h, w) -> logits (B, K, H, W), hidden."""
         x16 = self.fuser(torch.cat([readout.flatten(0, 1), hidden], dim=1), query.f16, run)

@@ -72,7 +72,7 @@ def break_even_density(
     torch.manual_seed(0)
     layout = {"device": device, "dtype": dtype, "memory_format": torch.channels_last}
     conv = SparseConv2d(*case[:4], relu=True).requires_grad_(False).to(**layout)
-    conv.spread_weight()
+    conv.prepare_winograd()
     x = torch.randn(1, case.in_channels, *case.size).to(**layout)
     output = conv.dense(x)
     before, behind = 0.0, -1.0

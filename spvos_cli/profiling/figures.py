@@ -24,7 +24,7 @@ from spvos_cli.profiling.patterns import draw_patterns
 from spvos_cli.profiling.speed import Bench, Workload, interleaved, summarize
 from spvos_cli.profiling.tune import tune as tune_card
 from spvos_cli.profiling.variants import VARIANTS, has_trained_gates, profile_network, variant
-from spvos_cli.sparse.policy import shares
+from spvos_cli.sparse.policy import shares_by_name
 from spvos_cli.sparse.tally import PolicyTally
 
 
@@ -195,7 +195,7 @@ def policy_table(tally: PolicyTally) -> dict[str, Any]:
     one."""
     layers = []
     for name, layer in tally.layers.items():
-        layers.append({"name": name, **shares(layer.pixels), "varying": layer.varying / layer.steps})
+        layers.append({"name": name, **shares_by_name(layer.pixels), "varying": layer.varying / layer.steps})
     return {"shares": tally.shares(), "layers": layers}
 
 

@@ -16,7 +16,7 @@ from spvos_cli.model.layers import ResidualBlock
 from spvos_cli.model.matching import plain_top_k_readout
 from spvos_cli.model.network import VOSNetwork
 from spvos_cli.resources import weight_file
-from spvos_cli.sparse.conv import join
+from spvos_cli.sparse.conv_unit import join_channels
 
 EAGER = "eager"  # plain dense PyTorch: see `as_published`
 VARIANTS = ("dense", "static", "residual", "triple", EAGER)
@@ -61,7 +61,7 @@ def as_published(network: VOSNetwork) -> VOSNetwork:
 
     def repeat(block: ResidualBlock, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
         x, *more = inputs
-        return (join(x, options.get("shared")), *more), {**options, "shared": None}
+        return (join_channels(x, options.get("shared")), *more), {**options, "shared": None}
 
     for module in network.modules():
         if isinstance(module, ResidualBlock):

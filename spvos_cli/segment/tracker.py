@@ -40,17 +40,17 @@ class Tracker:
         start = time.perf_counter()
         labels = self.segmenter.step(frame.image, mask)
         ms = 1000 * (time.perf_counter() - start)
-        decided = self.segmenter.decided
+        stats = self.segmenter.gate_stats
         self.frames += 1
-        self.computed, self.total = self.computed + decided.computed, self.total + decided.total
+        self.computed, self.total = self.computed + stats.computed, self.total + stats.total
         objects = tuple(self.segmenter.objects)
         areas = np.bincount(labels.ravel(), minlength=256)
         facts = Facts(
             objects,
             areas,
             self.segmenter.confidence,
-            decided.computed / decided.total if decided.total else None,
-            decided.policies,
+            stats.computed / stats.total if stats.total else None,
+            stats.policies,
             ms,
             self.noticing.events(frame, objects, areas),
             self.segmenter.probabilities if self.with_soft else None,

@@ -1,88 +1,15 @@
-"""The convolutions of the network: those that are always dense, and those that a gate may make sparse."""
+"""The convolutions that a gate may make sparse."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import Literal, Protocol
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from spvos_cli.model.cpu.products import conv2d
-from spvos_cli.model.cpu.winograd import LEAST_PIXELS, spread, winograd_conv2d
-
-if TYPE_CHECKING:
-    from spvos_cli.sparse.gate import Gate
+from spvos_cli.sparse.conv_unit import ConvUnit
+from spvos_cli.sparse.gate import Gate
 
 Role = Literal["branch", "other"]
-
-
-class ConvUnit(nn.Conv2d):
-    """A convolution with the batch normalisation and the ReLU that directly follow it, padded to keep the
-    size.
-
-    The three are one unit because the sparse convolution keeps their joint output (REUSE copies what comes
-    out last) and because inference folds the normalisation into the weights.
-    """
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int,
-        stride: int = 1,
-        *,
-        bias: bool = True,
-        norm: bool = False,
-        relu: bool = False,
-    ) -> None:
-        super().__init__(in_channels, out_channels, kernel_size, stride, padding=kernel_size // 2, bias=bias)
-        self.norm = nn.BatchNorm2d(out_channels) if norm else None
-        self.relu = relu
-        self.register_buffer("constant", torch.zeros(out_channels), persistent=False)
-        self.register_buffer("spread", None, persistent=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.dense(x)
-
-    def dense(self, x: Tensor, shared: Tensor | None = None) -> Tensor:
-        """(B, Cin, H, W) -> (B, Cout, ceil(H / stride), ceil(W / stride)), every pixel computed.
-
-        Args:
-            shared: the last of the input's channels, where they are the same for all objects of a frame:
-                (B / objects, C, H, W); x has the channels before them.
-        """
-        return self.finish(self.convolve(x, shared))
-
-    def convolve(self, x: Tensor, shared: Tensor | None = None) -> Tensor:
-        """The convolution with its bias, nothing after it."""
-        return split_conv2d(x, shared, self.weight, self.bias, self.stride, self.padding, self.spread)
-
-    def finish(self, x: Tensor) -> Tensor:
-        """Batch normalisation and ReLU, as far as the unit has them; may overwrite x."""
-        if self.norm is not None:
-            x = self.norm(x)
-        return x.relu_() if self.relu else x
-
-    def skipped(self) -> Tensor:
-        """(Cout,): what the unit puts out where its convolution puts out 0; batch normalisation must be
-        folded."""
-        return self.constant.relu() if self.relu else self.constant
-
-    @torch.no_grad()
-    def fold_norm(self) -> None:
-        """Folds the batch normalisation (evaluation mode) into weight and bias; for inference only."""
-        if self.norm is None:
-            return
-        norm, self.norm = self.norm, None
-        scale = norm.weight / (norm.running_var + norm.eps).sqrt()
-        bias = self.bias if self.bias is not None else torch.zeros_like(norm.bias)
-        self.weight.copy_(self.weight * scale[:, None, None, None])
-        self.constant = norm.bias - norm.running_mean * scale
-        self.bias = nn.Parameter(bias * scale + self.constant)
-
-    def spread_weight(self) -> None:
-        """Keeps the weight also as Winograd's algorithm needs it, where that pays; for inference only."""
-        self.spread = spread(self.weight) if self.stride == (1, 1) else None
 
 
 class SparseConv2d(ConvUnit):
@@ -99,53 +26,15 @@ class SparseConv2d(ConvUnit):
         self.role = role
         self.gate: Gate | None = None
 
-    def forward(self, x: Tensor, run: Run | None = None, shared: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, run: LayerRunner | None = None, shared: Tensor | None = None) -> Tensor:
         """As `dense`; where there is a gate, the run knows what becomes of each pixel."""
         if self.gate is None or run is None:
             return self.dense(x, shared)
         return run.convolve(self, x, shared)
 
 
-class Run(Protocol):
+class LayerRunner(Protocol):
     """What a gated convolution needs to know besides its input: whether this frame is sparse, and what was at
     t-1."""
 
     def convolve(self, conv: SparseConv2d, x: Tensor, shared: Tensor | None) -> Tensor: ...
-
-
-def split_conv2d(
-    x: Tensor,
-    shared: Tensor | None,
-    weight: Tensor,
-    bias: Tensor | None,
-    stride: tuple[int, int],
-    padding: tuple[int, int],
-    spread: Tensor | None = None,
-) -> Tensor:
-    """conv2d on the channels of x and then those of `shared`, which are convolved once for all objects.
-
-    Args:
-        spread: the weight for `winograd_conv2d`, which takes the place of conv2d on all but small images.
-    """
-    if shared is None:
-        if spread is None or x[0, 0].numel() < LEAST_PIXELS:
-            return conv2d(x, weight, bias, stride, padding)
-        return winograd_conv2d(x, spread, bias)
-    sizes = [x.shape[1], shared.shape[1]]
-    own, common = weight.split(sizes, dim=1)
-    own_spread, common_spread = (None, None) if spread is None else spread.split(sizes, dim=3)
-    once = split_conv2d(shared, None, common, bias, stride, padding, common_spread)
-    return split_conv2d(x, None, own, None, stride, padding, own_spread) + repeat_rows(once, x.shape[0])
-
-
-def join(x: Tensor, shared: Tensor | None) -> Tensor:
-    """The channels of x and then those of `shared`, repeated for every object."""
-    return x if shared is None else torch.cat([x, repeat_rows(shared, x.shape[0])], dim=1)
-
-
-def repeat_rows(x: Tensor, rows: int) -> Tensor:
-    """Repeats what belongs to a frame for each of its objects: (B, C, H, W) -> (rows, C, H, W), rows = B *
-    objects."""
-    if x.shape[0] == 1:
-        return x.expand(rows, -1, -1, -1)
-    return x.unsqueeze(1).expand(-1, rows // x.shape[0], -1, -1, -1).flatten(0, 1)

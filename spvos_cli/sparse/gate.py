@@ -7,7 +7,6 @@ convolution.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -15,16 +14,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from spvos_cli.model.cpu.products import conv2d
-from spvos_cli.sparse.conv import ConvUnit, join, split_conv2d
+from spvos_cli.model.cpu.products import fast_conv2d
+from spvos_cli.sparse.conv_unit import ConvUnit, join_channels, split_conv2d
 from spvos_cli.sparse.kernels.kernel import Kernel
-from spvos_cli.sparse.policy import COMPUTE, REUSE, SKIP, largest
+from spvos_cli.sparse.layer_state import (
+    LayerState,
+    all_computed,
+    channels_last,
+    computed_where_new,
+    without_repeated_skips,
+)
+from spvos_cli.sparse.policy import COMPUTE, REUSE, argmax_policy
 
 RESIDUAL_TEMPERATURE = 2 / 3  # Habibian et al., Skip-Convolutions (CVPR 2021)
 RESIDUAL_START = 0.6
 TRIPLE_START = (0.0, 0.5, 1.0)  # SKIP, REUSE, COMPUTE: everything is computed at first, then rather reused
 
-Settle = Callable[[Tensor], Tensor]  # (B, H, W) policies that a gate chose -> those that hold
+Override = Callable[[Tensor], Tensor]  # (B, H, W) policies that a gate chose -> those that hold
 Noise = Callable[[Tensor], Tensor]  # standard Gumbel noise in the shape of a tensor
 
 
@@ -35,7 +41,7 @@ class Previous(NamedTuple):
     output: Tensor
 
 
-class Mixed(NamedTuple):
+class GatedOutput(NamedTuple):
     """A sparse step in training.
 
     Attributes:
@@ -47,7 +53,7 @@ class Mixed(NamedTuple):
     computed: Tensor
 
 
-class Choices(NamedTuple):
+class PolicyChoices(NamedTuple):
     """What a gate can choose from in a sparse step.
 
     Attributes:
@@ -61,85 +67,54 @@ class Choices(NamedTuple):
     chosen: Tensor
 
 
-@dataclasses.dataclass
-class Kept:
-    """What a stream keeps of a layer between frames at test time; rows are objects.
-
-    Attributes:
-        size: (H, W) of the layer's input.
-        output: (B, Cout, H', W'), channels last: the unit's output, for the residual method before the ReLU.
-        policy: (B, H', W') uint8 of the last step; where it is SKIP, the output is the skipped value already.
-        logits: (B, 3, H', W'), the part of the next frame's logits that a triple gate knows already.
-        input: (B, Cin, H, W), the residual method's true previous input.
-        fresh: (B,) bool, rows that nothing is known of; None where there are none.
-    """
-
-    size: torch.Size
-    output: Tensor
-    policy: Tensor
-    logits: Tensor | None = None
-    input: Tensor | None = None
-    fresh: Tensor | None = None
-
-    @classmethod
-    def blank(cls, conv: ConvUnit, x: Tensor) -> Kept:
-        """For a method without memory: every value has to be written, a skipped one too."""
-        height, width = (-(-side // conv.stride[0]) for side in x.shape[2:])
-        output = channels_last(x.new_empty(x.shape[0], conv.out_channels, height, width))
-        return cls(x.shape[2:], output, all_computed(output))
-
-    def rows(self, indices: Tensor) -> Kept:
-        """The given rows; an index of -1 makes a fresh one."""
-        old = indices.clamp(min=0)
-        fields = (self.output, self.policy, self.logits, self.input)
-        kept = [None if tensor is None else tensor.index_select(0, old) for tensor in fields]
-        kept[0] = channels_last(kept[0])
-        fresh = indices < 0
-        return Kept(self.size, *kept, fresh=fresh if fresh.any() else None)
-
-    def replace(self, policy: Tensor) -> Tensor:
-        """Sets the policy, and returns it with REUSE where SKIP would write what is there already."""
-        before, self.policy = self.policy, policy
-        return policy.masked_fill((policy == SKIP) & (before == SKIP), REUSE)
-
-
 class Gate(nn.Conv2d):
     """Decides about every output pixel of a convolution."""
 
     method: str
     needs_previous: bool  # without a t-1 the convolution runs densely
+    frames_seen = 1  # inputs of the convolution that it looks at: this frame's, or also the previous one's
+    logit_count = 1
 
-    def __init__(self, conv: ConvUnit, inputs: int, logits: int) -> None:
-        super().__init__(inputs * conv.in_channels, logits, conv.kernel_size, conv.stride, conv.padding)
+    def __init__(self, conv: ConvUnit) -> None:
+        inputs = self.frames_seen * conv.in_channels
+        super().__init__(inputs, self.logit_count, conv.kernel_size, conv.stride, conv.padding)
 
-    def mix(self, conv: ConvUnit, x: Tensor, previous: Previous | None, tau: float, noise: Noise) -> Mixed:
+    def mix(
+        self, conv: ConvUnit, x: Tensor, previous: Previous | None, tau: float, noise: Noise
+    ) -> GatedOutput:
         """One sparse step in training, where all pixels are computed and the policies mix what becomes of
         them."""
         raise NotImplementedError
 
-    def choices(self, conv: ConvUnit, x: Tensor, previous: Previous | None) -> Choices:
+    def choices(self, conv: ConvUnit, x: Tensor, previous: Previous | None) -> PolicyChoices:
         """A sparse step in training that is left to choose; gradients of the logits end at the gate."""
         raise NotImplementedError
 
-    def remember(self, conv: ConvUnit, x: Tensor, shared: Tensor | None) -> tuple[Tensor, Kept]:
+    def dense_step(self, conv: ConvUnit, x: Tensor, shared: Tensor | None) -> tuple[Tensor, LayerState]:
         """A dense step at test time: the unit's output, and what the next step needs."""
         raise NotImplementedError
 
-    def step(
-        self, conv: ConvUnit, x: Tensor, shared: Tensor | None, kept: Kept, kernel: Kernel, settle: Settle
+    def sparse_step(
+        self,
+        conv: ConvUnit,
+        x: Tensor,
+        shared: Tensor | None,
+        state: LayerState,
+        kernel: Kernel,
+        override: Override,
     ) -> Tensor:
         """A sparse step at test time: the unit's output, which may be a buffer that the next step changes.
 
         Args:
-            settle: has the last word about the policies that the gate chose.
+            override: has the last word about the policies that the gate chose.
         """
         raise NotImplementedError
 
-    def _against_zero(self, seen: Tensor, closed: Tensor, opened: Tensor) -> Choices:
+    def _against_zero(self, seen: Tensor, closed: Tensor, opened: Tensor) -> PolicyChoices:
         """Between two policies, of which the second is chosen from a logit of 0 on."""
         logit = self(seen).float()
         logits = torch.cat([torch.zeros_like(logit), logit], dim=1)
-        return Choices((closed, opened), logits, (logit[:, 0] >= 0).long())
+        return PolicyChoices((closed, opened), logits, (logit[:, 0] >= 0).long())
 
 
 class StaticGate(Gate):
@@ -147,32 +122,38 @@ class StaticGate(Gate):
 
     method, needs_previous = "static", False
 
-    def __init__(self, conv: ConvUnit) -> None:
-        super().__init__(conv, inputs=1, logits=1)
-
-    def mix(self, conv: ConvUnit, x: Tensor, previous: Previous | None, tau: float, noise: Noise) -> Mixed:
+    def mix(
+        self, conv: ConvUnit, x: Tensor, previous: Previous | None, tau: float, noise: Noise
+    ) -> GatedOutput:
         logit = self(x).float()
         soft = ((logit + noise(logit) - noise(logit)) / tau).sigmoid()
         computed = straight_through((soft >= 0.5).float(), soft)
-        return Mixed(computed * conv.convolve(x), computed)
+        return GatedOutput(computed * conv.convolve(x), computed)
 
-    def choices(self, conv: ConvUnit, x: Tensor, previous: Previous | None) -> Choices:
+    def choices(self, conv: ConvUnit, x: Tensor, previous: Previous | None) -> PolicyChoices:
         output = conv.convolve(x)
         return self._against_zero(x.detach(), torch.zeros_like(output), output)
 
-    def remember(self, conv: ConvUnit, x: Tensor, shared: Tensor | None) -> tuple[Tensor, Kept]:
+    def dense_step(self, conv: ConvUnit, x: Tensor, shared: Tensor | None) -> tuple[Tensor, LayerState]:
         output = channels_last(conv.dense(x, shared))
-        return output, Kept(x.shape[2:], output, all_computed(output))
+        return output, LayerState(x.shape[2:], output, all_computed(output))
 
-    def step(
-        self, conv: ConvUnit, x: Tensor, shared: Tensor | None, kept: Kept, kernel: Kernel, settle: Settle
+    def sparse_step(
+        self,
+        conv: ConvUnit,
+        x: Tensor,
+        shared: Tensor | None,
+        state: LayerState,
+        kernel: Kernel,
+        override: Override,
     ) -> Tensor:
         logit = split_conv2d(x, shared, self.weight, self.bias, self.stride, self.padding)
-        policy = settle((logit[:, 0] >= 0).byte() * COMPUTE)
-        if kept.fresh is not None:
-            kept.policy[kept.fresh] = COMPUTE  # nothing is known: skipped values have to be written
-        kernel.update(conv, x, shared, kept.replace(policy), kept.output)
-        return kept.output
+        policy = override((logit[:, 0] >= 0).byte() * COMPUTE)
+        if state.is_new is not None:
+            state.policy[state.is_new] = COMPUTE  # nothing is known: skipped values have to be written
+        todo, state.policy = without_repeated_skips(policy, state.policy), policy
+        kernel.update(conv, x, shared, todo, state.output)
+        return state.output
 
 
 class ResidualGate(Gate):
@@ -182,83 +163,103 @@ class ResidualGate(Gate):
     method, needs_previous = "residual", True
 
     def __init__(self, conv: ConvUnit) -> None:
-        super().__init__(conv, inputs=1, logits=1)
+        super().__init__(conv)
         nn.init.xavier_uniform_(self.weight)
         nn.init.constant_(self.bias, RESIDUAL_START)
 
-    def mix(self, conv: ConvUnit, x: Tensor, previous: Previous | None, tau: float, noise: Noise) -> Mixed:
+    def mix(
+        self, conv: ConvUnit, x: Tensor, previous: Previous | None, tau: float, noise: Noise
+    ) -> GatedOutput:
         """tau is relative to the method's own temperature."""
         change = x - previous.input
         logit = self(change.abs()).float()
         soft = ((logit + noise(logit)) / (RESIDUAL_TEMPERATURE * tau)).sigmoid()
         computed = straight_through((soft >= 0.5).float(), soft)
         added = F.conv2d(change, conv.weight, None, conv.stride, conv.padding)
-        return Mixed(previous.output + computed * added, computed)
+        return GatedOutput(previous.output + computed * added, computed)
 
-    def choices(self, conv: ConvUnit, x: Tensor, previous: Previous | None) -> Choices:
+    def choices(self, conv: ConvUnit, x: Tensor, previous: Previous | None) -> PolicyChoices:
         change = x - previous.input
         added = F.conv2d(change, conv.weight, None, conv.stride, conv.padding)
         return self._against_zero(change.detach().abs(), previous.output, previous.output + added)
 
-    def remember(self, conv: ConvUnit, x: Tensor, shared: Tensor | None) -> tuple[Tensor, Kept]:
+    def dense_step(self, conv: ConvUnit, x: Tensor, shared: Tensor | None) -> tuple[Tensor, LayerState]:
         output = channels_last(conv.convolve(x, shared))
-        kept = Kept(x.shape[2:], output, all_computed(output), input=join(x, shared).clone())
-        return output.relu() if conv.relu else output.clone(), kept
+        state = LayerState(x.shape[2:], output, all_computed(output), input=join_channels(x, shared).clone())
+        return output.relu() if conv.relu else output.clone(), state
 
-    def step(
-        self, conv: ConvUnit, x: Tensor, shared: Tensor | None, kept: Kept, kernel: Kernel, settle: Settle
+    def sparse_step(
+        self,
+        conv: ConvUnit,
+        x: Tensor,
+        shared: Tensor | None,
+        state: LayerState,
+        kernel: Kernel,
+        override: Override,
     ) -> Tensor:
-        if kept.fresh is not None:
-            kept.input[kept.fresh] = 0
-            kept.output[kept.fresh] = 0 if conv.bias is None else conv.bias[:, None, None]
-        x = join(x, shared)
-        change = x - kept.input
-        logit = conv2d(change.abs(), self.weight, self.bias, self.stride, self.padding)
+        if state.is_new is not None:
+            state.input[state.is_new] = 0
+            state.output[state.is_new] = 0 if conv.bias is None else conv.bias[:, None, None]
+        x = join_channels(x, shared)
+        change = x - state.input
+        logit = fast_conv2d(change.abs(), self.weight, self.bias, self.stride, self.padding)
         policy = (logit[:, 0] >= 0).byte() * (COMPUTE - REUSE) + REUSE
-        kept.policy = with_fresh(settle(policy), kept.fresh)
-        kernel.add(conv, change, kept.policy, kept.output)
-        kept.input = x.clone()
-        return kept.output.relu() if conv.relu else kept.output.clone()
+        state.policy = computed_where_new(override(policy), state.is_new)
+        kernel.add(conv, change, state.policy, state.output)
+        state.input = x.clone()
+        return state.output.relu() if conv.relu else state.output.clone()
 
 
 class TripleGate(Gate):
     """SKIP, REUSE or COMPUTE, from the current and the previous input (Eq. 7 to 9)."""
 
     method, needs_previous = "triple", True
+    frames_seen, logit_count = 2, 3
 
     def __init__(self, conv: ConvUnit) -> None:
-        super().__init__(conv, inputs=2, logits=3)
+        super().__init__(conv)
         nn.init.zeros_(self.weight)
         with torch.no_grad():
             self.bias.copy_(torch.tensor(TRIPLE_START))
 
-    def mix(self, conv: ConvUnit, x: Tensor, previous: Previous | None, tau: float, noise: Noise) -> Mixed:
+    def mix(
+        self, conv: ConvUnit, x: Tensor, previous: Previous | None, tau: float, noise: Noise
+    ) -> GatedOutput:
         logits = self(torch.cat([previous.input, x], dim=1)).float()
         soft = ((logits.log_softmax(dim=1) + noise(logits)) / tau).softmax(dim=1)
         hard = torch.zeros_like(soft).scatter_(1, soft.argmax(dim=1, keepdim=True), 1.0)
         policy = straight_through(hard, soft)
         computed, reused = policy[:, COMPUTE : COMPUTE + 1], policy[:, REUSE : REUSE + 1]
-        return Mixed(computed * conv.convolve(x) + reused * previous.output, computed)
+        return GatedOutput(computed * conv.convolve(x) + reused * previous.output, computed)
 
-    def choices(self, conv: ConvUnit, x: Tensor, previous: Previous | None) -> Choices:
+    def choices(self, conv: ConvUnit, x: Tensor, previous: Previous | None) -> PolicyChoices:
         seen, output = torch.cat([previous.input, x], dim=1).detach(), conv.convolve(x)
         logits = self(seen).float()
-        return Choices((torch.zeros_like(output), previous.output, output), logits, logits.argmax(dim=1))
+        return PolicyChoices(
+            (torch.zeros_like(output), previous.output, output), logits, logits.argmax(dim=1)
+        )
 
-    def remember(self, conv: ConvUnit, x: Tensor, shared: Tensor | None) -> tuple[Tensor, Kept]:
+    def dense_step(self, conv: ConvUnit, x: Tensor, shared: Tensor | None) -> tuple[Tensor, LayerState]:
         output = channels_last(conv.dense(x, shared))
         logits = split_conv2d(x, shared, self.halves()[3:], None, self.stride, self.padding).float()
-        return output, Kept(x.shape[2:], output, all_computed(output), logits)
+        return output, LayerState(x.shape[2:], output, all_computed(output), logits)
 
-    def step(
-        self, conv: ConvUnit, x: Tensor, shared: Tensor | None, kept: Kept, kernel: Kernel, settle: Settle
+    def sparse_step(
+        self,
+        conv: ConvUnit,
+        x: Tensor,
+        shared: Tensor | None,
+        state: LayerState,
+        kernel: Kernel,
+        override: Override,
     ) -> Tensor:
         parts = split_conv2d(x, shared, self.halves(), None, self.stride, self.padding)
         now, later = parts.float().chunk(2, dim=1)
-        policy = largest(now + kept.logits + self.bias.float()[:, None, None])
-        kept.logits = later
-        kernel.update(conv, x, shared, kept.replace(with_fresh(settle(policy), kept.fresh)), kept.output)
-        return kept.output
+        policy = argmax_policy(now + state.logits + self.bias.float()[:, None, None])
+        policy = computed_where_new(override(policy), state.is_new)
+        todo, state.policy, state.logits = without_repeated_skips(policy, state.policy), policy, later
+        kernel.update(conv, x, shared, todo, state.output)
+        return state.output
 
     def halves(self) -> Tensor:
         """The gate as one convolution with 6 outputs on the current input, for it is linear: the first three
@@ -273,18 +274,3 @@ GATES: dict[str, type[Gate]] = {gate.method: gate for gate in (StaticGate, Resid
 def straight_through(hard: Tensor, soft: Tensor) -> Tensor:
     """The hard decision, with the soft one's gradient."""
     return hard + soft - soft.detach()
-
-
-def all_computed(output: Tensor) -> Tensor:
-    """The policy of a dense step: (B, C, H, W) -> (B, H, W)."""
-    return torch.full_like(output[:, 0], COMPUTE, dtype=torch.uint8)
-
-
-def with_fresh(policy: Tensor, fresh: Tensor | None) -> Tensor:
-    """COMPUTE in all of the rows that nothing is known of."""
-    return policy if fresh is None else policy.masked_fill(fresh[:, None, None], COMPUTE)
-
-
-def channels_last(x: Tensor) -> Tensor:
-    """Kernels write pixels as rows of what is kept."""
-    return x.contiguous(memory_format=torch.channels_last)

@@ -12,12 +12,12 @@ SKIP, REUSE, COMPUTE = 0, 1, 2  # the order of the triple gate's output channels
 NAMES = ("skip", "reuse", "compute")
 
 
-def shares(pixels: Tensor | np.ndarray) -> dict[str, float]:
+def shares_by_name(pixels: Tensor | np.ndarray) -> dict[str, float]:
     """Of (3,) pixels that were skipped, reused and computed, by name."""
     return dict(zip(NAMES, (pixels / pixels.sum()).tolist(), strict=True))
 
 
-def largest(logits: Tensor) -> Tensor:
+def argmax_policy(logits: Tensor) -> Tensor:
     """A triple gate's decision at test time: (B, 3, H, W) -> (B, H, W) uint8, the first where several are
     largest.
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from spvos_cli.sparse.conv import SparseConv2d
-from spvos_cli.sparse.gate import Kept
 from spvos_cli.sparse.kernels.kernel import Kernel
+from spvos_cli.sparse.layer_state import LayerState
 
 Inject = Callable[[SparseConv2d, Tensor], Tensor]
 
@@ -30,7 +30,7 @@ class InferenceRun:
 
     def __init__(self, kernel: Kernel, inject: Inject | None = None) -> None:
         self.kernel, self.inject = kernel, inject
-        self.kept: dict[SparseConv2d, Kept] = {}
+        self.states: dict[SparseConv2d, LayerState] = {}
         self.policies: dict[SparseConv2d, Tensor] = {}
         self.sparse = False
         self._ids: list[int] = []
@@ -45,22 +45,22 @@ class InferenceRun:
         """
         self.sparse, self.policies = sparse, {}
         indices = torch.tensor([self._ids.index(i) if i in self._ids else -1 for i in ids])
-        for conv, kept in self.kept.items():
-            kept.fresh = None
+        for conv, state in self.states.items():
+            state.is_new = None
             if self._ids != list(ids):
-                self.kept[conv] = kept.rows(indices.to(kept.output.device))
+                self.states[conv] = state.rows(indices.to(state.output.device))
         self._ids = list(ids)
 
     def convolve(self, conv: SparseConv2d, x: Tensor, shared: Tensor | None) -> Tensor:
         """One layer; without a t-1, or one of another size, it runs densely."""
-        kept = self.kept.get(conv)
-        known = kept is not None and kept.size == x.shape[2:]
+        state = self.states.get(conv)
+        known = state is not None and state.size == x.shape[2:]
         if not self.sparse or (conv.gate.needs_previous and not known):
-            output, self.kept[conv] = conv.gate.remember(conv, x, shared)
+            output, self.states[conv] = conv.gate.dense_step(conv, x, shared)
             return output
         if not known:
-            kept = self.kept[conv] = Kept.blank(conv, x)
-        settle = (lambda policy: policy) if self.inject is None else partial(self.inject, conv)
-        output = conv.gate.step(conv, x, shared, kept, self.kernel, settle)
-        self.policies[conv] = kept.policy
+            state = self.states[conv] = LayerState.blank(conv, x)
+        override = (lambda policy: policy) if self.inject is None else partial(self.inject, conv)
+        output = conv.gate.sparse_step(conv, x, shared, state, self.kernel, override)
+        self.policies[conv] = state.policy
         return output

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from spvos_cli.sparse.conv import SparseConv2d
-from spvos_cli.sparse.policy import COMPUTE, shares
+from spvos_cli.sparse.policy import COMPUTE, shares_by_name
 from spvos_cli.sparse.run import InferenceRun
 
 
@@ -73,4 +73,4 @@ class PolicyTally:
         if not self.layers:
             return {}
         pixels = torch.stack([layer.pixels for layer in self.layers.values()]).sum(dim=0)
-        return shares(pixels)
+        return shares_by_name(pixels)

@@ -53,7 +53,7 @@ class StubSegmenter:
     def __init__(self) -> None:
         self.objects: list[int] = []
         self.confidence: dict[int, float] = {}
-        self.decided = types.SimpleNamespace(computed=0, total=0, policies={})
+        self.gate_stats = types.SimpleNamespace(computed=0, total=0, policies={})
         self._mask = np.zeros((1, 1), np.uint8)
 
     def step(self, frame: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from spvos_cli.model.layers import aggregate, others, pad_to_multiple, unpad
-from spvos_cli.sparse.conv import ConvUnit, repeat_rows
+from spvos_cli.model.layers import aggregate, pad_to_multiple, sum_of_others, unpad
+from spvos_cli.sparse.conv_unit import ConvUnit, repeat_rows
 
 
 @pytest.mark.parametrize("size", [(16, 32), (17, 31), (1, 1), (90, 150)])
@@ -29,7 +29,7 @@ def test_aggregation() -> None:
 
 def test_others_and_repeated_rows() -> None:
     masks = torch.rand(2, 3, 4, 4)
-    torch.testing.assert_close(others(masks)[:, 0], masks[:, 1] + masks[:, 2])
+    torch.testing.assert_close(sum_of_others(masks)[:, 0], masks[:, 1] + masks[:, 2])
     x = torch.randn(2, 5, 4, 4)
     assert torch.equal(repeat_rows(x, 6), x.repeat_interleave(3, dim=0))
 

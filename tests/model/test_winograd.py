@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from spvos_cli.model.cpu.winograd import LEAST_PIXELS, TILES, spread, winograd_conv2d
+from spvos_cli.model.cpu.winograd import LEAST_PIXELS, TILES, transform_weight, winograd_conv2d
 from spvos_cli.sparse.conv import SparseConv2d
 
 
@@ -18,7 +18,7 @@ def test_equals_the_direct_convolution(channels: tuple[int, int], size: tuple[in
     x = torch.randn(2, channels[0], *size).contiguous(memory_format=torch.channels_last)
     weight = torch.randn(channels[1], channels[0], 3, 3)
     add = torch.randn(channels[1]) * 50 if bias else None
-    found = winograd_conv2d(x, spread(weight), add)
+    found = winograd_conv2d(x, transform_weight(weight), add)
     expected = F.conv2d(x, weight, add, padding=1)
     assert (found - expected).abs().max() <= 1e-5 * expected.abs().max()
 
@@ -30,7 +30,7 @@ def test_a_layer_takes_it_on_large_images(monkeypatch: pytest.MonkeyPatch, share
     x = torch.randn(2, 512 - shared, 30, LEAST_PIXELS // 30)
     common = torch.randn(1, shared, *x.shape[2:]) if shared else None
     expected = conv.dense(x, common)
-    conv.spread_weight()
+    conv.prepare_winograd()
     monkeypatch.setattr("spvos_cli.sparse.conv.conv2d", None)
     found = conv.dense(x, common)
     assert (found - expected).abs().max() <= 1e-5 * expected.abs().max()
@@ -41,5 +41,5 @@ def test_a_layer_takes_it_on_large_images(monkeypatch: pytest.MonkeyPatch, share
 )
 def test_not_where_it_does_not_pay(inputs: int, outputs: int, size: int, stride: int) -> None:
     conv = SparseConv2d(inputs, outputs, size, stride)
-    conv.spread_weight()
-    assert conv.spread is None
+    conv.prepare_winograd()
+    assert conv.winograd_weight is None

@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from spvos_cli.sparse.conv import ConvUnit, SparseConv2d
+from spvos_cli.sparse.conv import SparseConv2d
+from spvos_cli.sparse.conv_unit import ConvUnit
 from spvos_cli.sparse.policy import COMPUTE, REUSE, SKIP
 
 

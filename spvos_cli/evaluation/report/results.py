@@ -9,7 +9,7 @@ import numpy as np
 
 from spvos_cli.evaluation.pairs import SequenceScores
 from spvos_cli.evaluation.scores import Score, global_scores
-from spvos_cli.sparse.policy import shares
+from spvos_cli.sparse.policy import shares_by_name
 
 
 class SequenceRun(NamedTuple):
@@ -106,14 +106,14 @@ def density(runs: Iterable[SequenceRun], letters: Iterable[str] = "QDM") -> floa
 def policy_shares(runs: Iterable[SequenceRun]) -> dict[str, float] | None:
     """Of the pixels of gated convolutions on sparse frames; None where none ran sparsely."""
     pixels = sum(counts[:3] for counts in _layers(runs).values())
-    return shares(pixels) if np.any(pixels) else None
+    return shares_by_name(pixels) if np.any(pixels) else None
 
 
 def layer_shares(runs: Iterable[SequenceRun]) -> dict[str, dict[str, float]] | None:
     """Likewise for each gated convolution, and "varying": the share of steps in which its policy was not the
     same for all pixels."""
     return {
-        name: shares(counts[:3]) | {"varying": float(counts[4] / counts[3])}
+        name: shares_by_name(counts[:3]) | {"varying": float(counts[4] / counts[3])}
         for name, counts in _layers(runs).items()
     } or None
 

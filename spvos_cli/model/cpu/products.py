@@ -9,7 +9,7 @@ from torch import Tensor
 NARROW, WIDE = 8, 256  # output channels up to which, and input channels from which, taps are faster
 
 
-def conv2d(
+def fast_conv2d(
     x: Tensor, weight: Tensor, bias: Tensor | None, stride: tuple[int, int], padding: tuple[int, int]
 ) -> Tensor:
     """As torch's, by the faster way; the other way has no gradient, so training takes torch's."""
@@ -39,7 +39,7 @@ def narrow_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return total.permute(0, 3, 1, 2).to(x.dtype)
 
 
-def product(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def fast_linear(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """(n, K), (Cout, K) -> (n, Cout), as a 1x1 convolution: oneDNN, where a matrix product in float32 goes to
     MKL, which is half as fast on processors that are not Intel's."""
     image = rows.view(1, 1, *rows.shape).permute(0, 3, 1, 2)

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from spvos_cli.model.cpu.products import product
+from spvos_cli.model.cpu.products import fast_linear
 
 LEAST_WEIGHTS = 512 * 256  # Cin * Cout: with fewer, making the tiles takes as long as what is saved
 LEAST_PIXELS = 1500  # likewise
@@ -19,7 +19,7 @@ TILES = 3200  # rows of a product: as many as the processor's cache holds
 KERNEL = torch.tensor([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])  # G in the paper
 
 
-def spread(weight: Tensor) -> Tensor | None:
+def transform_weight(weight: Tensor) -> Tensor | None:
     """(Cout, Cin, 3, 3) -> (4, 4, Cout, Cin) for `winograd_conv2d`; None where that would not pay."""
     pays = weight[:, :, 0, 0].numel() >= LEAST_WEIGHTS and weight.shape[2:] == (3, 3)
     if not pays or weight.dtype != torch.float32 or weight.device.type != "cpu":
@@ -28,8 +28,11 @@ def spread(weight: Tensor) -> Tensor | None:
 
 
 def winograd_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Stride 1, padding 1: (B, Cin, H, W), `spread` weights (4, 4, Cout, Cin) -> (B, Cout, H, W), channels
-    last."""
+    """Stride 1, padding 1: (B, Cin, H, W) -> (B, Cout, H, W), channels last.
+
+    Args:
+        weight: (4, 4, Cout, Cin), of `transform_weight`.
+    """
     batch, _, height, width = x.shape
     down, across = (height + 1) // 2, (width + 1) // 2
     padded = F.pad(x.permute(0, 2, 3, 1), (0, 0, 1, 1 + 2 * across - width, 1, 1 + 2 * down - height))
@@ -67,4 +70,4 @@ def _differences(pixels: Tensor, dim: int) -> tuple[Tensor, ...]:
 
 def _product(pixels: Tensor, weight: Tensor) -> Tensor:
     """(n, m, Cin), (Cout, Cin) -> (n, m, Cout), by oneDNN."""
-    return product(pixels.flatten(0, 1), weight, None).view(*pixels.shape[:2], -1)
+    return fast_linear(pixels.flatten(0, 1), weight, None).view(*pixels.shape[:2], -1)

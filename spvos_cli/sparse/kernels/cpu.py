@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from spvos_cli.model.cpu.products import product
-from spvos_cli.sparse.conv import ConvUnit
+from spvos_cli.model.cpu.products import fast_linear
+from spvos_cli.sparse.conv_unit import ConvUnit
 from spvos_cli.sparse.kernels.limits import limit_of
 from spvos_cli.sparse.kernels.reference import REFERENCE
 from spvos_cli.sparse.policy import COMPUTE, SKIP
@@ -44,7 +44,9 @@ class CPUKernel:
             wide(rows).index_copy_(0, computed, wide(dense).index_select(0, computed))
             return
         for part in chunks(computed, conv):
-            result = product(gather_all(x, shared, part, policy.shape, conv), weight_rows(conv), conv.bias)
+            result = fast_linear(
+                gather_all(x, shared, part, policy.shape, conv), weight_rows(conv), conv.bias
+            )
             wide(rows).index_copy_(0, part, wide(result.relu_() if conv.relu else result))
 
     def add(self, conv: ConvUnit, change: Tensor, policy: Tensor, output: Tensor) -> None:
@@ -53,7 +55,7 @@ class CPUKernel:
             REFERENCE.add(conv, change, policy, output)
             return
         for part in chunks(computed, conv):
-            result = product(gather_all(change, None, part, policy.shape, conv), weight_rows(conv), None)
+            result = fast_linear(gather_all(change, None, part, policy.shape, conv), weight_rows(conv), None)
             as_pixel_rows(output).index_add_(0, part, result)
 
     def _limit(self, conv: ConvUnit) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spvos_cli.sparse.conv import ConvUnit
+from spvos_cli.sparse.conv_unit import ConvUnit
 from spvos_cli.sparse.kernels.cuda_launch import COMPACTION, ELEMENTS, LAYER, Launcher
 from spvos_cli.sparse.kernels.cuda_limits import default_limit
 from spvos_cli.sparse.kernels.limits import Limits, limit_of

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from spvos_cli.sparse.conv import ConvUnit
+from spvos_cli.sparse.conv_unit import ConvUnit
 
 
 class Kernel(Protocol):

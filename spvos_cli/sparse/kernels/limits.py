@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from spvos_cli.sparse.conv import ConvUnit
+from spvos_cli.sparse.conv_unit import ConvUnit
 
 Limits = Mapping[str, Mapping[str, float]]  # by type, as "float16", and by shape (`shape_name`)
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from spvos_cli.sparse.conv import ConvUnit
+from spvos_cli.sparse.conv_unit import ConvUnit
 from spvos_cli.sparse.policy import COMPUTE, SKIP
 
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from spvos_cli.sparse.conv import SparseConv2d, join
+from spvos_cli.sparse.conv import SparseConv2d
+from spvos_cli.sparse.conv_unit import join_channels
 from spvos_cli.sparse.gate import Noise, Previous
 
 NoiseSource = Callable[[int, int], Noise]  # of a layer's number and its step
@@ -81,7 +82,7 @@ class TrainingRun:
 
     def convolve(self, conv: SparseConv2d, x: Tensor, shared: Tensor | None) -> Tensor:
         """One layer."""
-        x, previous = join(x, shared), self._previous.get(conv)
+        x, previous = join_channels(x, shared), self._previous.get(conv)
         number = self._numbers.setdefault(conv, len(self._numbers))
         step = self._steps[conv] = self._steps.get(conv, -1) + 1
         if not self.sparse or (conv.gate.needs_previous and previous is None):

@@ -16,8 +16,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from spvos_cli.sparse.conv import ConvUnit, SparseConv2d, join
-from spvos_cli.sparse.gate import Choices, Previous
+from spvos_cli.sparse.conv import SparseConv2d
+from spvos_cli.sparse.conv_unit import ConvUnit, join_channels
+from spvos_cli.sparse.gate import PolicyChoices, Previous
 
 
 class Watch:
@@ -87,7 +88,7 @@ class WeighingRun:
 
     def convolve(self, conv: SparseConv2d, x: Tensor, shared: Tensor | None) -> Tensor:
         """One layer."""
-        x, previous = join(x, shared), self._previous.get(conv)
+        x, previous = join_channels(x, shared), self._previous.get(conv)
         if not self.sparse or (conv.gate.needs_previous and previous is None):
             output = conv.convolve(x)
         else:
@@ -95,7 +96,7 @@ class WeighingRun:
         self._previous[conv] = Previous(x, output)
         return conv.finish(output.clone())  # which may overwrite it
 
-    def _choose(self, conv: SparseConv2d, choices: Choices, taught: Taught) -> Tensor:
+    def _choose(self, conv: SparseConv2d, choices: PolicyChoices, taught: Taught) -> Tensor:
         errors = torch.stack([error(conv, output, taught) for output in choices.outputs], dim=1)
         computed = choices.chosen == len(choices.outputs) - 1
         self.records.append(Weighed(conv, choices.logits, errors, computed))
