@@ -31,7 +31,7 @@ def test_a_layer_takes_it_on_large_images(monkeypatch: pytest.MonkeyPatch, share
     common = torch.randn(1, shared, *x.shape[2:]) if shared else None
     expected = conv.dense(x, common)
     conv.prepare_winograd()
-    monkeypatch.setattr("spvos_cli.sparse.conv.conv2d", None)
+    monkeypatch.setattr("spvos_cli.sparse.conv_unit.fast_conv2d", None)
     found = conv.dense(x, common)
     assert (found - expected).abs().max() <= 1e-5 * expected.abs().max()
 
