@@ -15,6 +15,7 @@ from spvos_cli.benchmark.outcome import Outcome
 from spvos_cli.evaluation.report.deliver import Outputs
 from spvos_cli.evaluation.report.page import Comparison
 from spvos_cli.evaluation.report.results import density, summary
+from spvos_cli.evaluation.report.table import REUSED
 from spvos_cli.model.checkpoint import build_model
 from spvos_cli.model.config import ModelConfig
 from spvos_cli.profiling.cost import Video, mean_macs
@@ -61,6 +62,7 @@ def comparison_summary(outcome: Outcome) -> dict[str, Any]:
 def _cells(name: str, values: Mapping[str, Any]) -> list[str]:
     scores = [f"{100 * values[column]:.1f}" for column in ("J&F-Mean", "J-Mean", "F-Mean")]
     share = "dense" if values["density"] is None else f"{values['density']:.3f}"
+    name = f"{name} *" if values["reused"] else name
     return [name, *scores, share, f"{values['macs_g']['total']:.2f}", f"{values['fps']:.2f}"]
 
 
@@ -70,4 +72,7 @@ def _print(title: str, comparison: Comparison) -> None:
         table.add_column(column, justify="right" if table.columns else "left")
     for row in comparison.rows:
         table.add_row(*row)
-    Console(highlight=False).print(table)
+    console = Console(highlight=False)
+    console.print(table)
+    if any(row[0].endswith(" *") for row in comparison.rows):
+        console.print(REUSED)

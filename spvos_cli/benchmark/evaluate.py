@@ -14,7 +14,7 @@ import torch
 from spvos_cli.benchmark.compare import deliver_comparison
 from spvos_cli.benchmark.datasets import Benchmark, BenchmarkVideo
 from spvos_cli.benchmark.outcome import Outcome, Task
-from spvos_cli.benchmark.record import RunFolder, settings
+from spvos_cli.benchmark.record import RunFolder, run_settings
 from spvos_cli.benchmark.segment import own_share, segment_videos
 from spvos_cli.distributed import Processes, local_device, processes
 from spvos_cli.errors import InputError
@@ -79,6 +79,7 @@ def unscored_summary(outcome: Outcome) -> dict[str, Any]:
     return {
         "frames": sum(run.frames for run in runs),
         "fps": frames_per_second(runs),
+        "reused": [name for name, run in outcome.evaluation.runs.items() if run.reused],
         "density": density(runs),
         "masks": str(outcome.folder / "masks"),
     }
@@ -96,8 +97,8 @@ def run_benchmark(task: Task, group: Processes, reporter: Reporter) -> Outcome:
     segmenter = engine.segmenter(reporter)
     title = f"{benchmark.title}, memory every {segmenter.mem_every} frames"
     reporter.note(title)
-    chosen = settings(segmenter, engine.weights_path())
-    folder = RunFolder(task.out, benchmark, chosen)
+    settings = run_settings(segmenter, engine)
+    folder = RunFolder(task.out, benchmark, settings, fresh=task.fresh)
     videos = own_share(benchmark.videos, group)
     runs = segment_videos(videos, benchmark, segmenter, folder, reporter)
     pairs = [pair_of(video, folder.masks) for video in videos] if benchmark.has_truth else []
@@ -106,7 +107,7 @@ def run_benchmark(task: Task, group: Processes, reporter: Reporter) -> Outcome:
     shown = worst_frames(pairs, scored, images, task.pictures)
     whole = join_shares(benchmark, group.gather(Share(runs, scored, shown)))
     evaluation = Evaluation(title, task.protocol.describe(), whole.scored, (), whole.runs, benchmark.groups)
-    return Outcome(evaluation, whole.pictures[: task.pictures], chosen, folder.path)
+    return Outcome(evaluation, whole.pictures[: task.pictures], settings, folder.path)
 
 
 def join_shares(benchmark: Benchmark, shares: list[Share]) -> Share:

@@ -24,6 +24,7 @@ class Task(NamedTuple):
         protocol: which objects and frames count.
         out: where masks are kept; see `RunFolder`.
         pictures: of worst frames, at most.
+        fresh: sequences that an earlier run finished are run again.
     """
 
     benchmark: Benchmark
@@ -31,6 +32,7 @@ class Task(NamedTuple):
     protocol: ScoringProtocol
     out: Path
     pictures: int = 0
+    fresh: bool = False
 
 
 class Outcome(NamedTuple):

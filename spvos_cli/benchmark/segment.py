@@ -63,7 +63,8 @@ def segment_videos(
     """
     runs = {video.name: run for video in videos if (run := folder.finished(video))}
     if runs:
-        reporter.note(f"{len(runs)} of {len(videos)} sequences are finished already: {folder.path}")
+        finished = f"{len(runs)} of {len(videos)} sequences are finished already"
+        reporter.note(f"{finished}: {folder.path} (--fresh runs them again)")
     left = [video for video in videos if video.name not in runs]
 
     def frames() -> Iterator[None]:

@@ -103,6 +103,14 @@ def eval_command(
         Path,
         typer.Option("--out", help="Where masks of finished sequences are kept.", rich_help_panel=OUTPUT),
     ] = Path("spvos_eval"),
+    fresh: Annotated[
+        bool,
+        typer.Option(
+            "--fresh",
+            help="Run finished sequences again instead of taking their masks.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = False,
     model: ModelOption = Model.lite,
     weights: WeightsOption = None,
     method: MethodOption = None,
@@ -167,7 +175,7 @@ def eval_command(
     merge, late = benchmark.merge_objects or merge, benchmark.late_objects or late
     benchmark = benchmark._replace(merge_objects=merge, late_objects=late)
     protocol = ScoringProtocol(merge, late, first_frames=all_frames, last_frame=all_frames or late)
-    task = Task(benchmark, engine_options(context.params), protocol, out)
+    task = Task(benchmark, engine_options(context.params), protocol, out, fresh=fresh)
     evaluate_benchmark(task, outputs, reporter, parse_methods(compare))
 
 

@@ -16,12 +16,12 @@ from PIL import Image
 
 from spvos_cli.model.checkpoint import build_model
 from spvos_cli.profiling.cost import Video, mean_macs
-from tests.conftest import HEIGHT, LENGTH, WIDTH, run_to_end, write_mask
+from tests.conftest import HEIGHT, LENGTH, WIDTH, run_to_end
 from tests.evaluation.conftest import Clip, Command
 from tests.training.conftest import SMALL
 
 FAST = "--dtype fp32 --threads 1 --json"
-MEASURED = ("fps", "scored")  # what differs from run to run
+MEASURED = ("fps", "scored", "reused")  # what differs from run to run
 
 
 def scores(out: str) -> dict:
@@ -58,32 +58,6 @@ def test_davis_2016_merges_objects(spvos_eval: Command, davis: Path, weights: di
     assert code == 0
     assert set(json.loads(out)["objects"]) == {"two_1"}
     assert "all ids as one object" in json.loads(out)["protocol"]
-
-
-def test_finished_sequences_are_not_run_again(
-    spvos_eval: Command, davis: Path, weights: dict[str, Path]
-) -> None:
-    arguments = f"--dataset davis --data {davis} --weights {weights['dense']} {FAST}"
-    first = spvos_eval(arguments)
-    second = spvos_eval(arguments)
-    assert "finished already" not in first[2]
-    assert "2 of 2 sequences are finished already" in second[2]
-    assert json.loads(first[1]) == json.loads(second[1])
-    for changed in (
-        f"{arguments} --top-k 3",
-        f"{arguments} --size 64",
-        arguments.replace("dense.safetensors", "other.safetensors"),
-    ):
-        code, _, err = spvos_eval(changed)
-        assert code == 0
-        assert "finished already" not in err
-    folders = list(Path("spvos_eval/davis-2016-val").iterdir())
-    assert len(folders) == 4
-    write_mask(davis / "Annotations/480p/two/00000.png", np.ones((HEIGHT, WIDTH), np.uint8))
-    assert "1 of 2 sequences are finished already" in spvos_eval(arguments)[2]
-    for folder in folders:
-        (folder / "masks/one/00003.png").unlink()
-    assert "1 of 2 sequences are finished already" in spvos_eval(arguments)[2]
 
 
 def test_youtube_held_out_split(
@@ -184,6 +158,7 @@ def test_what_gates_decided(spvos_eval: Command, davis: Path, weights: dict[str,
     assert "--no-reuse" in err
 
 
+@pytest.mark.slow
 def test_comparison(spvos_eval: Command, davis: Path, weights: dict[str, Path]) -> None:
     arguments = (
         f"--dataset davis --data {davis} --year 2017 --weights {weights['triple']} --compare dense,triple"
@@ -206,7 +181,8 @@ def test_comparison(spvos_eval: Command, davis: Path, weights: dict[str, Path]) 
     code, out, err = spvos_eval(f"{arguments} --dtype fp32 --threads 1")
     assert code == 0
     assert "2 of 2 sequences are finished already" in err
-    assert [line.split()[0] for line in out.splitlines()[2:]] == ["dense", "triple"]
+    assert [line.split()[:2] for line in out.splitlines()[2:4]] == [["dense", "*"], ["triple", "*"]]
+    assert "--fresh" in out.splitlines()[-1]
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from spvos_cli.errors import InputError
 from spvos_cli.evaluation.report.pictures import Picture
 from spvos_cli.evaluation.report.results import Evaluation, density, frames_per_second, policy_shares, summary
-from spvos_cli.evaluation.report.table import COLUMNS, table_rows
+from spvos_cli.evaluation.report.table import COLUMNS, REUSED, table_rows
 from spvos_cli.evaluation.scores import Score, global_scores
 from spvos_cli.files import atomic_path
 
@@ -71,6 +71,7 @@ def write_page(
         title=evaluation.title,
         summary=summary(evaluation),
         columns=COLUMNS,
+        reused=REUSED,
         rows=rows,
         total=total,
         runs=evaluation.runs,

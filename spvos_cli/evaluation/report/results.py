@@ -24,6 +24,7 @@ class SequenceRun(NamedTuple):
             steps (objects times frames), and steps in which not all pixels were treated alike.
         size: width and height that the network saw, in pixels.
         objects: followed.
+        reused: an earlier run did it, and these are its figures.
     """
 
     frames: int
@@ -33,6 +34,24 @@ class SequenceRun(NamedTuple):
     layers: Mapping[str, Sequence[int]] = {}
     size: tuple[int, int] = (0, 0)
     objects: int = 0
+    reused: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """What is kept of it."""
+        return {name: value for name, value in self._asdict().items() if name != "reused"}
+
+    @staticmethod
+    def from_json(stored: Mapping[str, Any]) -> SequenceRun:
+        """What `to_json` gave and JSON kept.
+
+        Raises:
+            TypeError: it has other fields, or other types in them.
+        """
+        expected = {name: type(value) for name, value in SequenceRun(0, 0.0).to_json().items()}
+        expected["size"] = list  # as JSON has tuples
+        if {name: type(value) for name, value in stored.items()} != expected:
+            raise TypeError("a record of another form")
+        return SequenceRun(**{**stored, "size": tuple(stored["size"])})
 
 
 class Evaluation(NamedTuple):
@@ -66,7 +85,8 @@ class Evaluation(NamedTuple):
 
 def summary(evaluation: Evaluation) -> dict[str, Any]:
     """The official columns over all objects, as fractions; J&F of each sequence; the columns of each object;
-    and of the run fps, density and shares of the policies, in all and by layer, None where there was none."""
+    and of the run fps, density and shares of the policies, in all and by layer, None where there was none,
+    and the sequences that an earlier run segmented."""
     objects, runs = evaluation.objects, list(evaluation.runs.values())
     return {
         **global_scores(list(objects.values())),
@@ -78,6 +98,7 @@ def summary(evaluation: Evaluation) -> dict[str, Any]:
         "objects": {name: global_scores([score]) for name, score in objects.items()},
         "frames": sum(run.frames for run in runs) or None,
         "fps": frames_per_second(runs),
+        "reused": [name for name, run in evaluation.runs.items() if run.reused],
         "density": density(runs),
         "policies": policy_shares(runs),
         "layers": layer_shares(runs),

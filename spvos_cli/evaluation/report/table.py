@@ -10,11 +10,12 @@ from rich.console import Console
 from rich.table import Table
 
 from spvos_cli.errors import InputError
-from spvos_cli.evaluation.report.results import Evaluation, by_group, frames_per_second, summary
+from spvos_cli.evaluation.report.results import Evaluation, SequenceRun, by_group, frames_per_second, summary
 from spvos_cli.evaluation.scores import global_scores
 
 COLUMNS = ("J&F-Mean", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay")
 WIDE = 160  # columns of text, where no terminal limits them
+REUSED = "* finished by an earlier run, whose speed this is; --fresh runs it again"
 GLOBAL, PER_SEQUENCE = "global_results-{}.csv", "per-sequence_results-{}.csv"
 
 
@@ -34,19 +35,22 @@ def print_table(evaluation: Evaluation) -> None:
     if not console.is_terminal:
         console.width = WIDE
     console.print(table)
+    if any(run.reused for run in evaluation.runs.values()):
+        console.print(REUSED)
     if groups := by_group(evaluation):
         console.print(", ".join(f"{name} {100 * value:.1f}" for name, value in groups.items()))
 
 
 def table_rows(evaluation: Evaluation) -> list[list[str]]:
     """Cells: the sequence, the official columns in percent, and fps where there was a run; the last row is
-    over all objects."""
+    over all objects. A star marks what an earlier run finished."""
     rows = []
     for scored in evaluation.scored:
         run = evaluation.runs.get(scored.name)
         if scored.objects:
             columns = global_scores(list(scored.objects.values()))
-            rows.append([scored.name, *_cells(columns), *_pace([run] if run else [])])
+            name = f"{scored.name} *" if run and run.reused else scored.name
+            rows.append([name, *_cells(columns), *_pace([run] if run else [])])
     total = global_scores(list(evaluation.objects.values()))
     return [*rows, ["all objects", *_cells(total), *_pace(evaluation.runs.values())]]
 
@@ -87,6 +91,6 @@ def _cells(columns: dict[str, float]) -> list[str]:
     return [f"{100 * columns[name]:.1f}" for name in COLUMNS]
 
 
-def _pace(runs: Iterable) -> list[str]:
+def _pace(runs: Iterable[SequenceRun]) -> list[str]:
     fps = frames_per_second(runs)
     return [] if fps is None else [f"{fps:.1f}"]
