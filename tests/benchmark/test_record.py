@@ -119,12 +119,8 @@ def test_every_option_of_the_engine_counts(weights: dict[str, Path]) -> None:
     """Also one that does not exist yet."""
     fields = {field.name for field in dataclasses.fields(EngineOptions)}
     assert fields >= RESOLVED
-    later = dataclasses.make_dataclass(
-        "Later",
-        [("later", str, option("yes", "An option of a later version."))],
-        bases=(EngineOptions,),
-        frozen=True,
-    )
+    new = ("later", str, option("yes", "An option of a later version."))
+    later = dataclasses.make_dataclass("Later", [new], bases=(EngineOptions,), frozen=True)
     engine = later(weights=weights["dense"], dtype="fp32", threads=1)
     found = run_settings(engine.segmenter(Reporter(quiet=True)), engine)
     assert found["later"] == "yes"
