@@ -20,6 +20,7 @@ from spvos_cli.sparse.plan import PARTS, gated_convolutions
 from spvos_cli.sparse.tally import PolicyTally
 from spvos_cli.ui import Reporter
 from spvos_cli.video.label_files import read_label_map, save_label_map
+from spvos_cli.video.pngs import remove_own_pngs
 from spvos_cli.video.threads import Background, prefetch
 
 
@@ -101,6 +102,7 @@ def _segment(
     convolutions = gated_convolutions(segmenter.network, config.structure, gate_all=config.gate_all)
     tally = PolicyTally({conv: name for name, conv in convolutions.items()})
     folder.mkdir(parents=True, exist_ok=True)
+    remove_own_pngs(folder)
     with Background(lambda item: save_label_map(*item)) as background:
         for name, image, mask in prefetch(given_frames(video, benchmark)):
             start = time.perf_counter()

@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from spvos_cli.errors import InputError
-from spvos_cli.files import atomic_path
 from spvos_cli.video.palettes import indexed_image, pack, voc_palette
+from spvos_cli.video.pngs import save_png
 
 INDEXED = "an indexed or grey PNG, or DAVIS's colours"
 WHITE, MOST = 255, 255
@@ -60,8 +60,7 @@ def save_label_map(path: Path, labels: np.ndarray) -> None:
     Args:
         labels: ids (H, W) uint8.
     """
-    with atomic_path(path) as part:
-        indexed_image(labels, voc_palette()).save(part, format="png")
+    save_png(indexed_image(labels, voc_palette()), path)
 
 
 def _narrowed(path: Path, values: np.ndarray) -> np.ndarray:

@@ -9,25 +9,27 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from spvos_cli.files import atomic_path
 from spvos_cli.video.paint import cutout, overlay
 from spvos_cli.video.palettes import indexed_image
+from spvos_cli.video.pngs import remove_own_pngs, save_png
 from spvos_cli.video.writers.writer import Segmented, Setting, Writer
 
 
 class PngFolder(Writer):
-    """A folder that is made when the first file goes there."""
+    """A folder of PNGs. A run that starts anew removes those of earlier runs and leaves what is not ours."""
 
     def __init__(self, path: Path, setting: Setting, saved: dict[str, Any] | None = None) -> None:
         super().__init__(path, setting, saved)
         path.mkdir(parents=True, exist_ok=True)
+        others = remove_own_pngs(path) if saved is None else 0
+        if others:
+            self.note(f"{path}: {others} files there that spvos did not write stay among the new ones")
 
     def save(self, image: Image.Image, name: str, folder: str = "") -> None:
         """FOLDER/NAME.png, whole or not there."""
         target = self.path / folder / f"{name}.png"
         target.parent.mkdir(exist_ok=True)
-        with atomic_path(target) as part:
-            image.save(part, format="png")
+        save_png(image, target)
 
 
 class LabelFolder(PngFolder):
