@@ -117,6 +117,7 @@ def profile_command(
     [bold]spvos profile --flops[/bold] counts one frame; [bold]--speed --compare dense,triple[/bold] times
     two.
     """
+    from spvos_cli.profiling.arguments import parse_comparison, parse_density, parse_frame
     from spvos_cli.profiling.figures import profile
     from spvos_cli.profiling.show import show
 
@@ -127,11 +128,11 @@ def profile_command(
         layers=layers,
         speed=speed,
         paper=paper,
-        compare=compare,
-        frame=frame,
+        compare=parse_comparison(compare),
+        frame=parse_frame(frame),
         objects=objects,
         video_list=video_list,
-        density=density,
+        density=parse_density(density),
         video=video,
         mask=mask,
         cycles=cycles,

@@ -1,30 +1,22 @@
-"""Measures from which density on a dense convolution is faster, for every gated shape of the networks on this
-CPU.
-
-`python -m spvos_cli.profiling.break_even float32` prints the table that ships (sparse/kernels/limits.json),
-renewed for the types that are named; without names, for float32 and bfloat16.
-"""
+"""From which density on a dense convolution is faster than a sparse one, for every gated shape of the
+networks: measured."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import statistics
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
-from spvos_cli.inference.machine import use_threads
 from spvos_cli.model.checkpoint import build_model
 from spvos_cli.model.config import LITE, SPVOS
 from spvos_cli.profiling.blobs import blob_map
 from spvos_cli.profiling.cost import layer_costs
 from spvos_cli.profiling.speed import now
 from spvos_cli.sparse.conv import SparseConv2d
-from spvos_cli.sparse.kernels.cpu import LIMITS, CPUKernel
 from spvos_cli.sparse.kernels.kernel import Kernel
 from spvos_cli.sparse.kernels.limits import shape_name
 from spvos_cli.sparse.plan import gated_convolutions
@@ -47,9 +39,14 @@ class GatedShape(NamedTuple):
 def gated_shapes() -> Iterator[GatedShape]:
     """The distinct shapes of the paper's network and of the lite one."""
     seen = set()
-    for config, structure in ((SPVOS, "QDM"), (LITE, "D")):
+    gated = (
+        dataclasses.replace(SPVOS, method="static", structure="QDM"),
+        dataclasses.replace(LITE, method="static", structure="D"),
+    )
+    for config in gated:
+        structure = config.structure
         with torch.device("meta"):
-            network = build_model(dataclasses.replace(config, method="static", structure=structure))
+            network = build_model(config)
         outputs = {cost.name: cost.pixels for cost in layer_costs(network, 854, 480, objects=1)}
         for name, conv in gated_convolutions(network, structure, gate_all=False).items():
             height = round((outputs[name] / 1.8) ** 0.5)
@@ -70,14 +67,16 @@ def break_even_density(
         sparse, dense: a backend that never convolves densely, and one that always does.
     """
     torch.manual_seed(0)
-    layout = {"device": device, "dtype": dtype, "memory_format": torch.channels_last}
-    conv = SparseConv2d(*case[:4], relu=True).requires_grad_(False).to(**layout)
+    conv = SparseConv2d(*case[:4], relu=True).requires_grad_(False)
+    layout: dict[str, Any] = {"device": device, "dtype": dtype, "memory_format": torch.channels_last}
+    conv = conv.to(**layout)
     conv.prepare_winograd()
-    x = torch.randn(1, case.in_channels, *case.size).to(**layout)
+    x = torch.randn(1, case.in_channels, *case.size)
+    x = x.to(**layout)
     output = conv.dense(x)
     before, behind = 0.0, -1.0
     for density in DENSITIES:
-        policy = blob_map(*output.shape[2:], density)[None].clamp(min=REUSE).to(device)
+        policy = blob_map(output.shape[2], output.shape[3], density)[None].clamp(min=REUSE).to(device)
         times = [
             time_median(partial(kernel.update, conv, x, None, policy, output), device)
             for kernel in (sparse, dense)
@@ -115,17 +114,3 @@ def measure_limits(
         }
         for dtype in dtypes
     }
-
-
-@torch.inference_mode()
-def main() -> None:
-    use_threads(None)
-    kernels = CPUKernel(dense_above=1.0), CPUKernel(dense_above=-1.0)
-    dtypes = [getattr(torch, name) for name in sys.argv[1:] or ("float32", "bfloat16")]
-    measured = measure_limits(gated_shapes(), dtypes, *kernels, torch.device("cpu"))
-    json.dump(json.loads(LIMITS.read_text()) | measured, sys.stdout, indent=1)
-    print()
-
-
-if __name__ == "__main__":
-    main()

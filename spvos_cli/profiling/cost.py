@@ -146,22 +146,54 @@ def mean_macs(network: VOSNetwork, videos: Iterable[Video], density: Mapping[str
 
     Args:
         network: as `layer_costs` takes it.
-        videos: one with 0 frames stands for a memory cycle in the middle of a video.
         density: the share of pixels computed in gated convolutions on sparse frames, by the letters Q, D and
-            M.
+            M; 1 where a letter is missing.
+
+    Raises:
+        ValueError: the videos have no frame.
     """
-    total, frames = dict.fromkeys(PARTS.values(), 0.0), 0
-    shares = {module: density.get(letter, 1.0) for letter, module in PARTS.items()}
+    videos = list(videos)
+    frames = sum(video.frames for video in videos)
+    if not frames:
+        raise ValueError("no frames to average over")
+    costs = {frame: layer_costs(network, *frame) for frame in {_frame_of(video) for video in videos}}
+    total = dict.fromkeys(PARTS.values(), 0.0)
     for video in videos:
-        counted = calls(network, video.frames) if video.frames else cycle_calls(network)
-        for cost in layer_costs(network, video.width, video.height, video.objects):
-            total[cost.part] += _over(cost, counted[cost.part], shares[cost.part])
-        frames += video.frames or network.config.mem_every
+        counted = calls(network, video.frames)
+        for part, macs in _by_part(costs[_frame_of(video)], counted, density).items():
+            total[part] += macs
+    return _per_frame(total, frames)
+
+
+def cycle_macs(
+    network: VOSNetwork, width: int, height: int, objects: int, density: Mapping[str, float]
+) -> dict[str, float]:
+    """Likewise, averaged over the frames from one memory frame to the next in the middle of a video."""
+    costs = layer_costs(network, width, height, objects)
+    return _per_frame(_by_part(costs, cycle_calls(network), density), network.config.mem_every)
+
+
+def _frame_of(video: Video) -> tuple[int, int, int]:
+    return video.width, video.height, video.objects
+
+
+def _by_part(
+    costs: Iterable[LayerCost], counted: Mapping[str, Calls], density: Mapping[str, float]
+) -> dict[str, float]:
+    """All multiply-accumulates of a number of calls."""
+    shares = {part: density.get(letter, 1.0) for letter, part in PARTS.items()}
+    total = dict.fromkeys(PARTS.values(), 0.0)
+    for cost in costs:
+        total[cost.part] += _over_calls(cost, counted[cost.part], shares[cost.part])
+    return total
+
+
+def _per_frame(total: Mapping[str, float], frames: int) -> dict[str, float]:
     means = {part: macs / frames for part, macs in total.items()}
     return {**means, "total": sum(means.values())}
 
 
-def _over(cost: LayerCost, counted: Calls, share: float) -> float:
+def _over_calls(cost: LayerCost, counted: Calls, share: float) -> float:
     if cost.gate_macs is None:
         return cost.macs * (counted.dense + counted.sparse)
     return cost.macs * counted.dense + (cost.gate_macs + share * cost.macs) * counted.sparse

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import platform
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,15 @@ from spvos_cli.inference.machine import choose_device, choose_dtype, cpu_name, u
 from spvos_cli.model.checkpoint import build_model
 from spvos_cli.model.network import VOSNetwork
 from spvos_cli.processors import default_threads
-from spvos_cli.profiling.cost import Video, layer_costs, mean_macs, parameter_size
+from spvos_cli.profiling.arguments import read_video_list
+from spvos_cli.profiling.cost import cycle_macs, layer_costs, mean_macs, parameter_size
 from spvos_cli.profiling.layer_speed import layer_speeds
 from spvos_cli.profiling.measure import densities, measured_clip, tally_policies
 from spvos_cli.profiling.paper_tables import operation_cells, parameter_cells
 from spvos_cli.profiling.patterns import draw_patterns
 from spvos_cli.profiling.speed import Bench, Workload, interleaved, summarize
 from spvos_cli.profiling.tune import tune as tune_card
-from spvos_cli.profiling.variants import VARIANTS, has_trained_gates, profile_network, variant
+from spvos_cli.profiling.variants import has_trained_gates, profile_network, variant
 from spvos_cli.sparse.policy import shares_by_name
 from spvos_cli.sparse.tally import PolicyTally
 
@@ -36,11 +37,11 @@ def profile(
     layers: bool = False,
     speed: bool = False,
     paper: bool = False,
-    compare: str | None = None,
-    frame: str = "854x480",
+    compare: Sequence[str] = (),
+    frame: tuple[int, int] = (854, 480),
     objects: int = 1,
     video_list: Path | None = None,
-    density: str | None = None,
+    density: Mapping[str, float] = {},
     video: Path | None = None,
     mask: Path | None = None,
     cycles: int = 5,
@@ -52,10 +53,12 @@ def profile(
     Args:
         engine: which network; without weights a random one.
         params, flops, layers, speed, paper: what to report.
-        compare: with `speed`, two methods, "dense,triple"; "eager" is plain dense PyTorch.
-        frame, objects: the size of the frame that is counted or timed, and how many objects are in it.
+        compare: with `speed`, two methods; "eager" is plain dense PyTorch.
+        frame, objects: width and height of the frame that is counted or timed, in pixels, and how many
+            objects are in it.
         video_list: CSV of videos to average operations over, instead of one memory cycle at `frame`.
-        density: shares of pixels computed on sparse frames, "D=0.03,Q=0.35", instead of what gates choose.
+        density: shares of pixels computed on sparse frames, by the letters Q, D and M, instead of what gates
+            choose.
         video, mask: what trained gates decide about, to know the density; by default the demo clip.
         cycles: memory cycles that are timed.
         patterns: gets a picture of what trained gates decide, by layer and by position.
@@ -68,9 +71,8 @@ def profile(
     Raises:
         InputError: an option cannot be used.
     """
-    (width, height), names = parse_frame(frame), parse_comparison(compare)
-    videos = read_video_list(video_list) if video_list else [Video(0, objects, width, height)]
-    network, result, shares = _shapes(engine), {}, parse_density(density)
+    (width, height), result, shares = frame, dict[str, Any](), dict(density)
+    videos, network = read_video_list(video_list) if video_list else [], _shapes(engine)
     if patterns is not None and patterns.exists():
         raise InputError(
             patterns, found="it exists already", expected="a file that does not", fix="--patterns FILE"
@@ -85,93 +87,19 @@ def profile(
     if params:
         result |= parameter_size(network)._asdict()
     if flops:
-        macs = mean_macs(network, videos, shares)
+        one = (width, height, objects)
+        macs = mean_macs(network, videos, shares) if videos else cycle_macs(network, *one, shares)
         result["macs_g"] = {part: value / 1e9 for part, value in macs.items()}
     if layers:
-        result["layers"] = layer_table(network, videos[0])
+        result["layers"] = layer_table(network, width, height, objects)
     if speed:
-        workload = Workload(width, height, objects, parse_density(density))
-        result["speed"] = time_variants(engine, workload, names, cycles)
+        workload = Workload(width, height, objects, density)
+        result["speed"] = time_variants(engine, workload, compare, cycles)
         if layers:
             result["layer_speed"] = time_layers(engine, workload, cycles)
     if paper:
-        result["paper"] = [cell._asdict() for cell in [*parameter_cells(), *operation_cells(videos)]]
+        result["paper"] = [cell._asdict() for cell in [*parameter_cells(), *operation_cells()]]
     return {**result, "density": shares or None, "environment": environment(engine)}
-
-
-def parse_comparison(text: str | None) -> list[str]:
-    """ "dense,triple" -> names; none of nothing.
-
-    Raises:
-        InputError: not two different known names.
-    """
-    names = text.split(",") if text else []
-    if names and (len(set(names)) != 2 or len(names) != 2 or not set(names) <= set(VARIANTS)):
-        raise InputError(
-            f"--compare {text}",
-            found="no such pair",
-            expected=f"two of {', '.join(VARIANTS)}",
-            fix="--compare dense,triple",
-        )
-    return names
-
-
-def parse_density(text: str | None) -> dict[str, float]:
-    """ "D=0.0285,Q=0.348" -> by letter.
-
-    Raises:
-        InputError: not of that form, or not shares.
-    """
-    density = {}
-    for part in text.split(",") if text else ():
-        letter, _, value = part.partition("=")
-        try:
-            density[letter] = float(value)
-        except ValueError:
-            density[letter] = -1.0
-        if letter not in ("Q", "D", "M") or not 0 <= density[letter] <= 1:
-            raise InputError(
-                f"--density {text}",
-                found=repr(part),
-                expected="shares in [0, 1] by module",
-                fix="--density D=0.03,Q=0.35",
-            )
-    return density
-
-
-def parse_frame(text: str) -> tuple[int, int]:
-    """ "854x480" -> width, height.
-
-    Raises:
-        InputError: not of that form.
-    """
-    width, _, height = text.lower().partition("x")
-    if not (width.isdecimal() and height.isdecimal() and int(width) >= 16 and int(height) >= 16):
-        raise InputError(
-            f"--frame {text}", found="no frame size", expected="WIDTHxHEIGHT in pixels", fix="--frame 854x480"
-        )
-    return int(width), int(height)
-
-
-def read_video_list(path: Path) -> list[Video]:
-    """A CSV with the columns frames, objects, width, height.
-
-    Raises:
-        InputError: it is missing or lacks a column.
-    """
-    expected = "a CSV file with the columns frames, objects, width, height"
-    if not path.is_file():
-        raise InputError(path, found="no such file", expected=expected, fix="--video-list CSV")
-    with path.open(newline="") as file:
-        try:
-            return [Video(*(int(row[field]) for field in Video._fields)) for row in csv.DictReader(file)]
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(
-                path,
-                found=f"a row without a whole number for {error}",
-                expected=expected,
-                fix="--video-list CSV",
-            ) from error
 
 
 def _shapes(engine: EngineOptions) -> VOSNetwork:
@@ -180,9 +108,9 @@ def _shapes(engine: EngineOptions) -> VOSNetwork:
         return build_model(config)
 
 
-def layer_table(network: VOSNetwork, video: Video) -> list[dict[str, Any]]:
+def layer_table(network: VOSNetwork, width: int, height: int, objects: int) -> list[dict[str, Any]]:
     """A row a convolution: name, part, 10^6 multiply-accumulates of one frame, and of its gate."""
-    rows = layer_costs(network, video.width, video.height, video.objects)
+    rows = layer_costs(network, width, height, objects)
     gates = [None if row.gate_macs is None else row.gate_macs / 1e6 for row in rows]
     return [
         {"name": row.name, "part": row.part, "macs_m": row.macs / 1e6, "gate_macs_m": gate}
@@ -202,12 +130,11 @@ def policy_table(tally: PolicyTally) -> dict[str, Any]:
 def time_layers(engine: EngineOptions, workload: Workload, cycles: int) -> list[dict[str, Any]]:
     """A row a convolution of the network as the options have it: `LayerSpeed`."""
     use_threads(engine.threads)
-    network = variant(engine, None)
-    return [row._asdict() for row in layer_speeds(Bench(network, workload), network, cycles)]
+    return [row._asdict() for row in layer_speeds(variant(engine, None), workload, cycles)]
 
 
 def time_variants(
-    engine: EngineOptions, workload: Workload, compare: list[str], cycles: int
+    engine: EngineOptions, workload: Workload, compare: Sequence[str], cycles: int
 ) -> dict[str, Any]:
     """Times one or two variants of the network in turn.
 
@@ -216,7 +143,7 @@ def time_variants(
         cycles: `mem_every` cycles that are timed of each.
     """
     use_threads(engine.threads)
-    names = compare or [engine.method or "as it is"]
+    names = list(compare) or [engine.method or "as it is"]
     benches = {name: Bench(variant(engine, name if compare else None), workload) for name in names}
     timings = interleaved(benches, cycles)
     summaries = {name: summarize(timings[name]) for name in names}

@@ -7,14 +7,16 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from spvos_cli.model.cpu.products import fast_linear
-from spvos_cli.profiling.speed import Bench
+from spvos_cli.model.network import VOSNetwork
+from spvos_cli.profiling.speed import Bench, Workload
 from spvos_cli.sparse.conv_unit import ConvUnit
+from spvos_cli.sparse.kernels import kernel_for
 from spvos_cli.sparse.kernels.kernel import Kernel
 from spvos_cli.sparse.policy import COMPUTE
 
@@ -43,40 +45,50 @@ class LayerSpeed(NamedTuple):
 
 
 class TimedKernel:
-    """A backend that notes how long its last call took."""
+    """A backend that notes how long its last call took, in milliseconds."""
 
     def __init__(self, kernel: Kernel) -> None:
-        self.kernel = kernel
+        self._kernel = kernel
         self.last = 0.0
 
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self.kernel, name)
+    def update(
+        self, conv: ConvUnit, x: Tensor, shared: Tensor | None, policy: Tensor, output: Tensor
+    ) -> None:
+        """As `Kernel.update`."""
+        with self._noted():
+            self._kernel.update(conv, x, shared, policy, output)
 
-        def call(*arguments: Any) -> None:
-            start = time.perf_counter()
-            method(*arguments)
-            self.last = 1e3 * (time.perf_counter() - start)
+    def add(self, conv: ConvUnit, change: Tensor, policy: Tensor, output: Tensor) -> None:
+        """As `Kernel.add`."""
+        with self._noted():
+            self._kernel.add(conv, change, policy, output)
 
-        return call
+    @contextmanager
+    def _noted(self) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.last = 1e3 * (time.perf_counter() - start)
 
 
 class _Sample(NamedTuple):
+    """One run of a convolution; `kernel_ms` and `computed` where it was a sparse one."""
+
     ms: float
-    kernel_ms: float | None
-    computed: float | None
     operations: float
+    kernel_ms: float | None = None
+    computed: float | None = None
 
 
-def layer_speeds(bench: Bench, network: nn.Module, cycles: int) -> list[LayerSpeed]:
-    """Times every convolution over some memory cycles of a bench that runs the network."""
-    kernels = {}
-    for run in bench.stream.runs.values():
-        run.kernel = kernels[run] = TimedKernel(run.kernel)
+def layer_speeds(network: VOSNetwork, workload: Workload, cycles: int) -> list[LayerSpeed]:
+    """Times every convolution of the network over some memory cycles of a workload."""
+    parameter = next(p for p in network.parameters() if p.ndim == 4)
+    kernel = TimedKernel(kernel_for(parameter.device))
+    bench = Bench(network, workload, kernel)
     samples: dict[str, list[_Sample]] = defaultdict(list)
-    with _timed(network, bench, samples):
+    with _timed(network, bench, kernel, samples):
         for _ in range(cycles):
             bench.cycle()
-    peak = product_peak(next(p for p in network.parameters() if p.ndim == 4).dtype)
+    peak = product_peak(parameter.dtype)
     return [_fastest(name, found, peak) for name, found in samples.items()]
 
 
@@ -92,26 +104,28 @@ def product_peak(dtype: torch.dtype, rows: int = 8192, width: int = 2304, column
 
 
 @contextmanager
-def _timed(network: nn.Module, bench: Bench, samples: dict[str, list[_Sample]]) -> Iterator[None]:
+def _timed(
+    network: VOSNetwork, bench: Bench, kernel: TimedKernel, samples: dict[str, list[_Sample]]
+) -> Iterator[None]:
     started: dict[str, float] = {}
+
+    def start(name: str) -> None:
+        started[name] = time.perf_counter()
 
     def finish(name: str, conv: ConvUnit, output: Tensor) -> None:
         ms = 1e3 * (time.perf_counter() - started[name])
-        run = next((run for run in bench.stream.runs.values() if conv in run.policies), None)
-        policy = run.policies[conv] if run else None
-        computed = None if policy is None else (policy == COMPUTE).float().mean().item()
-        pixels = output[:, :1].numel() * (1.0 if computed is None else computed)
-        kernel_ms = run.kernel.last if run else None
-        samples[name].append(_Sample(ms, kernel_ms, computed, 2 * pixels * conv.weight.numel()))
+        policies = [run.policies[conv] for run in bench.stream.runs.values() if conv in run.policies]
+        operations = 2.0 * output[:, :1].numel() * conv.weight.numel()
+        if not policies:
+            samples[name].append(_Sample(ms, operations))
+            return
+        computed = (policies[0] == COMPUTE).float().mean().item()
+        samples[name].append(_Sample(ms, computed * operations, kernel.last, computed))
 
     handles = []
     for name, conv in network.named_modules():
         if isinstance(conv, ConvUnit):
-            handles.append(
-                conv.register_forward_pre_hook(
-                    lambda m, i, name=name: started.update({name: time.perf_counter()})
-                )
-            )
+            handles.append(conv.register_forward_pre_hook(lambda m, i, name=name: start(name)))
             handles.append(conv.register_forward_hook(lambda m, i, o, name=name: finish(name, m, o)))
     try:
         yield
@@ -121,12 +135,13 @@ def _timed(network: nn.Module, bench: Bench, samples: dict[str, list[_Sample]]) 
 
 
 def _fastest(name: str, samples: list[_Sample], peak: float) -> LayerSpeed:
-    dense, sparse = (
-        min((s for s in samples if (s.computed is None) == wanted), key=lambda s: s.ms, default=None)
-        for wanted in (True, False)
-    )
-    best = sparse or dense
-    gflops = 1e-6 * best.operations / (best.kernel_ms if sparse else best.ms)
+    def fastest(found: list[_Sample]) -> _Sample | None:
+        return min(found, key=lambda sample: sample.ms, default=None)
+
+    dense = fastest([sample for sample in samples if sample.computed is None])
+    sparse = fastest([sample for sample in samples if sample.computed is not None])
+    best = sparse or dense or samples[0]
+    gflops = 1e-6 * best.operations / (best.ms if best.kernel_ms is None else best.kernel_ms)
     return LayerSpeed(
         name,
         dense.ms if dense else None,

@@ -4,8 +4,8 @@ VI's sizes."""
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -14,7 +14,8 @@ from spvos_cli.model.checkpoint import build_model
 from spvos_cli.model.config import SPVOS
 from spvos_cli.model.network import VOSNetwork
 from spvos_cli.model.xmem import XMem
-from spvos_cli.profiling.cost import Video, mean_macs, parameter_size
+from spvos_cli.profiling.arguments import DAVIS_2017_VAL, read_video_list
+from spvos_cli.profiling.cost import mean_macs, parameter_size
 from spvos_cli.sparse.plan import add_gates
 
 # Densities with which the paper's triple figures come out (Table IV); the decoder's first frame is dense.
@@ -62,7 +63,8 @@ class Cell(NamedTuple):
 
 def on_meta(method: str, structure: str = "QD", *, gate_all: bool = False) -> VOSNetwork:
     """The paper's network with gates, shapes only."""
-    fields = {"method": method, "gate_all": gate_all} | ({"structure": structure} if structure else {})
+    fields: dict[str, Any] = {"method": method, "gate_all": gate_all}
+    fields |= {"structure": structure} if structure else {}
     with torch.device("meta"):
         return build_model(dataclasses.replace(SPVOS, **fields))
 
@@ -87,9 +89,9 @@ def _xmem(name: str) -> nn.Module:
     return network
 
 
-def operation_cells(videos: Iterable[Video]) -> list[Cell]:
+def operation_cells() -> list[Cell]:
     """Every cell of Table IV, on the videos of DAVIS-2017 val."""
-    videos, cells = list(videos), []
+    videos, cells = read_video_list(DAVIS_2017_VAL), []
     for method, figures in MACS_G.items():
         density: Mapping[str, float] = PAPER_DENSITY if method == "triple" else {}
         counted = mean_macs(on_meta(method), videos, density)

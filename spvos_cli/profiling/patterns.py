@@ -40,10 +40,11 @@ class PatternTally(PolicyTally):
             for conv, policy in run.policies.items():
                 part = self.names[conv].split(".")[0]
                 computed = (policy == COMPUTE).float().mean(dim=0).cpu()
-                size = HEIGHT, round(HEIGHT * computed.shape[1] / computed.shape[0])
-                size = self.maps[part].shape if part in self.maps else size
-                where = F.interpolate(computed[None, None], size=size)[0, 0]
-                self.maps[part] = self.maps.get(part, torch.zeros(size)) + where
+                if part not in self.maps:
+                    width = round(HEIGHT * computed.shape[1] / computed.shape[0])
+                    self.maps[part] = torch.zeros(HEIGHT, width)
+                total = self.maps[part]
+                total += F.interpolate(computed[None, None], size=total.shape)[0, 0]
                 self.counts[part] = self.counts.get(part, 0) + 1
 
 
@@ -67,7 +68,8 @@ def draw_patterns(tally: PatternTally, path: Path) -> None:
         ) from error
     rows = len(tally.layers)
     figure = Figure(figsize=(10, 4.5 + 0.22 * rows), layout="constrained")
-    upper, lower = figure.subfigures(2, 1, height_ratios=(0.22 * rows + 1.5, 3))
+    panels: Any = figure.subfigures(2, 1, height_ratios=(0.22 * rows + 1.5, 3))  # an array, of two
+    upper, lower = panels
     bars, pie = upper.subplots(1, 2, width_ratios=(3, 1))
     _draw_layers(bars, tally)
     shares = tally.shares()

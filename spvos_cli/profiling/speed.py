@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +20,7 @@ from spvos_cli.inference.stream import Stream
 from spvos_cli.model.network import VOSNetwork
 from spvos_cli.profiling.blobs import BlobPolicies
 from spvos_cli.sparse.kernels import kernel_for
+from spvos_cli.sparse.kernels.kernel import Kernel
 
 MODULES = ("encode_query", "encode_memory", "match", "decode")
 MEMORY_FRAMES = 10  # in the bank while it is timed
@@ -66,7 +68,7 @@ class TimedNetwork:
         attribute = getattr(self._network, name)
         return self._timed(name, attribute) if name in MODULES else attribute
 
-    def _timed(self, name: str, function: Any) -> Any:
+    def _timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any) -> Any:
             start = now(self._device)
             result = function(*arguments)
@@ -77,36 +79,33 @@ class TimedNetwork:
 
 
 class Bench:
-    """A network on a workload, frame by frame, its memory bank full."""
+    """A network on a workload, frame by frame, its memory bank full.
 
-    def __init__(self, network: VOSNetwork, workload: Workload) -> None:
+    Args:
+        kernel: the backend of gated convolutions; None: this device's.
+    """
+
+    def __init__(self, network: VOSNetwork, workload: Workload, kernel: Kernel | None = None) -> None:
         parameter = next(p for p in network.parameters() if p.ndim == 4)
-        config = network.config
         self.network = TimedNetwork(network)
-        self.stream = Stream(
-            self.network,
-            config.mem_every,
-            config.top_k,
-            MEMORY_FRAMES - 1,
-            parameter.dtype,
-            kernel_for(parameter.device),
-        )
         self.blobs = BlobPolicies(network, workload.density)
-        for run in self.stream.runs.values():
-            run.inject = self.blobs
         self.frames = moving_frames(workload, parameter.device)
-        self._fill(workload, parameter.device)
-
-    def _fill(self, workload: Workload, device: torch.device) -> None:
-        """Memory frames only, then one cycle to warm up."""
-        strips = F.one_hot(torch.arange(workload.width, device=device) * workload.objects // workload.width)
-        given = {i + 1: strips[:, i].float().expand(workload.height, -1) for i in range(workload.objects)}
-        mem_every, self.stream.mem_every = self.stream.mem_every, 1
-        self.stream.step(self.frames[0], given)
+        stream = partial(
+            Stream,
+            cast(VOSNetwork, self.network),  # it has all of one's attributes
+            top_k=network.config.top_k,
+            max_memory=MEMORY_FRAMES - 1,
+            dtype=parameter.dtype,
+            kernel=kernel or kernel_for(parameter.device),
+            inject=self.blobs,
+        )
+        filled = stream(mem_every=1)  # every frame is remembered
+        filled.step(self.frames[0], _strips(workload, parameter.device))
         for frame in range(1, MEMORY_FRAMES):
-            self.stream.step(self.frames[frame % len(self.frames)])
-        self.stream.mem_every = mem_every
-        self.cycle()
+            filled.step(self.frames[frame % len(self.frames)])
+        self.stream = stream(mem_every=network.config.mem_every)
+        self.stream.restore(filled.state())
+        self.cycle()  # warms up, and gives gated layers their first frame
 
     def cycle(self) -> list[Timing]:
         """The frames from one memory frame to the next."""
@@ -120,6 +119,12 @@ class Bench:
         self.stream.step(image)
         total = 1e3 * (now(image.device) - start)
         return Timing(total, self.network.spent, any(run.policies for run in self.stream.runs.values()))
+
+
+def _strips(workload: Workload, device: torch.device) -> dict[int, Tensor]:
+    """Masks (H, W) by id: the objects side by side, over the whole frame."""
+    ids = torch.arange(workload.width, device=device) * workload.objects // workload.width
+    return {i + 1: (ids == i).float().expand(workload.height, -1) for i in range(workload.objects)}
 
 
 def moving_frames(workload: Workload, device: torch.device, count: int = 8) -> list[Tensor]:

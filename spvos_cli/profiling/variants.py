@@ -19,7 +19,6 @@ from spvos_cli.resources import weight_file
 from spvos_cli.sparse.conv_unit import join_channels
 
 EAGER = "eager"  # plain dense PyTorch: see `as_published`
-VARIANTS = ("dense", "static", "residual", "triple", EAGER)
 
 
 def profile_network(engine: EngineOptions) -> VOSNetwork:
@@ -28,9 +27,9 @@ def profile_network(engine: EngineOptions) -> VOSNetwork:
     path = _weight_file(engine)
     if engine.weights or path.is_file():
         return load_checkpoint(path, engine.overrides(), fresh_gates=True)
-    method = "triple" if engine.model == "spvos" else "dense"
+    fields: dict[str, Any] = {"method": "triple" if engine.model == "spvos" else "dense"}
     torch.manual_seed(0)
-    return build_model(dataclasses.replace(CONFIGS[engine.model], **{"method": method} | engine.overrides()))
+    return build_model(dataclasses.replace(CONFIGS[engine.model], **fields | engine.overrides()))
 
 
 def has_trained_gates(engine: EngineOptions) -> bool:

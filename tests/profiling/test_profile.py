@@ -2,63 +2,26 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageColor
 
 from spvos_cli.__main__ import main
 from spvos_cli.model.checkpoint import build_model, save_weights
 from spvos_cli.model.config import LITE, SPVOS
+from spvos_cli.profiling.arguments import DAVIS_2017_VAL, read_video_list
 from spvos_cli.profiling.blobs import blob_map
-from spvos_cli.profiling.cost import Calls, Video, calls, cycle_calls, layer_costs, mean_macs
+from spvos_cli.profiling.cost import Calls, Video, calls, cycle_calls, cycle_macs, layer_costs, mean_macs
 from spvos_cli.profiling.paper_tables import operation_cells, parameter_cells
+from spvos_cli.profiling.patterns import COLOURS
 from spvos_cli.sparse.plan import gated_convolutions
 from spvos_cli.sparse.tally import PolicyTally
-
-# DAVIS-2017 val: frames, objects, width; all are 480 high
-DAVIS_2017_VAL = [
-    (69, 2, 910),
-    (50, 1, 854),
-    (80, 2, 854),
-    (84, 1, 854),
-    (90, 1, 854),
-    (75, 1, 854),
-    (40, 1, 854),
-    (104, 1, 854),
-    (90, 1, 854),
-    (60, 1, 854),
-    (66, 3, 854),
-    (52, 1, 854),
-    (50, 1, 854),
-    (90, 1, 854),
-    (78, 5, 854),
-    (50, 2, 854),
-    (81, 3, 854),
-    (34, 2, 854),
-    (50, 3, 854),
-    (47, 5, 854),
-    (49, 1, 854),
-    (50, 3, 854),
-    (79, 2, 854),
-    (40, 2, 854),
-    (80, 3, 854),
-    (100, 1, 854),
-    (79, 3, 854),
-    (43, 2, 854),
-    (40, 3, 1152),
-    (99, 3, 854),
-]
-
-
-@pytest.fixture(scope="module")
-def videos() -> list[Video]:
-    return [Video(frames, objects, width, 480) for frames, objects, width in DAVIS_2017_VAL]
 
 
 def test_parameters_of_every_table() -> None:
@@ -68,11 +31,15 @@ def test_parameters_of_every_table() -> None:
         assert cell.ours == pytest.approx(cell.paper, abs=0.01), cell
 
 
-def test_operations_of_table_iv(videos: list[Video]) -> None:
-    assert sum(video.frames for video in videos) == 1999
-    for cell in operation_cells(videos):
-        tolerance = {"abs": 0.1} if cell.name == "triple total" else {"rel": 1e-3}
-        assert cell.ours == pytest.approx(cell.paper, **tolerance), cell
+def test_operations_of_table_iv() -> None:
+    for cell in operation_cells():
+        assert cell.ours == pytest.approx(cell.paper, rel=1e-3), cell
+
+
+def test_videos_of_davis_2017_val() -> None:
+    videos = read_video_list(DAVIS_2017_VAL)
+    assert (len(videos), sum(video.frames for video in videos)) == (30, 1999)
+    assert {video.width for video in videos} == {854, 910, 1152}
 
 
 def network(base=SPVOS, **fields):
@@ -112,10 +79,10 @@ def test_how_often_parts_run() -> None:
 
 
 def test_density_lowers_only_gated_layers() -> None:
-    video = [Video(0, 1, 854, 480)]
+    frame = (854, 480, 1)
     dense, triple = network(), network(method="triple", structure="D")
-    everything, nothing = mean_macs(triple, video, {}), mean_macs(triple, video, {"D": 0.0})
-    plain = mean_macs(dense, video, {})
+    everything, nothing = cycle_macs(triple, *frame, {}), cycle_macs(triple, *frame, {"D": 0.0})
+    plain = cycle_macs(dense, *frame, {})
     assert nothing["query_encoder"] == everything["query_encoder"] == plain["query_encoder"]
     assert nothing["decoder"] < 0.6 * plain["decoder"] < plain["decoder"] < everything["decoder"]
 
@@ -147,12 +114,18 @@ def run(monkeypatch, capsys, arguments: str) -> tuple[int, str, str]:
     return (exit.value.code or 0, *capsys.readouterr())
 
 
-def test_command(monkeypatch, capsys, tmp_path: Path, videos: list[Video]) -> None:
-    with (tmp_path / "list.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["sequence", *Video._fields])
-        writer.writerows([i, *video] for i, video in enumerate(videos))
-    arguments = f"--model spvos --video-list {tmp_path / 'list.csv'} --density D=0.0285,Q=0.348 --params"
+def test_long_videos_cost_what_a_cycle_costs() -> None:
+    """A video's start and end count less and less."""
+    triple = network(method="triple")
+    cycle = cycle_macs(triple, 96, 64, 2, {"Q": 0.3, "D": 0.1})
+    long = mean_macs(triple, [Video(5000, 2, 96, 64)], {"Q": 0.3, "D": 0.1})
+    assert long == pytest.approx(cycle, rel=2e-3)
+    with pytest.raises(ValueError, match="no frames"):
+        mean_macs(triple, [], {})
+
+
+def test_command(monkeypatch, capsys) -> None:
+    arguments = f"--model spvos --video-list {DAVIS_2017_VAL} --density D=0.0285,Q=0.348 --params"
     arguments += " --flops --json"
     code, out, _ = run(monkeypatch, capsys, arguments)
     found = json.loads(out)
@@ -161,6 +134,16 @@ def test_command(monkeypatch, capsys, tmp_path: Path, videos: list[Video]) -> No
     assert found["params_mib"] == pytest.approx(209.06, abs=0.01)
     assert found["params_only_mib"] < found["params_mib"]
     assert found["environment"]["torch"] == torch.__version__
+
+
+def test_paper_compares_like_with_like(monkeypatch, capsys) -> None:
+    """Table IV, over the videos that it is of, whatever else is asked for."""
+    for more in ("", " --frame 320x192"):
+        code, out, _ = run(monkeypatch, capsys, f"--paper --json{more}")
+        assert code == 0
+        rows = {row["name"]: row for row in json.loads(out)["paper"] if row["table"].startswith("IV")}
+        assert rows["dense total"]["ours"] == pytest.approx(220.62, rel=1e-3)
+        assert rows["triple total"]["ours"] == pytest.approx(128.42, rel=1e-3)
 
 
 def test_speed_of_two_methods(monkeypatch, capsys) -> None:
@@ -195,7 +178,11 @@ def test_patterns(monkeypatch, capsys, tmp_path: Path, video: Path, mask: Path) 
     code, out, err = run(monkeypatch, capsys, f"{arguments} --video {video} --mask {mask}")
     assert code == 0, err
     assert sum(json.loads(out)["policies"]["shares"].values()) == pytest.approx(1)
-    assert Image.open(tmp_path / "figure.png").size[0] == 1100
+    drawn = np.asarray(Image.open(tmp_path / "figure.png").convert("RGB")).reshape(-1, 3)
+    for name, share in json.loads(out)["policies"]["shares"].items():
+        colour = np.array(ImageColor.getrgb(COLOURS[name]))
+        assert share > 0
+        assert (drawn == colour).all(axis=1).sum() > 100, name
     code, _, err = run(monkeypatch, capsys, f"{arguments} --video {video} --mask {mask}")
     assert code == 2
     assert "figure.png: it exists already" in err
@@ -206,6 +193,7 @@ def test_patterns(monkeypatch, capsys, tmp_path: Path, video: Path, mask: Path) 
     [
         ("--density D=2", "--density D=2"),
         ("--density X=0.1", "--density X=0.1"),
+        ("--density D=0.1,D=0.2", "--density D=0.1,D=0.2"),
         ("--frame 854", "--frame 854"),
         ("--video-list gone.csv", "gone.csv"),
         ("--speed --compare dense", "--compare dense"),
@@ -218,3 +206,36 @@ def test_bad_input(monkeypatch, capsys, arguments: str, named: str) -> None:
     (line,) = err.splitlines()
     assert code == 2
     assert named in line
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("", "no column frames"),
+        ("frames,objects,width,height\n", "no video in it"),
+        ("frames,objects,width\n5,1,854\n", "no column height"),
+        ("frames,objects,width,height\n5,1,854\n", "line 2 has '' for height"),
+        ("frames,objects,width,height\n5,1,854,480\n0,1,854,480\n", "line 3 has '0' for frames"),
+        ("frames,objects,width,height\n5,0,854,480\n", "line 2 has '0' for objects"),
+        ("frames,objects,width,height\n5,1,0,480\n", "line 2 has '0' for width"),
+        ("frames,objects,width,height\n5,1,854,-480\n", "line 2 has '-480' for height"),
+        ("frames,objects,width,height\n5,1,854,9.5\n", "line 2 has '9.5' for height"),
+        ("frames,objects,width,height\nmany,1,854,480\n", "line 2 has 'many' for frames"),
+        ("frames;objects;width;height\n5;1;854;480\n", "no column frames"),
+        (b"\xff\xfe\x00\x01", "not readable as CSV"),
+    ],
+)
+def test_bad_video_lists(monkeypatch, capsys, tmp_path: Path, text: str | bytes, named: str) -> None:
+    path = tmp_path / "list.csv"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    code, out, err = run(monkeypatch, capsys, f"--flops --video-list {path}")
+    assert (code, out) == (2, "")
+    (line,) = err.splitlines()
+    assert f"{path}: {named}" in line
+
+
+def test_video_list_of_a_spreadsheet(tmp_path: Path) -> None:
+    """With a byte order mark, columns in another order, and more of them."""
+    path = tmp_path / "list.csv"
+    path.write_text("height,name,width,objects,frames\n480,dog, 854 ,2,60\n", encoding="utf-8-sig")
+    assert read_video_list(path) == [Video(60, 2, 854, 480)]

@@ -90,6 +90,12 @@ def test_the_whole_network_runs() -> None:
     """As `spvos profile --speed --compare dense,triple --device cuda` does."""
     engine = EngineOptions(model="spvos", device="cuda", dtype="fp16")
     result = profile(
-        engine, params=False, flops=False, speed=True, compare="dense,triple", density="D=0.1,Q=0.3", cycles=2
+        engine,
+        params=False,
+        flops=False,
+        speed=True,
+        compare=("dense", "triple"),
+        density={"D": 0.1, "Q": 0.3},
+        cycles=2,
     )
     assert result["speed"]["triple"]["ms_median"] > 0

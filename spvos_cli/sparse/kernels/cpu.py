@@ -25,7 +25,7 @@ class CPUKernel:
 
     Args:
         dense_above: density from which to convolve densely; None: as measured (limits.json, made by
-            `profiling.limits` on two cores of an AMD EPYC with AVX512-BF16).
+            `tools/cpu_limits.py` on two cores of an AMD EPYC with AVX512-BF16).
     """
 
     def __init__(self, dense_above: float | None = None) -> None:
