@@ -71,7 +71,7 @@ def segment_command(
         ),
     ] = None,
     output: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Option(
             "--output",
             "-o",
@@ -185,7 +185,7 @@ def segment_command(
             expected="the mask of each object in one frame",
             fix="--mask MASK, or --box",
         )
-    if as_json and Path("-") in (output or []):
+    if as_json and "-" in (output or []):
         raise InputError(
             "--json", found="standard output is an output already", expected="one of the two", fix="-o FILE"
         )
@@ -197,7 +197,7 @@ def segment_command(
     reporter = Reporter(quiet=quiet)
     options = {**_options(context.params), "reporter": reporter}
     if demo:
-        folder = output[0] if output else Path("spvos_demo")
+        folder = Path(output[0] if output else "spvos_demo")
         summary, score = run_demo(folder, **options)
         result = {**summary._asdict(), "score": score}
         reporter.note(f"J&F against the rendered truth: {score:.3f}")

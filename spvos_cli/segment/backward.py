@@ -16,7 +16,7 @@ from spvos_cli.files import atomic_path
 from spvos_cli.video.annotations import Annotations
 from spvos_cli.video.frames import Frame, Source
 from spvos_cli.video.moments import Moment, Range
-from spvos_cli.video.writers.writer import Segmented
+from spvos_cli.video.writers.writer import SegmentedFrame
 
 COMPLETE = "complete"
 
@@ -32,7 +32,7 @@ class Spool:
         """Whether an earlier run made the whole pass."""
         return (self.folder / COMPLETE).exists()
 
-    def fill(self, segmented: Iterator[Segmented]) -> None:
+    def fill(self, segmented: Iterator[SegmentedFrame]) -> None:
         """Makes the pass."""
         self.remove()
         self.folder.mkdir(parents=True)
@@ -44,7 +44,7 @@ class Spool:
                 Image.fromarray(labels).save(part, format="png", pnginfo=info)
         (self.folder / COMPLETE).touch()
 
-    def merge(self, segmented: Segmented) -> Segmented:
+    def merge(self, segmented: SegmentedFrame) -> SegmentedFrame:
         """The frame with the objects that only the pass backwards knows there: those that join later."""
         target = self.folder / f"{segmented.frame.index:08d}.png"
         if not target.exists():
@@ -57,7 +57,7 @@ class Spool:
         confidence = segmented.facts.confidence | {int(i): c for i, c in text.items() if int(i) in new}
         areas = np.bincount(labels.ravel(), minlength=256)
         facts = segmented.facts._replace(objects=(*known, *new), areas=areas, confidence=confidence)
-        return Segmented(segmented.frame, labels, facts)
+        return SegmentedFrame(segmented.frame, labels, facts)
 
     def remove(self) -> None:
         """All of it."""
@@ -85,7 +85,9 @@ def frames_backwards(source: Source, range: Range, first: int, last: int) -> Ite
             yield frame
 
 
-def pass_backwards(tracker: Any, annotations: Annotations, frames: Iterator[Frame]) -> Iterator[Segmented]:
+def pass_backwards(
+    tracker: Any, annotations: Annotations, frames: Iterator[Frame]
+) -> Iterator[SegmentedFrame]:
     """Segments frames that come in reverse."""
     for frame in frames:
         yield tracker.step(frame, annotations.at(frame, backwards=True))

@@ -14,7 +14,8 @@ from PIL import Image
 from spvos_cli.evaluation.scores import global_scores, score_sequence
 from spvos_cli.segment.pipeline import Summary, segment_video
 from spvos_cli.video.palettes import indexed_image, voc_palette
-from spvos_cli.video.writers.choose import check_output
+from spvos_cli.video.writers.choose import Output, check_output
+from spvos_cli.video.writers.folders import PngFolder
 
 WIDTH, HEIGHT, FRAMES, RATE = 640, 360, 48, 24
 ANGLES = np.linspace(0, 2 * np.pi, 90, endpoint=False)
@@ -30,7 +31,7 @@ def run_demo(folder: Path, **options: Any) -> tuple[Summary, float]:
     Returns:
         What the run did, and the mean J&F of both objects against the rendered truth.
     """
-    check_output(folder, overwrite=options.get("overwrite", False))
+    check_output(Output(folder, PngFolder), overwrite=options.get("overwrite", False))
     folder.mkdir(parents=True, exist_ok=True)
     truth = render(folder / "demo.mp4")
     indexed_image(truth[0], voc_palette()).save(folder / "first.png")

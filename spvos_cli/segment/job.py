@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import os
 import tempfile
 from collections.abc import Sequence
 from functools import partial
@@ -17,13 +18,17 @@ from spvos_cli.segment.options import SegmentOptions
 from spvos_cli.segment.resume import Saved, StateFile
 from spvos_cli.video.annotations import Annotations
 from spvos_cli.video.frames import Note, Source
-from spvos_cli.video.moments import Range
+from spvos_cli.video.images import ImageSource
+from spvos_cli.video.moments import Range, split_moment
 from spvos_cli.video.paint import Look
 from spvos_cli.video.palettes import recoloured
 from spvos_cli.video.reader import open_source
-from spvos_cli.video.writers.choose import check_output, writer_for
-from spvos_cli.video.writers.folders import PreviewFolder
+from spvos_cli.video.writers.apart import Inputs, check_apart
+from spvos_cli.video.writers.choose import Output, check_output, parse_output
+from spvos_cli.video.writers.folders import LabelFolder, PreviewFolder
+from spvos_cli.video.writers.sheet import ContactSheet
 from spvos_cli.video.writers.stdout import STDOUT
+from spvos_cli.video.writers.videos import OverlayVideo
 from spvos_cli.video.writers.writer import Setting, Writer
 
 
@@ -43,7 +48,7 @@ class Job:
     options: SegmentOptions
     note: Note
     source: Source
-    outputs: list[Path]
+    outputs: list[Output]
     annotations: Annotations
     range: Range
     look: Look
@@ -52,12 +57,17 @@ class Job:
 
     @property
     def needs_soft(self) -> bool:
-        return any(writer_for(path).needs_soft for path in self.outputs)
+        return any(output.writer.needs_soft for output in self.outputs)
 
     @property
     def beside(self) -> Path:
         """The folder that outputs go to, or the working directory."""
-        return next((path.parent for path in self.outputs if path != STDOUT), Path())
+        return next((output.path.parent for output in self.outputs if output.path != STDOUT), Path())
+
+    @property
+    def preview(self) -> Output:
+        """The folder of --preview."""
+        return Output(self.beside / f"{self.source.name}_preview", PreviewFolder)
 
     def open_again(self) -> Source:
         """The source from its start."""
@@ -73,10 +83,9 @@ class Job:
         """A writer for each output; the stack closes all, whatever happens, so that what was written stays
         usable."""
         setting = Setting(self.source, self.look, self.note)
-        makers = [partial(writer_for(path, self.options.format), path) for path in self.outputs]
+        makers = [partial(output.writer, output.path) for output in self.outputs]
         if self.options.preview:
-            folder = self.beside / f"{self.source.name}_preview"
-            makers.append(partial(PreviewFolder, folder, every=self.options.preview))
+            makers.append(partial(PreviewFolder, self.preview.path, every=self.options.preview))
         saved = self.saved.facts["writers"] if self.saved else [None] * len(makers)
         writers = []
         for make, facts in zip(makers, saved, strict=True):
@@ -102,10 +111,11 @@ def prepare(
         InputError: something cannot be used; nothing has been written then.
     """
     source = open_source(str(input), allow_network=options.allow_network, note=note)
-    paths = [Path(path) for path in outputs] or _default_outputs(source)
+    parsed = [parse_output(text, options.format) for text in outputs] or _default_outputs(source)
+    paths = [output.path for output in parsed]
     state = _state_file(paths, input, masks, options, engine)
     saved = state.load() if state and options.resume and state.path.exists() else None
-    _check_outputs(paths, options, resumed=saved is not None)
+    _check_outputs(parsed, options, resumed=saved is not None)
     annotations = Annotations([str(mask) for mask in masks], options.boxes, source, note)
     if not annotations.given:
         raise InputError(
@@ -116,29 +126,47 @@ def prepare(
         )
     palette = recoloured(annotations.palette, options.colours or "", annotations.objects)
     look = Look(palette, options.overlay_alpha, options.contour)
-    job = Job(str(input), options, note, source, paths, annotations, options.range(), look, state, saved)
+    job = Job(str(input), options, note, source, parsed, annotations, options.range(), look, state, saved)
     _check_beside(job)
+    _check_apart(job, [str(mask) for mask in masks], engine.get("weights"), named=bool(outputs))
     if options.backward:
         _check_backward(job)
     return job
 
 
-def _default_outputs(source: Source) -> list[Path]:
-    return [Path(f"{source.name}_masks"), Path(f"{source.name}_overlay.mp4")]
+def _default_outputs(source: Source) -> list[Output]:
+    masks, overlay = Path(f"{source.name}_masks"), Path(f"{source.name}_overlay.mp4")
+    return [Output(masks, LabelFolder), Output(overlay, OverlayVideo)]
 
 
-def _check_outputs(paths: list[Path], options: SegmentOptions, *, resumed: bool) -> None:
-    for path in paths:
-        check_output(path, overwrite=options.overwrite or resumed)
-    if paths.count(STDOUT) > 1 or len({path.absolute() for path in paths}) < len(paths):
+def _check_outputs(outputs: list[Output], options: SegmentOptions, *, resumed: bool) -> None:
+    for output in outputs:
+        check_output(output, overwrite=options.overwrite or resumed)
+    paths = [os.path.normcase(output.path.resolve()) for output in outputs]
+    if len(set(paths)) < len(paths):
         raise InputError("-o", found="the same output twice", expected="each output once", fix="-o OUT")
 
 
 def _check_beside(job: Job) -> None:
     """Files that nobody named as outputs must not be there either."""
-    beside = [job.beside / f"{job.source.name}_preview"] if job.options.preview else []
-    for path in [*beside, *box_files(job)]:
-        check_output(path, overwrite=job.options.overwrite or job.saved is not None)
+    for output in _outputs_beside(job):
+        check_output(output, overwrite=job.options.overwrite or job.saved is not None)
+
+
+def _outputs_beside(job: Job) -> list[Output]:
+    preview = [job.preview] if job.options.preview else []
+    return preview + [Output(path, ContactSheet) for path in box_files(job)]
+
+
+def _check_apart(job: Job, masks: list[str], weights: str | Path | None, *, named: bool) -> None:
+    """Outputs write over no input."""
+    frames = job.source.files if isinstance(job.source, ImageSource) else []
+    given = [annotation.what for annotation in job.annotations.given if isinstance(annotation.what, Path)]
+    texts = [job.input, *(split_moment(text)[1] for text in masks)]
+    files = [Path(path) for path in (job.input, weights) if path]
+    inputs = Inputs([*frames, *given], files, [Path(text) for text in texts if Path(text).is_dir()])
+    check_apart(job.outputs, inputs, named=named)
+    check_apart(_outputs_beside(job), inputs, named=False)
 
 
 def box_files(job: Job) -> list[Path]:

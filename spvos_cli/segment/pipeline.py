@@ -21,7 +21,7 @@ from spvos_cli.ui import Reporter
 from spvos_cli.video.frames import Frame
 from spvos_cli.video.palettes import indexed_image
 from spvos_cli.video.threads import DEPTH, Background, newest, prefetch
-from spvos_cli.video.writers.writer import Segmented, Writer
+from spvos_cli.video.writers.writer import SegmentedFrame, Writer
 
 QUEUE_BYTES = 2**27  # of decoded frames that wait for the network
 
@@ -91,7 +91,7 @@ def segment_video(
             raise
     seconds = time.perf_counter() - start
     fps = (tracker.frames - before) / seconds
-    paths, objects = [str(path) for path in job.outputs], len(job.annotations.objects)
+    paths, objects = [str(output.path) for output in job.outputs], len(job.annotations.objects)
     return Summary(tracker.frames, objects, fps, seconds, paths, tracker.density, peak_rss_mib())
 
 
@@ -135,7 +135,7 @@ class Run:
         segmented = self.tracker.step(frame, mask)
         background.put(self.spool.merge(segmented) if self.spool else segmented)
 
-    def _take(self, item: Segmented | Saved) -> None:
+    def _take(self, item: SegmentedFrame | Saved) -> None:
         """In the writer's thread."""
         if isinstance(item, Saved):
             writers = [writer.checkpoint(item.frame) for writer in self.writers]

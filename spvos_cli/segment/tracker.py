@@ -9,7 +9,7 @@ import numpy as np
 
 from spvos_cli.segment.notices import Noticing
 from spvos_cli.video.frames import Frame, Note
-from spvos_cli.video.writers.writer import Facts, Segmented
+from spvos_cli.video.writers.writer import Facts, SegmentedFrame
 
 
 class Tracker:
@@ -35,7 +35,7 @@ class Tracker:
         """Share of multiply-accumulates done in gated layers that ran sparsely."""
         return self.computed / self.total if self.total else None
 
-    def step(self, frame: Frame, mask: np.ndarray | None) -> Segmented:
+    def step(self, frame: Frame, mask: np.ndarray | None) -> SegmentedFrame:
         """Segments the next frame."""
         start = time.perf_counter()
         labels = self.segmenter.step(frame.image, mask)
@@ -55,7 +55,7 @@ class Tracker:
             self.noticing.events(frame, objects, areas),
             self.segmenter.probabilities if self.with_soft else None,
         )
-        return Segmented(frame, labels, facts)
+        return SegmentedFrame(frame, labels, facts)
 
     def state(self) -> dict[str, Any]:
         """Counts and what was noticed, JSON's types; the segmenter's state is its own."""

@@ -79,6 +79,14 @@ class Source:
         """The number of the frame that a file of this name (without suffix) belongs to."""
         return int(name) if name.isdecimal() else None
 
+    def number_of(self, frame: Frame) -> int:
+        """The number that a frame has in its source's names, where these are numbered; else its index."""
+        return frame.index
+
+    def file_name(self, frame: Frame) -> str:
+        """The name, with its suffix, of the file that a frame is, or that the outputs call it by."""
+        return f"{frame.name}.png"
+
     def backwards(self, stop: int) -> Iterator[Frame]:
         """The frames before number `stop`, the last of them first; instead of iterating.
 

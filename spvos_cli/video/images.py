@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import warnings
 import zlib
@@ -50,7 +51,7 @@ class ImageSource(Source):
         self._fit = SameSize(name, note)
         self.frames, self.rate, self.time_base = len(files), STILLS_RATE, 1 / STILLS_RATE
         self.height, self.width = self._fit(read_image(files[0])).shape[:2]
-        self._names = distinct_names(files)
+        self._names, self._numbers = distinct_names(files), distinct_numbers(files)
 
     def __iter__(self) -> Iterator[Frame]:
         return map(self._frame, range(len(self.files)))
@@ -60,6 +61,12 @@ class ImageSource(Source):
 
     def index_of(self, name: str) -> int | None:
         return self._names.index(name) if name in self._names else super().index_of(name)
+
+    def number_of(self, frame: Frame) -> int:
+        return self._numbers[frame.index]
+
+    def file_name(self, frame: Frame) -> str:
+        return self.files[frame.index].name
 
     def _frame(self, index: int) -> Frame:
         image = self._fit(read_image(self.files[index]))
@@ -149,6 +156,13 @@ def distinct_names(files: list[Path]) -> list[str]:
         if max(Counter(names).values()) == 1:
             return names
     return [f"{index:05d}" for index in range(len(files))]
+
+
+def distinct_numbers(files: list[Path]) -> list[int]:
+    """The last number in each file's name, where these are distinct; else their places."""
+    found = [re.findall(r"\d+", file.stem) for file in files]
+    numbers = [int(digits[-1]) for digits in found if digits]
+    return numbers if len(set(numbers)) == len(files) else list(range(len(files)))
 
 
 def is_animation(file: Path) -> bool:

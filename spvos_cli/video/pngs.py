@@ -28,22 +28,28 @@ def is_own_png(path: Path) -> bool:
         return _MARK in file.read(HEAD_BYTES)
 
 
-def remove_own_pngs(folder: Path) -> int:
-    """Removes the PNGs that earlier runs wrote into a folder and into those in it, which go where they are
-    empty then.
+def remove_own_pngs(folder: Path, *, by_object: bool = False) -> int:
+    """Removes the PNGs that earlier runs wrote into a folder.
+
+    Args:
+        by_object: from the folders in it that are named by a number; those that are empty then go too.
 
     Returns:
         How many other files are there.
     """
     others = 0
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if path.is_dir() and not path.is_symlink():
-            before = any(path.iterdir())
-            others += remove_own_pngs(path)
-            if before and not any(path.iterdir()):
-                path.rmdir()
-        elif path.suffix == ".png" and path.is_file() and is_own_png(path):
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.is_dir():
+            if by_object and path.name.isdecimal():
+                others += remove_own_pngs(path)
+                _remove_empty(path)
+        elif path.suffix == ".png" and is_own_png(path):
             path.unlink()
         elif not path.name.startswith("."):
             others += 1
     return others
+
+
+def _remove_empty(folder: Path) -> None:
+    if not folder.is_symlink() and not any(folder.iterdir()):
+        folder.rmdir()

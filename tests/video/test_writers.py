@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spvos_cli.errors import InputError
 from spvos_cli.video.paint import cutout, overlay
-from spvos_cli.video.writers.choose import FILES, FOLDERS, writer_for
+from spvos_cli.video.writers.choose import FILES, FOLDERS
 from tests.video.writing import (
     TIMES,
     MemorySource,
@@ -134,8 +133,3 @@ def test_contact_sheet_spreads_over_any_length(tmp_path: Path) -> None:
 def test_a_full_disk_is_an_error_of_the_system(tmp_path: Path, suffix: str) -> None:
     assert in_process(fill_disk, (FILES | FOLDERS)[suffix], tmp_path / f"out{suffix}") == 42
     assert not (tmp_path / f"out{suffix}").is_file() or suffix == ".jsonl"
-
-
-def test_unknown_suffix() -> None:
-    with pytest.raises(InputError, match=r"out\.docx: unknown suffix \.docx"):
-        writer_for(Path("out.docx"))

@@ -16,7 +16,7 @@ import numpy as np
 from spvos_cli.video.frames import Frame, Source
 from spvos_cli.video.paint import Look
 from spvos_cli.video.palettes import voc_palette
-from spvos_cli.video.writers.writer import Facts, Segmented, Setting, Writer
+from spvos_cli.video.writers.writer import Facts, SegmentedFrame, Setting, Writer
 from tests.conftest import make_frame
 
 TIMES = [40_000 + t for t in (0, 33, 100, 133, 133 + 67, 400, 433, 500)]  # milliseconds, irregular
@@ -35,16 +35,16 @@ def setting(source: Source | None = None) -> Setting:
     return Setting(source or MemorySource(), Look(voc_palette()))
 
 
-def segmented(t: int, width: int = 128, height: int = 96) -> Segmented:
+def segmented(t: int, width: int = 128, height: int = 96) -> SegmentedFrame:
     """Frame t of the test clip, with its true masks as labels."""
     image, labels = (np.ascontiguousarray(x[:height, :width]) for x in make_frame(t))
     soft = np.stack([(labels == i).astype(np.float32) * 0.75 for i in (1, 2)])
     areas = np.bincount(labels.ravel(), minlength=256)
     facts = Facts((1, 2), areas, {1: 0.9, 2: 0.8}, 0.25, {"skip": 0.5}, 12.5, ("shot_cut",), soft)
-    return Segmented(Frame(t, image, f"{t:05d}", TIMES[t], (), TIMES[t] / 1000), labels, facts)
+    return SegmentedFrame(Frame(t, image, f"{t:05d}", TIMES[t], (), TIMES[t] / 1000), labels, facts)
 
 
-def write_in_two_runs(make: type[Writer], path: Path, count: int = 8) -> list[Segmented]:
+def write_in_two_runs(make: type[Writer], path: Path, count: int = 8) -> list[SegmentedFrame]:
     """Frames up to 5, a checkpoint before 3, an end as by SIGKILL; then a resumed run from 3 on."""
     frames = [segmented(t) for t in range(count)]
     writer = make(path, setting())

@@ -1,12 +1,22 @@
-"""Which writer an output gets, and whether it can be written at all."""
+"""What an output is, by its name, and whether it can be written at all."""
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
 from spvos_cli.errors import InputError
-from spvos_cli.video.writers.folders import CutoutFolder, LabelFolder, ObjectFolder, SoftFolder
+from spvos_cli.video.writers.folders import (
+    PATTERN,
+    CutoutFolder,
+    LabelFolder,
+    NumberedFolder,
+    ObjectFolder,
+    PngFolder,
+    SoftFolder,
+)
 from spvos_cli.video.writers.records import CocoFile, RecordPipe, Records
 from spvos_cli.video.writers.sheet import ContactSheet
 from spvos_cli.video.writers.stdout import STDOUT
@@ -19,9 +29,14 @@ from spvos_cli.video.writers.videos import (
 )
 from spvos_cli.video.writers.writer import Writer
 
-PIPES = {"mkv": LabelPipe, "jsonl": RecordPipe}
-FOLDERS = {"": LabelFolder, ".objects": ObjectFolder, ".rgba": CutoutFolder, ".soft": SoftFolder}
-FILES = {
+PIPES: dict[str, type[Writer]] = {"mkv": LabelPipe, "jsonl": RecordPipe}
+FOLDERS: dict[str, type[PngFolder]] = {
+    "": LabelFolder,
+    ".objects": ObjectFolder,
+    ".rgba": CutoutFolder,
+    ".soft": SoftFolder,
+}
+FILES: dict[str, type[Writer]] = {
     ".mp4": OverlayVideo,
     ".mkv": LabelVideo,
     ".mov": ProResCutout,
@@ -35,43 +50,75 @@ OUTPUTS = (
 )
 
 
-def writer_for(path: Path, pipe: str = "mkv") -> type[Writer]:
-    """The writer of an output, chosen by its suffix.
+class Output(NamedTuple):
+    """Where a run's results go, and in which form.
+
+    Attributes:
+        path: a folder, a file, `STDOUT`, or FOLDER/PATTERN of a `NumberedFolder`.
+        writer: the class that writes it.
+    """
+
+    path: Path
+    writer: type[Writer]
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder whose files it writes; None for a file."""
+        if not issubclass(self.writer, PngFolder):
+            return None
+        return self.path.parent if self.writer is NumberedFolder else self.path
+
+    @property
+    def by_object(self) -> bool:
+        """Whether it is a folder with a folder for each object."""
+        return issubclass(self.writer, PngFolder) and self.writer.by_object
+
+
+def parse_output(text: str | Path, pipe: str = "mkv") -> Output:
+    """What the name of an output says: an existing folder, a name that ends in a slash, or one without suffix
+    is a folder; FOLDER/mask_%04d.png are label maps with such names; else the suffix tells.
 
     Args:
         pipe: what goes to standard output: "mkv", the label video, or "jsonl", the records.
 
     Raises:
-        InputError: there is none for the suffix.
+        InputError: it tells nothing.
     """
+    path = Path(text)
     if path == STDOUT:
-        return PIPES[pipe]
+        return Output(path, PIPES[pipe])
+    if path.name in ("", ".."):
+        path = path.resolve()
+    if PATTERN.search(path.name) and not path.exists():
+        return _numbered(path)
     suffix = path.suffix.lower()
-    known = FOLDERS if path.is_dir() else FILES | FOLDERS
-    if suffix in known:
-        return known[suffix]
-    if path.is_dir():
-        return LabelFolder
-    raise InputError(path, found=f"unknown suffix {path.suffix}", expected=OUTPUTS, fix="-o OUT")
+    if path.is_dir() or str(text).endswith(("/", os.sep)):
+        return Output(path, FOLDERS.get(suffix, LabelFolder))
+    if writer := (FILES | FOLDERS).get(suffix):
+        return Output(path, writer)
+    found, fix = f"unknown suffix {path.suffix}", f"-o {path}/ is a folder"
+    raise InputError(path, found=found, expected=OUTPUTS, fix=fix)
 
 
-def check_output(path: Path, *, overwrite: bool) -> None:
+def check_output(output: Output, *, overwrite: bool) -> None:
     """Before anything is computed: can this be written?
 
     Raises:
         InputError: it exists and may not be overwritten, or its folder cannot be written to.
     """
-    writer = writer_for(path)
+    path = output.path
     if path == STDOUT:
         return
-    exists = any(path.iterdir()) if path.is_dir() else path.exists()
-    if exists and not overwrite:
+    if output.folder and output.folder.exists() and not output.folder.is_dir():
+        raise InputError(path, found="a file", expected="a folder, or none yet", fix="-o OUT")
+    if not output.folder and path.is_dir():
+        raise InputError(path, found="a folder", expected="a file, or none yet", fix="-o OUT")
+    if not overwrite and output.writer.exists_at(path):
         fix = "--overwrite, --resume after an interruption, or -o OUT"
         raise InputError(path, found="it exists already", expected="an output that does not", fix=fix)
-    if writer in FILES.values() and not path.absolute().parent.is_dir():
-        raise InputError(
-            path, found=f"no folder {path.parent}", expected="a file in a folder that exists", fix="-o OUT"
-        )
+    if not output.folder and not path.absolute().parent.is_dir():
+        found = f"no folder {path.parent}"
+        raise InputError(path, found=found, expected="a file in a folder that exists", fix="-o OUT")
     folder = next(folder for folder in [path, *path.absolute().parents] if folder.is_dir())
     try:
         tempfile.TemporaryFile(dir=folder).close()
@@ -80,3 +127,11 @@ def check_output(path: Path, *, overwrite: bool) -> None:
         raise InputError(
             path, found=found, expected="a folder that you may write to", fix="-o OUT"
         ) from error
+
+
+def _numbered(path: Path) -> Output:
+    """FOLDER/mask_%04d.png"""
+    if path.suffix.lower() != ".png" or len(PATTERN.findall(path.name)) > 1:
+        fix = f"-o {path.parent}/%05d.png, or -o {path.parent}/"
+        raise InputError(path, found="a pattern of names", expected="one number, and .png", fix=fix)
+    return Output(path, NumberedFolder)

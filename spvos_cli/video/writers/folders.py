@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +13,34 @@ from PIL import Image
 from spvos_cli.video.paint import cutout, overlay
 from spvos_cli.video.palettes import indexed_image
 from spvos_cli.video.pngs import remove_own_pngs, save_png
-from spvos_cli.video.writers.writer import Segmented, Setting, Writer
+from spvos_cli.video.writers.writer import SegmentedFrame, Setting, Writer
+
+PATTERN = re.compile(r"%0?\d*d")  # of printf and FFmpeg: a frame's number
 
 
 class PngFolder(Writer):
-    """A folder of PNGs. A run that starts anew removes those of earlier runs and leaves what is not ours."""
+    """A folder of PNGs. A run that starts anew removes those of earlier runs and leaves what is not ours.
+
+    Attributes:
+        by_object: whether the files are in a folder for each object.
+    """
+
+    by_object = False
 
     def __init__(self, path: Path, setting: Setting, saved: dict[str, Any] | None = None) -> None:
         super().__init__(path, setting, saved)
         path.mkdir(parents=True, exist_ok=True)
-        others = remove_own_pngs(path) if saved is None else 0
-        if others:
-            self.note(f"{path}: {others} files there that spvos did not write stay among the new ones")
+        if saved is None:
+            self.remove_old()
+
+    @classmethod
+    def exists_at(cls, path: Path) -> bool:
+        return path.is_dir() and any(path.iterdir())
+
+    def remove_old(self) -> None:
+        """What earlier runs wrote here."""
+        if others := remove_own_pngs(self.path, by_object=self.by_object):
+            self.note(f"{self.path}: {others} files there that spvos did not write stay among the new ones")
 
     def save(self, image: Image.Image, name: str, folder: str = "") -> None:
         """FOLDER/NAME.png, whole or not there."""
@@ -35,14 +52,40 @@ class PngFolder(Writer):
 class LabelFolder(PngFolder):
     """Indexed PNGs named as the frames are."""
 
-    def write(self, segmented: Segmented) -> None:
+    def write(self, segmented: SegmentedFrame) -> None:
         self.save(indexed_image(segmented.labels, self.look.palette), segmented.frame.name)
+
+
+class NumberedFolder(PngFolder):
+    """Indexed PNGs named by the frames' numbers, as a pattern of printf says.
+
+    Args:
+        path: such as masks/%04d.png.
+    """
+
+    def __init__(self, path: Path, setting: Setting, saved: dict[str, Any] | None = None) -> None:
+        self.pattern = path.name
+        super().__init__(path.parent, setting, saved)
+
+    @classmethod
+    def exists_at(cls, path: Path) -> bool:
+        return bool(_numbered_files(path.parent, path.name))
+
+    def remove_old(self) -> None:
+        for file in _numbered_files(self.path, self.pattern):
+            file.unlink()
+
+    def write(self, segmented: SegmentedFrame) -> None:
+        name = self.pattern % self.source.number_of(segmented.frame)
+        self.save(indexed_image(segmented.labels, self.look.palette), name.removesuffix(".png"))
 
 
 class ObjectFolder(PngFolder):
     """A folder for each object, with its mask in black and white."""
 
-    def write(self, segmented: Segmented) -> None:
+    by_object = True
+
+    def write(self, segmented: SegmentedFrame) -> None:
         for i in segmented.facts.objects:
             white = np.where(segmented.labels == i, np.uint8(255), np.uint8(0))
             self.save(Image.fromarray(white), segmented.frame.name, str(i))
@@ -51,7 +94,7 @@ class ObjectFolder(PngFolder):
 class CutoutFolder(PngFolder):
     """The objects in colour, all else clear."""
 
-    def write(self, segmented: Segmented) -> None:
+    def write(self, segmented: SegmentedFrame) -> None:
         picture = cutout(segmented.frame.image, segmented.labels)
         self.save(Image.fromarray(picture, "RGBA"), segmented.frame.name)
 
@@ -59,9 +102,9 @@ class CutoutFolder(PngFolder):
 class SoftFolder(PngFolder):
     """A folder for each object, with its probability in 16 bits: 0 none, 65535 certain."""
 
-    needs_soft = True
+    needs_soft, by_object = True, True
 
-    def write(self, segmented: Segmented) -> None:
+    def write(self, segmented: SegmentedFrame) -> None:
         size = segmented.labels.shape[1::-1]
         for i, probability in zip(segmented.facts.objects, segmented.facts.soft, strict=True):
             values = cv2.resize(probability, size, interpolation=cv2.INTER_LINEAR) * 65535
@@ -78,7 +121,14 @@ class PreviewFolder(PngFolder):
         super().__init__(path, setting, saved)
         self.every = every
 
-    def write(self, segmented: Segmented) -> None:
+    def write(self, segmented: SegmentedFrame) -> None:
         frame = segmented.frame
         if frame.index % self.every == 0:
             self.save(Image.fromarray(overlay(frame.image, segmented.labels, self.look)), frame.name)
+
+
+def _numbered_files(folder: Path, pattern: str) -> list[Path]:
+    """Those whose names a pattern of printf makes from some number."""
+    before, after = (re.escape(part) for part in PATTERN.split(pattern))
+    names = re.compile(rf"{before}\d+{after}")
+    return [file for file in folder.iterdir() if names.fullmatch(file.name)] if folder.is_dir() else []

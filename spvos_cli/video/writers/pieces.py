@@ -13,7 +13,7 @@ import av
 
 from spvos_cli.errors import RunError
 from spvos_cli.files import atomic_path
-from spvos_cli.video.writers.writer import PartWriter, Segmented, Setting
+from spvos_cli.video.writers.writer import PartWriter, SegmentedFrame, Setting
 
 DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG}
 # each frame goes to the file at once, whatever other streams have to say
@@ -56,11 +56,11 @@ class PieceVideo(PartWriter):
         """The encoder."""
         raise NotImplementedError
 
-    def picture(self, segmented: Segmented) -> av.VideoFrame:
+    def picture(self, segmented: SegmentedFrame) -> av.VideoFrame:
         """What is shown."""
         raise NotImplementedError
 
-    def write(self, segmented: Segmented) -> None:
+    def write(self, segmented: SegmentedFrame) -> None:
         try:
             if self._container is None:
                 self._open(segmented.frame.index, segmented.frame.pts)

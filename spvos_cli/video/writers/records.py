@@ -12,7 +12,7 @@ import numpy as np
 
 from spvos_cli.files import atomic_path
 from spvos_cli.video.writers.stdout import to_stdout
-from spvos_cli.video.writers.writer import Segmented, Setting, Writer
+from spvos_cli.video.writers.writer import SegmentedFrame, Setting, Writer
 
 
 class LineFile(Writer):
@@ -29,11 +29,11 @@ class LineFile(Writer):
     def lines_path(self) -> Path:
         return self.path
 
-    def record(self, segmented: Segmented) -> dict[str, Any]:
+    def record(self, segmented: SegmentedFrame) -> dict[str, Any]:
         """The frame's line."""
         raise NotImplementedError
 
-    def write(self, segmented: Segmented) -> None:
+    def write(self, segmented: SegmentedFrame) -> None:
         line = json.dumps(self.record(segmented)).encode() + b"\n"
         if self._file.write(line) != len(line):  # a full disk takes a part: try the rest for the reason
             self._file.write(line)
@@ -48,14 +48,14 @@ class LineFile(Writer):
 class Records(LineFile):
     """One record a frame: where each object is, how sure that is, what it cost, what was noticed."""
 
-    def record(self, segmented: Segmented) -> dict[str, Any]:
+    def record(self, segmented: SegmentedFrame) -> dict[str, Any]:
         return frame_record(segmented)
 
 
 class RecordPipe(Writer):
     """The records on standard output."""
 
-    def write(self, segmented: Segmented) -> None:
+    def write(self, segmented: SegmentedFrame) -> None:
         to_stdout(json.dumps(frame_record(segmented)).encode() + b"\n")
 
 
@@ -68,7 +68,7 @@ class CocoFile(LineFile):
     def lines_path(self) -> Path:
         return self.path.with_name(self.path.name + ".part")
 
-    def record(self, segmented: Segmented) -> dict[str, Any]:
+    def record(self, segmented: SegmentedFrame) -> dict[str, Any]:
         frame, (height, width) = segmented.frame, segmented.labels.shape
         image = {"id": frame.index + 1, "file_name": frame.name, "width": width, "height": height}
         return {"image": image, "annotations": list(_annotations(segmented))}
@@ -99,7 +99,7 @@ class CocoFile(LineFile):
                     yield json.loads(line)
 
 
-def frame_record(segmented: Segmented) -> dict[str, Any]:
+def frame_record(segmented: SegmentedFrame) -> dict[str, Any]:
     """A frame's facts with JSON's types; areas and boxes (x, y, width, height) in pixels, time in seconds."""
     frame, labels, facts = segmented
     objects = []
@@ -118,7 +118,7 @@ def frame_record(segmented: Segmented) -> dict[str, Any]:
     return record | {"events": list(facts.events)}
 
 
-def _annotations(segmented: Segmented) -> Iterator[dict[str, Any]]:
+def _annotations(segmented: SegmentedFrame) -> Iterator[dict[str, Any]]:
     from pycocotools import mask as coco
 
     for i in segmented.facts.objects:

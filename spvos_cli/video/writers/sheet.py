@@ -10,7 +10,7 @@ from PIL import Image
 
 from spvos_cli.files import atomic_path
 from spvos_cli.video.paint import overlay
-from spvos_cli.video.writers.writer import PartWriter, Segmented, Setting
+from spvos_cli.video.writers.writer import PartWriter, SegmentedFrame, Setting
 
 COLUMNS, MOST, THUMBNAIL = 5, 20, 320
 
@@ -28,7 +28,7 @@ class ContactSheet(PartWriter):
             if int(kept.stem) >= self._seen:
                 kept.unlink()
 
-    def write(self, segmented: Segmented) -> None:
+    def write(self, segmented: SegmentedFrame) -> None:
         if self._seen % self._every == 0:
             thumbnail = Image.fromarray(overlay(segmented.frame.image, segmented.labels, self.look))
             thumbnail.thumbnail((THUMBNAIL, THUMBNAIL))

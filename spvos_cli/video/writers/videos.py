@@ -13,7 +13,7 @@ from spvos_cli.errors import ReaderGone
 from spvos_cli.video.paint import cutout, fitted, overlay
 from spvos_cli.video.writers.pieces import MATROSKA, MOV, MP4, WEBM, PieceVideo, encoding_error
 from spvos_cli.video.writers.stdout import STDOUT_NAME, to_stdout
-from spvos_cli.video.writers.writer import Segmented, Setting, Writer
+from spvos_cli.video.writers.writer import SegmentedFrame, Setting, Writer
 
 FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 
@@ -31,7 +31,7 @@ class OverlayVideo(PieceVideo):
         stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
         return stream
 
-    def picture(self, segmented: Segmented) -> av.VideoFrame:
+    def picture(self, segmented: SegmentedFrame) -> av.VideoFrame:
         width, height = self.source.width, self.source.height
         image = fitted(overlay(segmented.frame.image, segmented.labels, self.look), width, height)
         even = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
@@ -46,7 +46,7 @@ class LabelVideo(PieceVideo):
     def add_video(self, container: av.container.OutputContainer) -> av.VideoStream:
         return add_labels(container, self.source)
 
-    def picture(self, segmented: Segmented) -> av.VideoFrame:
+    def picture(self, segmented: SegmentedFrame) -> av.VideoFrame:
         return label_picture(segmented, self.source)
 
 
@@ -61,7 +61,7 @@ class ProResCutout(PieceVideo):
         stream.pix_fmt = "yuva444p10le"
         return stream
 
-    def picture(self, segmented: Segmented) -> av.VideoFrame:
+    def picture(self, segmented: SegmentedFrame) -> av.VideoFrame:
         return cutout_picture(segmented, self.source)
 
 
@@ -78,7 +78,7 @@ class Vp9Cutout(PieceVideo):
         stream.pix_fmt = "yuva420p"
         return stream
 
-    def picture(self, segmented: Segmented) -> av.VideoFrame:
+    def picture(self, segmented: SegmentedFrame) -> av.VideoFrame:
         return cutout_picture(segmented, self.source)
 
 
@@ -101,7 +101,7 @@ class LabelPipe(Writer):
         self._video.time_base = self._video.codec_context.time_base = self.source.time_base
         self._broken = False
 
-    def write(self, segmented: Segmented) -> None:
+    def write(self, segmented: SegmentedFrame) -> None:
         frame = label_picture(segmented, self.source)
         frame.pts, frame.time_base = segmented.frame.pts, self.source.time_base
         self._mux(frame)
@@ -128,7 +128,7 @@ def add_labels(container: av.container.OutputContainer, source: Any) -> av.Video
     return stream
 
 
-def label_picture(segmented: Segmented, source: Any) -> av.VideoFrame:
+def label_picture(segmented: SegmentedFrame, source: Any) -> av.VideoFrame:
     """Grey, the ids as values."""
     labels = fitted(segmented.labels, source.width, source.height, cv2.INTER_NEAREST)
     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(labels), format="gray")
@@ -136,7 +136,7 @@ def label_picture(segmented: Segmented, source: Any) -> av.VideoFrame:
     return frame
 
 
-def cutout_picture(segmented: Segmented, source: Any) -> av.VideoFrame:
+def cutout_picture(segmented: SegmentedFrame, source: Any) -> av.VideoFrame:
     """RGBA."""
     labels = fitted(segmented.labels, source.width, source.height, cv2.INTER_NEAREST)
     image = fitted(segmented.frame.image, source.width, source.height)

@@ -37,7 +37,7 @@ class Facts(NamedTuple):
     soft: np.ndarray | None = None
 
 
-class Segmented(NamedTuple):
+class SegmentedFrame(NamedTuple):
     """A frame with its label map (H, W) uint8."""
 
     frame: Frame
@@ -67,7 +67,13 @@ class Writer:
     def __init__(self, path: Path, setting: Setting, saved: dict[str, Any] | None = None) -> None:
         self.path, self.source, self.look, self.note = path, *setting
 
-    def write(self, segmented: Segmented) -> None:
+    @classmethod
+    def exists_at(cls, path: Path) -> bool:
+        """Whether a writer that starts anew would replace something there."""
+        return path.exists()
+
+    def write(self, segmented: SegmentedFrame) -> None:
+        """The next frame."""
         raise NotImplementedError
 
     def checkpoint(self, frame: int) -> dict[str, Any]:
