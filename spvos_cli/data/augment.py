@@ -112,9 +112,19 @@ def random_warp(rng: np.random.Generator, side: int, strength: float) -> tuple[n
     Returns:
         Two (side, side) float32 arrays: where each output pixel comes from, x and y.
     """
+    points = control_points()
+    return spline_maps(points, points + rng.normal(scale=strength, size=points.shape), side)
+
+
+def control_points() -> np.ndarray:
+    """A grid over the unit square: (CONTROL * CONTROL, 2), x and y."""
     line = np.linspace(0, 1, CONTROL)
-    points = np.stack(np.meshgrid(line, line), axis=-1).reshape(-1, 2)
-    moved = points + rng.normal(scale=strength, size=points.shape)
+    return np.stack(np.meshgrid(line, line), axis=-1).reshape(-1, 2)
+
+
+def spline_maps(points: np.ndarray, moved: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
+    """Maps for `cv2.remap`, as of `random_warp`, that take what is at `moved` to `points`, both (n, 2) in the
+    unit square."""
     coarse = np.linspace(0, 1, COARSE)
     grid = np.stack(np.meshgrid(coarse, coarse), axis=-1).reshape(-1, 2)
     sources = spline(points, moved, grid).reshape(COARSE, COARSE, 2).astype(np.float32) * (side - 1)
