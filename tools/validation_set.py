@@ -86,8 +86,8 @@ def fits(mask: np.ndarray) -> bool:
 def pseudo_video(
     still: Sequence, other: Sequence, number: int, rng: np.random.Generator
 ) -> tuple[Frames, Frames]:
-    """A still set in motion: the camera drifts over it, and it bends. Every third has something in the way, every
-    third goes away and returns. Beyond its edges a still is mirrored, without its object."""
+    """A still set in motion: the camera drifts over it, and it bends. Every third has something in the way;
+    every third goes away and returns. Beyond its edges a still is mirrored, without its object."""
     image, mask = still.read_frame(0), np.minimum(still.read_mask(0), 1)
     hole = cv2.dilate(mask, np.ones((9, 9), np.uint8))
     empty = cv2.inpaint(np.ascontiguousarray(image), hole, 5, cv2.INPAINT_TELEA)
