@@ -13,8 +13,10 @@ from spvos_cli.sparse.kernels import kernel_for
 from spvos_cli.sparse.kernels.cuda import CUDAKernel, source_for
 from spvos_cli.sparse.kernels.reference import REFERENCE
 from tests.sparse.definition import folded, random_conv, random_policy
-from tests.sparse.test_cuda_kernels import CHANNELS, KINDS, TF32
+from tests.sparse.test_cuda_kernels import CHANNELS, KINDS
 from tests.sparse.test_kernels import assert_close
+
+TF32 = 2e-3
 
 pytestmark = [
     pytest.mark.cuda,

@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-import functools
 import re
-import subprocess
-from pathlib import Path
 
 import pytest
 
-from spvos_cli.resources import cuda_folder
-from spvos_cli.sparse.kernels.cuda_launch import compile_options
+from tests.sparse.nvrtc import compiled, instructions, source_text
 
-nvrtc = pytest.importorskip("cupy_backends.cuda.libs.nvrtc", reason="CuPy is not installed: no NVRTC")
-
-CAPABILITIES = (70, 75, 80, 86, 89, 90, 100)
-REGISTERS = {"compact.cu": 64, "simt.cu": 96, "mma.cu": 128}  # four blocks of mma.cu fit a multiprocessor
-SHARED_BYTES = 48 << 10  # what every card has without asking
-
-
-def nvrtc_version() -> tuple[int, int]:
-    try:
-        return nvrtc.getVersion()
-    except Exception as error:  # its loader raises what it likes
-        pytest.skip(f"NVRTC is not installed: {type(error).__name__}")
+CAPABILITIES = (61, 70, 75, 80, 86, 89, 90, 100, 120)
+ALIKE = (86, 89, 100)  # the instructions of 80, and of 90: a type is enough there
+REGISTERS = {"compact.cu": 64, "simt.cu": 96, "mma.cu": 128}
+THREADS = {"compact.cu": 0, "simt.cu": 256, "mma.cu": 128}  # launch bounds; 0: none
+RING = 2 * 4 * 64 * 20 * 4  # bytes: pixels and weights, four stages, 64 rows of 16 words and a gap of 4
 
 
 def variants(capability: int) -> list[tuple[str, tuple[str, ...]]]:
     """Sources and their defines, as the launcher may ask for them; not every type with every alignment."""
     on_tensor_cores = ["float", "__half", "__nv_bfloat16"] if capability >= 80 else ["__half"]
+    if capability in ALIKE:
+        return [("compact.cu", ()), ("mma.cu", ("ELEMENT=__half", "ALIGNED=1"))]
     found = [("compact.cu", ())]
     found += [("simt.cu", ("ELEMENT=__half", "ALIGNED=1")), ("simt.cu", ("ELEMENT=float", "ALIGNED=0"))]
     if capability >= 75:
@@ -37,78 +28,52 @@ def variants(capability: int) -> list[tuple[str, tuple[str, ...]]]:
     return found
 
 
-@functools.cache
-def compiled(source: str, defines: tuple[str, ...], capability: int) -> tuple[bytes, str]:
-    """The binary, and what ptxas says about it; with the options that CuPy adds to the launcher's."""
-    core = pytest.importorskip("cupy._core.core")
-    options = [
-        *core.assemble_cupy_compiler_options(()),
-        *(option for option in compile_options(defines) if not option.startswith("-std")),
-        "-ftz=true",
-        "--device-as-default-execution-space",
-        f"-arch=sm_{capability}",
-        "--ptxas-options=-v",
-    ]
-    program = nvrtc.createProgram((cuda_folder() / source).read_text(), source, (), ())
-    try:
-        nvrtc.compileProgram(program, tuple(options))
-        return nvrtc.getCUBIN(program) + b"\0", nvrtc.getProgramLog(program)
-    except nvrtc.NVRTCError:
-        pytest.fail(nvrtc.getProgramLog(program))
-    finally:
-        nvrtc.destroyProgram(program)
-
-
 def numbers(pattern: str, log: str) -> list[int]:
     return [int(number) for number in re.findall(pattern, log)]
 
 
 @pytest.mark.parametrize("capability", CAPABILITIES)
 def test_resources(capability: int) -> None:
-    """One kernel a source: all in registers, four blocks of it on a multiprocessor."""
-    version = nvrtc_version()
-    if capability == 70 and version >= (13, 0):
-        pytest.skip(f"NVRTC {version} knows nothing older than 7.5")
+    """One kernel a source: all in registers; the ring of stages, its rows apart, as large as it is meant."""
     for source, defines in variants(capability):
-        _, log = compiled(source, defines, capability)
+        _, log, ptx = compiled(source_text(source), defines, capability)
         assert numbers(r"(\d+) bytes stack frame", log) == [0], (source, defines)
         assert numbers(r"(\d+) bytes spill", log) == [0, 0], (source, defines)
         (registers,) = numbers(r"Used (\d+) registers", log)
         assert registers <= REGISTERS[source], (source, defines)
-        assert sum(numbers(r"(\d+) bytes smem", log)) <= SHARED_BYTES
+        assert numbers(r"\.maxntid (\d+)", ptx) == [THREADS[source]] * (THREADS[source] > 0)
+        if source == "mma.cu":
+            assert RING <= sum(numbers(r"(\d+) bytes smem", log)) <= RING + 1024, defines  # 9.0: 1 KB its own
 
 
-def nvdisasm() -> Path:
-    """NVIDIA's disassembler, from its wheel."""
-    import nvidia
-
-    found = [path for folder in nvidia.__path__ for path in Path(folder).rglob("bin/nvdisasm")]
-    if not found:
-        pytest.skip("nvidia-cuda-nvdisasm is not installed")
-    return found[0]
-
-
-def instructions(binary: bytes, folder: Path) -> dict[str, int]:
-    """How often each machine instruction is there."""
-    (folder / "kernel.cubin").write_bytes(binary)
-    command = [str(nvdisasm()), "-c", str(folder / "kernel.cubin")]
-    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    counts: dict[str, int] = {}
-    for name in re.findall(r"\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Z0-9]+)", text):
-        counts[name] = counts.get(name, 0) + 1
-    return counts
+ON_TENSOR_CORES = [
+    (75, "__half", "HMMA.1688.F32", 32),
+    *((capability, "__half", "HMMA.16816.F32", 16) for capability in CAPABILITIES if capability >= 80),
+    *(
+        (capability, element, name, 16)
+        for capability in (80, 86, 90, 120)
+        for element, name in (("__nv_bfloat16", "HMMA.16816.F32.BF16"), ("float", "HMMA.1688.F32.TF32"))
+    ),
+]
 
 
-@pytest.mark.parametrize(
-    ("capability", "element"),
-    [(capability, "__half") for capability in CAPABILITIES[1:]] + [(80, "__nv_bfloat16"), (80, "float")],
-)
-def test_instructions(capability: int, element: str, tmp_path: Path) -> None:
-    """Products on tensor cores, asynchronous copies from 8.0 on, nothing in local memory."""
-    nvrtc_version()
-    binary, _ = compiled("mma.cu", (f"ELEMENT={element}", "ALIGNED=1"), capability)
-    counts = instructions(binary, tmp_path)
-    assert counts.get("HMMA", 0) >= 16
-    assert (counts.get("LDGSTS", 0) > 0) == (capability >= 80)
-    assert counts.get("BAR", 0) >= 2
-    assert not {"LDL", "STL"} & counts.keys()
+@pytest.mark.parametrize(("capability", "element", "product", "count"), ON_TENSOR_CORES)
+def test_instructions(capability: int, element: str, product: str, count: int) -> None:
+    """The type's own product and no other; asynchronous copies from 8.0 on, of 16 bytes, each with a
+    predicate that makes it zeros; a wait that leaves two groups on their way; no local memory."""
+    found = instructions("mma.cu", (f"ELEMENT={element}", "ALIGNED=1"), capability)
+    names = [line.split(" ")[0] for line in found]
+    products = [name for name in names if name.startswith("HMMA")]
+    assert set(products) == {product}
+    assert len(products) >= count
+    copies = [line for line in found if line.startswith("LDGSTS")]
+    waits = [line for line in found if line.startswith("DEPBAR")]
+    if capability >= 80:
+        assert len(copies) >= 8
+        assert all(re.fullmatch(r"LDGSTS\.E\.BYPASS\.128(\.ZFILL)? .*, !?P\d", line) for line in copies)
+        assert set(waits) == {"DEPBAR.LE SB0, 0x2"}
+        assert "LDGDEPBAR" in names
+    else:
+        assert not copies
+    assert sum(name.startswith("BAR.SYNC") for name in names) >= 2
+    assert not [name for name in names if name.startswith(("LDL", "STL"))]

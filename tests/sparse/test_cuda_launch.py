@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +11,11 @@ import torch
 from spvos_cli.errors import InputError
 from spvos_cli.profiling.break_even import GatedShape
 from spvos_cli.profiling.tune import measure, tune
-from spvos_cli.sparse.kernels import kernel_for
 from spvos_cli.sparse.kernels.cuda import CUDAKernel, source_for
-from spvos_cli.sparse.kernels.cuda_launch import COMPACTION, LAYER, compile_options, cupy_launcher
+from spvos_cli.sparse.kernels.cuda_launch import COMPACTION, LAYER, compile_options
 from spvos_cli.sparse.kernels.cuda_limits import cache_file, default_limit, load_limits, save_limits
 from spvos_cli.sparse.kernels.reference import REFERENCE
-from spvos_cli.sparse.policy import COMPUTE, SKIP
+from spvos_cli.sparse.policy import SKIP
 from tests.sparse.definition import folded, random_conv, random_policy
 from tests.sparse.host_gpu import HostGPU, Launch, needs_compiler
 
@@ -109,26 +106,6 @@ def test_dense_layers_go_to_cudnn_and_come_back() -> None:
     assert convolved == [True, True, False, False, True]
 
 
-def test_float64_is_left_to_pytorch() -> None:
-    conv = folded(random_conv(0, (3, 4, 3, 1), norm=True, relu=True)).double()
-    x = torch.randn(1, 3, 5, 5, dtype=torch.float64)
-    output = torch.zeros(1, 4, 5, 5, dtype=torch.float64)
-    CUDAKernel(HostGPU().launcher).update(conv, x, None, torch.full((1, 5, 5), COMPUTE), output)
-    torch.testing.assert_close(output, conv.dense(x))
-
-
-def test_without_cupy_one_line_says_why(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    cupy_launcher.cache_clear()
-    monkeypatch.setitem(sys.modules, "cupy", None)
-    with caplog.at_level(logging.WARNING):
-        assert kernel_for(torch.device("cuda")) is REFERENCE
-    (record,) = caplog.records
-    assert "cupy" in record.getMessage()
-    assert "\n" not in record.getMessage()
-
-
 def test_tuning_needs_a_gpu() -> None:
     with pytest.raises(InputError, match="--device cuda"):
         tune(torch.device("cpu"))
@@ -160,6 +137,7 @@ def test_the_launcher_and_the_sources_agree_about_structs() -> None:
     with pytest.raises(TypeError, match="bytes"):
         wrong((1,), (32,), (np.zeros(1, LAYER),))
     job = np.zeros(1, COMPACTION)
-    policy = np.full(1, SKIP, np.uint8)
-    job["policy"], job["pixels"], job["list"] = policy.ctypes.data, 1, np.zeros(2, np.int32).ctypes.data
+    policy, listed = np.full(1, SKIP, np.uint8), np.zeros(2, np.int32)
+    job["policy"], job["pixels"], job["list"] = policy.ctypes.data, 1, listed.ctypes.data
     wrong((1,), (32,), (job,))
+    assert listed[0] == 0
