@@ -7,28 +7,29 @@ struct Compaction {
     const unsigned char* policy;  // (pixels)
     const void* skipped;          // what a skipped pixel holds, or null: then it stays as it is
     void* output;                 // (pixels, row_bytes)
-    int* list;                    // a counter, 0 before, then room for all pixels
+    int* counter;                 // how many pixels are computed, 0 before
+    int* list;                    // which: room for all
     int pixels, row_bytes;
 };
 
 // Appends the warp's computed pixels, with one atomic addition for all of them.
-__device__ void append(int* list, int pixel, bool computed) {
+__device__ void append(const Compaction& job, int pixel, bool computed) {
     const int lane = threadIdx.x % 32;
     const unsigned chosen = __ballot_sync(WARP, computed);
     int first = 0;
     if (lane == 0 && chosen) {
-        first = atomicAdd(list, __popc(chosen));
+        first = atomicAdd(job.counter, __popc(chosen));
     }
     first = __shfl_sync(WARP, first, 0);
     if (computed) {
-        list[1 + first + __popc(chosen & ((1u << lane) - 1))] = pixel;
+        job.list[first + __popc(chosen & ((1u << lane) - 1))] = pixel;
     }
 }
 
 template <typename Unit>
 __device__ void write_row(const Compaction& job, int pixel) {
     const int units = job.row_bytes / sizeof(Unit);
-    Unit* row = static_cast<Unit*>(job.output) + pixel * units;
+    Unit* row = static_cast<Unit*>(job.output) + static_cast<long long>(pixel) * units;
     for (int unit = threadIdx.x % 32; unit < units; unit += 32) {
         row[unit] = static_cast<const Unit*>(job.skipped)[unit];
     }
@@ -37,7 +38,7 @@ __device__ void write_row(const Compaction& job, int pixel) {
 extern "C" __global__ void compact(const Compaction job) {
     const int pixel = blockIdx.x * blockDim.x + threadIdx.x;
     const int policy = pixel < job.pixels ? job.policy[pixel] : REUSE;
-    append(job.list, pixel, policy == COMPUTE);
+    append(job, pixel, policy == COMPUTE);
     unsigned skipped = __ballot_sync(WARP, policy == SKIP && job.skipped);
     for (; skipped; skipped &= skipped - 1) {  // the whole warp writes one row after another
         const int row = pixel - static_cast<int>(threadIdx.x % 32) + __ffs(skipped) - 1;

@@ -12,7 +12,8 @@ struct Layer {
     const Element* common;  // (images / objects, height, width, common_channels): further channels, or null
     const Element* weight;  // (outputs, size, size, channels + common_channels)
     const Element* bias;    // (outputs), or null
-    const int* list;        // how many pixels are computed, then their positions in the flattened output
+    const int* counter;     // how many pixels are computed
+    const int* list;        // their positions in the flattened output
     Element* output;        // (images, out_height, out_width, outputs)
     int channels, common_channels, outputs;
     int height, width, out_height, out_width;
@@ -22,7 +23,7 @@ struct Layer {
 
 // The position of a listed pixel in the flattened output, -1 past the end of the list.
 __device__ inline int position_of(const Layer& layer, int row, int rows) {
-    return row < rows ? layer.list[1 + row] : -1;
+    return row < rows ? layer.list[row] : -1;
 }
 
 // The upper left corner of a pixel's neighbourhood; outside of every image where there is no pixel.

@@ -60,7 +60,7 @@ __device__ void store_sums(const Layer& layer, int row, int rows, int column, co
 extern "C" __global__ void __launch_bounds__(THREADS) convolve(const Layer layer) {
     SHARED(float, pixels, [2][LENGTH][PITCH]);
     SHARED(float, weights, [2][LENGTH][PITCH]);
-    const int count = layer.list[0], columns = (layer.outputs + TILE - 1) / TILE;
+    const int count = *layer.counter, columns = (layer.outputs + TILE - 1) / TILE;
     const int chunks = chunk_count(layer, LENGTH), tiles = (count + TILE - 1) / TILE * columns;
     const int loaded_row = threadIdx.x / QUAD, offset = threadIdx.x % QUAD * QUAD;
 

@@ -105,7 +105,7 @@ MUTANTS = {
         "address",
     ),
     "past the list": Mutant(
-        "layer.cuh", "row < rows ? layer.list[1 + row] : -1", "layer.list[1 + row]", "mma", "address"
+        "layer.cuh", "row < rows ? layer.list[row] : -1", "layer.list[row]", "mma", "address"
     ),
     "past the biases": Mutant(
         "layer.cuh", "layer.bias && output < layer.outputs", "layer.bias", "mma", "address"
@@ -153,5 +153,5 @@ MUTANTS = {
     "the wrong lane's place": Mutant("compact.cu", "first, 0);", "first, 1);"),
     "only the first skipped pixel of a warp": Mutant("compact.cu", "skipped &= skipped - 1", "skipped = 0"),
     "rows too long": Mutant("compact.cu", "unit < units", "unit <= units", "mma", "address"),
-    "list without its counter": Mutant("compact.cu", "list[1 + first +", "list[first +"),
+    "list from the second on": Mutant("compact.cu", "job.list[first +", "job.list[1 + first +"),
 }

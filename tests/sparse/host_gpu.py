@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+import torch
 
 from spvos_cli.sparse.kernels.cuda_launch import Card, Launcher
 
@@ -53,7 +54,8 @@ class HostGPU:
         on_launch: Callable[[Launch], None] = lambda launch: None,
     ) -> None:
         self.schedule, self.on_launch = schedule, on_launch
-        self.launcher = Launcher(Card(capability, multiprocessors), self.raw_module, nullcontext)
+        card, device = Card(capability, multiprocessors), torch.device("cpu")
+        self.launcher = Launcher(card, device, self.raw_module, nullcontext)
 
     def raw_module(self, code: str, options: tuple[str, ...]) -> _Module:
         return _Module(self, code, options)

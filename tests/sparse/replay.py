@@ -104,7 +104,7 @@ class Recorder:
                 "weight": taps * (job["channels"] + job["common_channels"]) * element,
                 "bias": self._row_bytes,
             }
-        return {**own, "output": self._pixels * self._row_bytes, "list": 4 * (1 + self._pixels)}
+        return {**own, "output": self._pixels * self._row_bytes, "counter": 4, "list": 4 * self._pixels}
 
     def written(self, output: int, expected: Tensor, tolerance: float) -> bytes:
         """As `replay.cpp` reads it.

@@ -1,5 +1,5 @@
-"""The kernels against the definition in float64, with operands rounded beforehand: what is left is the rounding
-of the result."""
+"""The kernels against the definition in float64, with operands rounded beforehand: what is left is one
+rounding, that of the result."""
 
 from __future__ import annotations
 

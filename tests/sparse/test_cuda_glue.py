@@ -1,4 +1,4 @@
-"""Between the launcher and a card: what CuPy is asked for, on which device and stream; a fake CuPy answers."""
+"""Between the launcher and a card: what CuPy is asked for, on which device and stream; a fake one answers."""
 
 from __future__ import annotations
 

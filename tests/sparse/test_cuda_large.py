@@ -1,12 +1,16 @@
-"""The CUDA sources where numbers become large: many blocks, hundreds of tiles, offsets of more than 16 bits; and
-the grids that the launcher asks for."""
+"""The CUDA sources where numbers become large: many blocks, hundreds of tiles, offsets of more than 16 bits;
+and the grids that the launcher asks for."""
 
 from __future__ import annotations
 
+import mmap
+
+import numpy as np
 import pytest
 import torch
 
 from spvos_cli.sparse.kernels.cuda import BLOCKS, CUDAKernel
+from spvos_cli.sparse.kernels.cuda_launch import COMPACTION
 from spvos_cli.sparse.policy import COMPUTE, REUSE, SKIP
 from tests.sparse.definition import folded, random_conv, random_policy
 from tests.sparse.host_gpu import HostGPU, Launch, needs_compiler
@@ -72,3 +76,21 @@ def test_the_last_pixel(skipped: int) -> None:
         error, launches = errors_and_launches((3, 5, 1, 1), (1, skipped + 1), policy, "fp16")
         assert error <= 1
         assert launches[0].grid == skipped // 256 + 1
+
+
+def test_rows_beyond_four_gigabytes() -> None:
+    """In units of two bytes, as rows are that are no multiple of 16, their offsets pass 32 bits before the
+    elements' do. Only the last row is ever touched."""
+    pixels, row_bytes = 46_342, 4 * 23_171
+    policy, skipped = np.full(pixels, REUSE, np.uint8), np.full(row_bytes // 4, 1.5, np.float32)
+    policy[-1] = SKIP
+    memory = mmap.mmap(-1, pixels * row_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000)  # lazily
+    output = np.frombuffer(memory, np.float32).reshape(pixels, -1)
+    counter, listed = np.zeros(1, np.int32), np.zeros(1, np.int32)
+    job = np.zeros(1, COMPACTION)
+    for name, array in zip(COMPACTION.names, (policy, skipped, output, counter, listed), strict=False):
+        job[name] = array.ctypes.data
+    job["pixels"], job["row_bytes"] = pixels, row_bytes
+    HostGPU().launcher.start("compact.cu", (), "compact", -(-pixels // 256), 256, job)
+    assert (output[-1] == 1.5).all()
+    assert not output[-2].any()

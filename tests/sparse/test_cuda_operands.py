@@ -1,4 +1,4 @@
-"""What the CUDA kernels are given: types, sizes, alignment and layout, and what is left to PyTorch instead."""
+"""What the CUDA kernels are given: types, sizes, alignment, layout; and what is left to PyTorch instead."""
 
 from __future__ import annotations
 

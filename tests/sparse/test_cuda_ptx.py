@@ -20,8 +20,8 @@ WORDS = ("s0", "s1", "s2", "s3", "a0", "a1", "a2", "a3", "b0", "b1")
 
 
 def products(element: str, capability: int) -> list[tuple[str, ...]]:
-    """The `mma` instructions of one `multiply`: the name, then each operand as a word of the probe, "tf32(a0)"
-    where it is rounded to TF32, or "new" where an earlier product made it."""
+    """The `mma` instructions of one `multiply`: the name, then each operand as a word of the probe, within
+    the name of a conversion where it is converted, or "new" where an earlier product made it."""
     ptx = compiled(PROBE, (f"ELEMENT={element}",), capability)[2]
     values: dict[str, str] = {}
     found = []

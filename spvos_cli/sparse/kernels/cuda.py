@@ -3,7 +3,7 @@ one convolves what is listed. The host never waits for the device."""
 
 from __future__ import annotations
 
-import dataclasses
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from spvos_cli.sparse.conv_unit import ConvUnit
+from spvos_cli.sparse.kernels.cuda_counts import Counts
 from spvos_cli.sparse.kernels.cuda_launch import COMPACTION, ELEMENTS, LAYER, Launcher
 from spvos_cli.sparse.kernels.cuda_limits import default_limit
 from spvos_cli.sparse.kernels.limits import Limits, limit_of
@@ -40,6 +41,12 @@ class CUDAKernel:
     ) -> None:
         self.launcher, self.limits, self.dense_above = launcher, limits or {}, dense_above
         self._layers: dict[ConvUnit, _Layer] = {}
+        self._limits: dict[tuple[ConvUnit, int], float] = {}
+
+    @functools.cached_property
+    def counts(self) -> Counts:
+        """Of this stream's layers."""
+        return Counts(self.launcher.device)
 
     def update(
         self, conv: ConvUnit, x: Tensor, shared: Tensor | None, policy: Tensor, output: Tensor
@@ -48,67 +55,87 @@ class CUDAKernel:
             REFERENCE.update(conv, x, shared, policy, output)
             return
         layer = self._layer(conv, output)
-        listed = self._compact(policy, output, layer.skipped)
-        if layer.density.latest() > layer.limit:
+        pixels = self._compact(layer, policy, output, layer.skipped)
+        if self._pays(layer, conv, output):
+            self._convolve(conv, x, shared, pixels, output, accumulate=False)
+        else:
             dense = conv.dense(x, shared)
             output.copy_(torch.where(policy.unsqueeze(1) == COMPUTE, dense, output))
-        else:
-            self._convolve(conv, x, shared, listed, output, accumulate=False)
-        layer.density.note(listed[:1], policy.numel())
 
     def add(self, conv: ConvUnit, change: Tensor, policy: Tensor, output: Tensor) -> None:
         if not takes(conv, change, None, output):
             REFERENCE.add(conv, change, policy, output)
             return
         layer = self._layer(conv, output)
-        listed = self._compact(policy, output, None)
-        if layer.density.latest() > layer.limit:
-            REFERENCE.add(conv, change, policy, output)
+        pixels = self._compact(layer, policy, output, None)
+        if self._pays(layer, conv, output):
+            self._convolve(conv, change, None, pixels, output, accumulate=True)
         else:
-            self._convolve(conv, change, None, listed, output, accumulate=True)
-        layer.density.note(listed[:1], policy.numel())
+            REFERENCE.add(conv, change, policy, output)
 
     def _layer(self, conv: ConvUnit, output: Tensor) -> _Layer:
         if conv not in self._layers:
-            limit = self.dense_above
-            if limit is None:
-                capability = self.launcher.card.capability
-                on_tensor_cores = source_for(capability, output.dtype) == "mma.cu"
-                default = default_limit(output.dtype, capability, tensor_cores=on_tensor_cores)
-                limit = limit_of(conv, self.limits, default)
-            self._layers[conv] = _Layer(conv.skipped().to(output.dtype), limit, Density(output.device))
+            self._layers[conv] = _Layer(self.counts.new_layer(), conv.skipped().to(output.dtype))
         return self._layers[conv]
 
-    def _compact(self, policy: Tensor, output: Tensor, skipped: Tensor | None) -> Tensor:
-        """Writes skipped pixels; returns (1 + pixels,) int32: how many are computed, then which."""
-        pixels = policy.numel()
-        listed = torch.empty(1 + pixels, dtype=torch.int32, device=output.device)
-        listed[:1].zero_()
+    def _pays(self, layer: _Layer, conv: ConvUnit, output: Tensor) -> bool:
+        """Whether our kernel convolves: whether the density, as last heard of, is not above the limit."""
+        return self.counts.density(layer.number) <= self._limit(conv, len(output))
+
+    def _limit(self, conv: ConvUnit, rows: int) -> float:
+        """With so many images, or objects, at a time."""
+        if self.dense_above is not None:
+            return self.dense_above
+        if (conv, rows) not in self._limits:
+            dtype, capability = conv.weight.dtype, self.launcher.card.capability
+            on_tensor_cores = source_for(capability, dtype) == "mma.cu"
+            default = default_limit(dtype, capability, tensor_cores=on_tensor_cores)
+            self._limits[conv, rows] = limit_of(conv, self.limits, default, rows)
+        return self._limits[conv, rows]
+
+    def _compact(self, layer: _Layer, policy: Tensor, output: Tensor, skipped: Tensor | None) -> _Pixels:
+        """Writes skipped pixels, and lists those that are computed."""
+        count = policy.numel()
+        pixels = _Pixels(
+            self.counts.begin(layer.number, count),
+            torch.empty(count, dtype=torch.int32, device=output.device),
+        )
         policy, job = policy.contiguous(), np.zeros(1, COMPACTION)
-        job["policy"], job["skipped"] = policy.data_ptr(), pointer(skipped)
-        job["output"], job["list"] = output.data_ptr(), listed.data_ptr()
-        job["pixels"], job["row_bytes"] = pixels, output.shape[1] * output.element_size()
-        blocks = -(-pixels // COMPACTION_THREADS)
+        job["policy"], job["skipped"], job["output"] = (pointer(t) for t in (policy, skipped, output))
+        job["counter"], job["list"] = (pointer(tensor) for tensor in pixels)
+        job["pixels"], job["row_bytes"] = count, output.shape[1] * output.element_size()
+        blocks = -(-count // COMPACTION_THREADS)
         self.launcher.start("compact.cu", (), "compact", blocks, COMPACTION_THREADS, job)
-        return listed
+        return pixels
 
     def _convolve(
         self,
         conv: ConvUnit,
         x: Tensor,
         shared: Tensor | None,
-        listed: Tensor,
+        pixels: _Pixels,
         output: Tensor,
         *,
         accumulate: bool,
     ) -> None:
         operands = Operands(*(None if t is None else channels_last(t) for t in (x, shared, conv.weight)))
-        layer = layer_parameters(conv, operands, listed, output, accumulate=accumulate)
+        layer = layer_parameters(conv, operands, pixels, output, accumulate=accumulate)
         source = source_for(self.launcher.card.capability, output.dtype)
         defines = (f"ELEMENT={ELEMENTS[output.dtype]}", f"ALIGNED={int(operands.aligned())}")
-        tiles = -(-(len(listed) - 1) // TILE) * -(-conv.out_channels // TILE)
+        tiles = -(-len(pixels.list) // TILE) * -(-conv.out_channels // TILE)
         blocks = min(tiles, BLOCKS * self.launcher.card.multiprocessors)
         self.launcher.start(source, defines, "convolve", blocks, THREADS[source], layer)
+
+
+class _Pixels(NamedTuple):
+    """What is computed, on the device: (1,) how many pixels, and (pixels,) int32, those first.
+
+    Attributes:
+        counter: stays what it is until the layer runs again.
+    """
+
+    counter: Tensor
+    list: Tensor
 
 
 class Operands(NamedTuple):
@@ -126,14 +153,15 @@ class Operands(NamedTuple):
 
 
 def layer_parameters(
-    conv: ConvUnit, operands: Operands, listed: Tensor, output: Tensor, *, accumulate: bool
+    conv: ConvUnit, operands: Operands, pixels: _Pixels, output: Tensor, *, accumulate: bool
 ) -> np.ndarray:
     """(1,) of LAYER; with `accumulate` the convolution alone is added to the output."""
     x, shared, weight = operands
     layer = np.zeros(1, LAYER)
     layer["input"], layer["common"], layer["weight"] = x.data_ptr(), pointer(shared), weight.data_ptr()
     layer["bias"] = 0 if accumulate else pointer(conv.bias)
-    layer["list"], layer["output"] = listed.data_ptr(), output.data_ptr()
+    layer["counter"], layer["list"] = (pointer(tensor) for tensor in pixels)
+    layer["output"] = output.data_ptr()
     layer["channels"], layer["outputs"] = x.shape[1], conv.out_channels
     layer["common_channels"] = 0 if shared is None else shared.shape[1]
     layer["height"], layer["width"] = x.shape[2:]
@@ -144,42 +172,11 @@ def layer_parameters(
     return layer
 
 
-@dataclasses.dataclass
-class _Layer:
-    """What is kept for a layer: (Cout,) what a skipped pixel holds; the limit; the density."""
+class _Layer(NamedTuple):
+    """What is kept for a layer: its number, and (Cout,) what a skipped pixel holds."""
 
+    number: int
     skipped: Tensor
-    limit: float
-    density: Density
-
-
-class Density:
-    """A layer's density, as far as its counts have reached the host, which never waits for one."""
-
-    def __init__(self, device: torch.device) -> None:
-        on_gpu = device.type == "cuda"
-        self._count = torch.zeros(1, dtype=torch.int32, pin_memory=on_gpu)
-        self._copied = torch.cuda.Event() if on_gpu else None
-        self._pixels = 0  # those of the count that is on its way
-        self._latest = 0.0
-
-    def latest(self) -> float:
-        """Of the last frame whose count has arrived; 0 before the first."""
-        if self._pixels and not self._capturing() and (self._copied is None or self._copied.query()):
-            self._latest, self._pixels = self._count.item() / self._pixels, 0
-        return self._latest
-
-    def note(self, count: Tensor, pixels: int) -> None:
-        """Sends for a frame's count, unless one is on its way or a CUDA graph is being captured."""
-        if self._pixels or self._capturing():
-            return
-        self._count.copy_(count, non_blocking=True)
-        self._pixels = pixels
-        if self._copied is not None:
-            self._copied.record()
-
-    def _capturing(self) -> bool:
-        return self._copied is not None and torch.cuda.is_current_stream_capturing()
 
 
 def source_for(capability: int, dtype: torch.dtype) -> str:

@@ -20,9 +20,9 @@ def _parameters(pointers: str, numbers: str) -> np.dtype:
     return np.dtype(fields, align=True)
 
 
-COMPACTION = _parameters("policy skipped output list", "pixels row_bytes")
+COMPACTION = _parameters("policy skipped output counter list", "pixels row_bytes")
 LAYER = _parameters(
-    "input common weight bias list output",
+    "input common weight bias counter list output",
     "channels common_channels outputs height width out_height out_width size stride objects relu accumulate",
 )
 ELEMENTS = {torch.float32: "float", torch.float16: "__half", torch.bfloat16: "__nv_bfloat16"}
@@ -52,6 +52,7 @@ class Launcher:
     """Starts kernels; each is compiled when it is first used, once for each set of options.
 
     Args:
+        device: where tensors are.
         raw_module: CuPy's RawModule, or what takes its place.
         on_stream: a context in which launches go to torch's current stream.
     """
@@ -59,10 +60,11 @@ class Launcher:
     def __init__(
         self,
         card: Card,
+        device: torch.device,
         raw_module: Callable[..., Module],
         on_stream: Callable[[], AbstractContextManager[Any]],
     ) -> None:
-        self.card = card
+        self.card, self.device = card, device
         self._raw_module, self._on_stream = raw_module, on_stream
         self._functions: dict[tuple[str, ...], Function] = {}
 
@@ -122,7 +124,7 @@ def cupy_launcher(index: int) -> Launcher:
         with cupy.cuda.Device(index), cupy.cuda.Stream.from_external(stream):
             yield
 
-    return Launcher(card, cupy.RawModule, on_stream)
+    return Launcher(card, torch.device("cuda", index), cupy.RawModule, on_stream)
 
 
 class _Stream(NamedTuple):
