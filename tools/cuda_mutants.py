@@ -87,7 +87,6 @@ def launch(name: str, before: str, after: str) -> Mutant:
 
 
 WIDE_OFFSET = "static_cast<long long>(pixel) * units;"
-CHANNELS_LAST = "None if t is None else channels_last(t) for t in (x, shared, conv.weight)"
 HALF = "m16n8k16.row.col.f32.f16.f16.f32"
 REGISTERS = """                 : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
                  : "r"(a[0]), "r"(a[1]), "r"(a[2])"""
@@ -210,21 +209,9 @@ MUTANTS = (
     ),
     cuda("alignment of 8 bytes", "PIECE = 16", "PIECE = 8"),
     cuda("policy as it lies", "policy, job = policy.contiguous(), np", "policy, job = policy, np"),
-    cuda(
-        "input as it lies",
-        CHANNELS_LAST,
-        f"t if t is x else {CHANNELS_LAST}",
-    ),
-    cuda(
-        "common channels as they lie",
-        CHANNELS_LAST,
-        f"t if t is shared else {CHANNELS_LAST}",
-    ),
-    cuda(
-        "weight as it lies",
-        CHANNELS_LAST,
-        f"t if t is conv.weight else {CHANNELS_LAST}",
-    ),
+    cuda("input as it lies", "Operands(channels_last(x),", "Operands(x,"),
+    cuda("common channels as they lie", "else channels_last(shared)", "else shared"),
+    cuda("weight as it lies", "common, channels_last(conv.weight))", "common, conv.weight)"),
     # Workspace.
     cuda("list an entry short", "torch.empty(count,", "torch.empty(count - 1,"),
     cuda(
@@ -296,23 +283,22 @@ def run(mutant: Mutant) -> tuple[str, float]:
                 shutil.copy(place, tree / name)
         target = tree / mutant.file
         target.write_text(mutant.changed(target.read_text()))
-        for name in mutant.tests:
-            command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--tb=no", "-rf"]
-            environment = {**os.environ, "PYTHONPATH": folder, "CUPY_CACHE_DIR": f"{folder}/cache"}
-            done = subprocess.run(
-                [*command, f"tests/sparse/test_cuda_{name}.py"],
-                cwd=tree,
-                env=environment,
-                capture_output=True,
-                text=True,
-                timeout=PATIENCE,
-            )
-            if done.returncode not in (0, 5):
-                lines = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
-                last = done.stdout.strip().splitlines()[-1:] or ["crashed"]
-                noticed = (lines or last)[0].removeprefix("FAILED ").split(" - ")[0]
-                return noticed.removeprefix("tests/sparse/"), time.monotonic() - started
-    return "survived", time.monotonic() - started
+        files = [f"tests/sparse/test_cuda_{name}.py" for name in mutant.tests]
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--tb=no", "-rf"]
+        done = subprocess.run(
+            [*command, *files],
+            cwd=tree,
+            env={**os.environ, "PYTHONPATH": folder},
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+        )
+    if done.returncode == 0:
+        return "survived", time.monotonic() - started
+    lines = done.stdout.strip().splitlines() or ["crashed"]
+    failed = [line for line in lines if line.startswith(("FAILED", "ERROR"))] or lines[-1:]
+    noticed = failed[0].removeprefix("FAILED ").split(" - ")[0].removeprefix("tests/sparse/")
+    return noticed, time.monotonic() - started
 
 
 def chosen(parts: list[str]) -> Iterator[Mutant]:

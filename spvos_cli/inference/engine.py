@@ -147,11 +147,12 @@ class EngineOptions:
         Raises:
             InputError: the weights, their gates, the device or the arithmetic cannot be had.
         """
-        from spvos_cli.inference.machine import choose_device, choose_dtype
+        from spvos_cli.inference.machine import choose_device, choose_dtype, prepare_arithmetic
         from spvos_cli.model.checkpoint import load_checkpoint
 
         device = choose_device(self.device)
         dtype = choose_dtype(self.dtype, device)
+        prepare_arithmetic(device, dtype)
         return load_checkpoint(self.weights_path(), self.overrides()).for_inference(device, dtype)
 
     def segmenter(self, reporter: Reporter) -> VideoSegmenter:

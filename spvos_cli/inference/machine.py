@@ -11,6 +11,7 @@ import torch
 
 from spvos_cli.errors import InputError
 from spvos_cli.processors import default_threads
+from spvos_cli.sparse.kernels.precision import use_exact_float32
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # from malloc.h
@@ -50,6 +51,13 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
     if device.type == "cuda":
         return torch.float16
     return torch.bfloat16 if _has_native_bf16() else torch.float32
+
+
+def prepare_arithmetic(device: torch.device, dtype: torch.dtype) -> None:
+    """Makes float32 on a GPU what it is on a CPU, for all of this process: PyTorch would let convolutions
+    round to TF32. Other types stay as they are."""
+    if device.type == "cuda" and dtype == torch.float32:
+        use_exact_float32()
 
 
 def _has_native_bf16() -> bool:

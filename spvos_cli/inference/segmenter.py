@@ -14,6 +14,7 @@ from torch import Tensor
 from spvos_cli.inference.stream import State, Stream
 from spvos_cli.model.network import VOSNetwork
 from spvos_cli.sparse.kernels import kernel_for
+from spvos_cli.sparse.kernels.reference import REFERENCE
 from spvos_cli.sparse.run import InferenceRun, Inject
 from spvos_cli.sparse.tally import PolicyTally
 
@@ -64,7 +65,9 @@ class VideoSegmenter:
     def reset(self) -> None:
         """Forgets all objects and frames."""
         sizes = self.mem_every, self.top_k, self.max_memory
-        self._stream = Stream(self.network, *sizes, self.dtype, kernel_for(self.device), self.inject)
+        gated = self.network.gated_parts  # without gates nothing has to be compiled
+        kernel = kernel_for(self.device, self.dtype) if gated else REFERENCE
+        self._stream = Stream(self.network, *sizes, self.dtype, kernel, self.inject)
         self.prob: Tensor | None = None
         self._joining: dict[int, np.ndarray] = {}
 

@@ -96,7 +96,7 @@ class Bench:
             top_k=network.config.top_k,
             max_memory=MEMORY_FRAMES - 1,
             dtype=parameter.dtype,
-            kernel=kernel or kernel_for(parameter.device),
+            kernel=kernel or kernel_for(parameter.device, parameter.dtype),
             inject=self.blobs,
         )
         filled = stream(mem_every=1)  # every frame is remembered

@@ -27,7 +27,7 @@ def tune(device: torch.device) -> Path:
     """
     if device.type != "cuda":
         raise InputError("--tune", found="the device is a CPU", expected="an NVIDIA GPU", fix="--device cuda")
-    kernel = kernel_for(device)
+    kernel = kernel_for(device, torch.float16)
     if not isinstance(kernel, CUDAKernel):
         raise InputError(
             "--tune",

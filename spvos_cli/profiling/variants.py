@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from spvos_cli.inference.engine import EngineOptions
-from spvos_cli.inference.machine import choose_device, choose_dtype
+from spvos_cli.inference.machine import choose_device, choose_dtype, prepare_arithmetic
 from spvos_cli.model.checkpoint import build_model, load_checkpoint, stored_config
 from spvos_cli.model.config import CONFIGS
 from spvos_cli.model.layers import ResidualBlock
@@ -46,11 +46,13 @@ def _weight_file(engine: EngineOptions) -> Path:
 def variant(engine: EngineOptions, name: str | None) -> VOSNetwork:
     """The network as it runs here with another method, or plain; None: as the options have it."""
     device = choose_device(engine.device)
+    dtype = choose_dtype(engine.dtype, device)
+    prepare_arithmetic(device, dtype)
     method = engine.method if name is None else "dense" if name == EAGER else name
     network = profile_network(dataclasses.replace(engine, method=method))
     if name == EAGER:
         return as_published(network).requires_grad_(False).to(device)
-    return network.for_inference(device, choose_dtype(engine.dtype, device))
+    return network.for_inference(device, dtype)
 
 
 def as_published(network: VOSNetwork) -> VOSNetwork:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+import torch
 
 
 class Call(NamedTuple):
@@ -45,10 +47,6 @@ class FakeCuPy:
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> FakeCuPy:
         """In place of CuPy, with an RTX 3060 as device 0 and a T4 as device 1."""
-        import sys
-
-        import torch
-
         cards = {0: (8, 6, 28), 1: (7, 5, 40)}
         monkeypatch.setitem(sys.modules, "cupy", self)
         monkeypatch.setattr(
@@ -69,7 +67,7 @@ class FakeCuPy:
         def get_function(name: str) -> Any:
             self._note("compile", name, options)
             for text in self.fails:
-                if text in " ".join((code, *options)):
+                if text in " ".join((name, *options)):
                     raise RuntimeError(f"cannot compile {text}\nat line 1")
             return lambda grid, block, args: self._note("launch", name, grid, block, np.array(args[0]))
 

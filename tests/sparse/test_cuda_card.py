@@ -28,7 +28,7 @@ DTYPES = [torch.float32, torch.float16, torch.bfloat16]
 
 @pytest.fixture
 def kernel() -> CUDAKernel:
-    found = kernel_for(torch.device("cuda"))
+    found = kernel_for(torch.device("cuda"), torch.float16)
     assert isinstance(found, CUDAKernel)
     return CUDAKernel(found.launcher, dense_above=1.0)
 

@@ -63,7 +63,7 @@ def frame(counts: Counts, computed: dict[int, int], pixels: int = 10) -> None:
 
 
 def test_a_frame_is_known_when_its_copy_has_arrived(event: FakeEvent) -> None:
-    counts = Counts(CPU, event)  # type: ignore[arg-type]
+    counts = Counts(CPU, event)
     first, second = counts.new_layer(), counts.new_layer()
     frame(counts, {first: 3, second: 9})
     assert [counts.density(layer) for layer in (first, second)] == [0, 0]
@@ -79,7 +79,7 @@ def test_a_frame_is_known_when_its_copy_has_arrived(event: FakeEvent) -> None:
 
 
 def test_a_copy_on_its_way_is_not_written_over(event: FakeEvent) -> None:
-    counts = Counts(CPU, event)  # type: ignore[arg-type]
+    counts = Counts(CPU, event)
     layer = counts.new_layer()
     for number in (1, 2, 3, 4):
         frame(counts, {layer: number})
@@ -93,7 +93,7 @@ def test_a_copy_on_its_way_is_not_written_over(event: FakeEvent) -> None:
 
 def test_a_layer_that_did_not_run_keeps_its_density(event: FakeEvent) -> None:
     """The memory encoder's run on memory frames alone."""
-    counts = Counts(CPU, event)  # type: ignore[arg-type]
+    counts = Counts(CPU, event)
     often, rarely = counts.new_layer(), counts.new_layer()
     frame(counts, {often: 1, rarely: 7})
     for number in (2, 3):
@@ -104,7 +104,7 @@ def test_a_layer_that_did_not_run_keeps_its_density(event: FakeEvent) -> None:
 
 
 def test_one_copy_a_frame_and_nobody_waits(event: FakeEvent) -> None:
-    counts = Counts(CPU, event)  # type: ignore[arg-type]
+    counts = Counts(CPU, event)
     layers = [counts.new_layer() for _ in range(45)]
     with Copies() as copies:
         for _ in range(4):
@@ -119,7 +119,7 @@ def test_nothing_is_sent_or_asked_for_while_a_graph_is_captured(
     event: FakeEvent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Only the counter is cleared, in the graph."""
-    counts = Counts(CPU, event)  # type: ignore[arg-type]
+    counts = Counts(CPU, event)
     layer = counts.new_layer()
     frame(counts, {layer: 3})
     monkeypatch.setattr(cuda_counts, "is_capturing", lambda device: True)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from spvos_cli.sparse.kernels import kernel_for
-from spvos_cli.sparse.kernels.cuda import CUDAKernel
+from spvos_cli.sparse.kernels.cuda import COMPACT, CUDAKernel, programs
 from spvos_cli.sparse.kernels.cuda_launch import COMPACTION, Card, Launcher, cupy_launcher
 from spvos_cli.sparse.kernels.reference import REFERENCE
 from tests.sparse.fake_cupy import FakeCuPy
@@ -25,7 +25,7 @@ def cupy(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCuPy]:
 
 
 def start(launcher: Launcher) -> None:
-    launcher.start("compact.cu", (), "compact", 3, 256, np.zeros(1, COMPACTION))
+    launcher.start(COMPACT, 3, 256, np.zeros(1, COMPACTION))
 
 
 @pytest.mark.parametrize(("index", "card"), [(0, Card(86, 28)), (1, Card(75, 40))])
@@ -70,24 +70,55 @@ def test_without_cupy_one_line_says_why(
 ) -> None:
     cupy_launcher.cache_clear()
     monkeypatch.setitem(sys.modules, "cupy", None)
-    with caplog.at_level(logging.WARNING):
-        assert kernel_for(torch.device("cuda")) is REFERENCE
+    assert kernel_for(torch.device("cuda", 0), torch.float16) is REFERENCE
     (record,) = caplog.records
     assert "cupy" in record.getMessage()
     assert "\n" not in record.getMessage()
 
 
-def test_a_cupy_that_fails_is_said_in_one_line(cupy: FakeCuPy, caplog: pytest.LogCaptureFixture) -> None:
-    """Whatever it raises, from whichever source."""
-    cupy.fails = {"compact"}
-    assert kernel_for(torch.device("cuda")) is REFERENCE
+@pytest.mark.parametrize("failing", ["compact", "convolve", "ALIGNED=0"])
+def test_a_cupy_that_fails_is_said_in_one_line(
+    cupy: FakeCuPy, failing: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever it raises, from whichever source: not at the first sparse frame."""
+    cupy.fails = {failing}
+    assert kernel_for(torch.device("cuda", 0), torch.float16) is REFERENCE
     (record,) = caplog.records
-    assert "cannot compile compact" in record.getMessage()
+    assert f"cannot compile {failing}" in record.getMessage()
     assert "\n" not in record.getMessage()
 
 
-def test_a_cupy_that_works(cupy: FakeCuPy, caplog: pytest.LogCaptureFixture) -> None:
-    found = kernel_for(torch.device("cuda", 1))
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("index", [0, 1])
+def test_all_that_a_type_needs_is_compiled_at_once(
+    cupy: FakeCuPy, index: int, dtype: torch.dtype, caplog: pytest.LogCaptureFixture
+) -> None:
+    """On the device that is asked for; no frame waits for a compiler, whatever its layers' channels."""
+    found = kernel_for(torch.device("cuda", index), dtype)
+    assert isinstance(found, CUDAKernel)
+    assert found.launcher is cupy_launcher(index)
+    assert found.launcher.device == torch.device("cuda", index)
+    compiled = [call for call in cupy.calls if call.what == "compile"]
+    assert [call.device for call in compiled] == [index] * 3
+    for program in programs(found.launcher.card.capability, dtype):
+        found.launcher.start(program, 1, 32, np.zeros(1, COMPACTION))
+    assert len([call for call in cupy.calls if call.what == "compile"]) == 3
+    assert not caplog.records
+
+
+def test_the_current_device_where_none_is_named(cupy: FakeCuPy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
+    found = kernel_for(torch.device("cuda"), torch.float16)
     assert isinstance(found, CUDAKernel)
     assert found.launcher is cupy_launcher(1)
-    assert not caplog.records
+
+
+def test_slow_compilers_are_said(
+    cupy: FakeCuPy, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After a second, with how far it is."""
+    seconds = iter([0.0, 0.7, 1.4])
+    monkeypatch.setattr("spvos_cli.sparse.kernels.time", SimpleNamespace(monotonic=lambda: next(seconds)))
+    kernel_for(torch.device("cuda", 0), torch.float16)
+    (record,) = caplog.records
+    assert "2 of 3" in record.getMessage()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from spvos_cli.sparse.kernels.cuda import BLOCKS, CUDAKernel
+from spvos_cli.sparse.kernels.cuda import BLOCKS, COMPACT, CUDAKernel
 from spvos_cli.sparse.kernels.cuda_launch import COMPACTION
 from spvos_cli.sparse.policy import COMPUTE, REUSE, SKIP
 from tests.sparse.definition import folded, random_conv, random_policy
@@ -91,6 +91,6 @@ def test_rows_beyond_four_gigabytes() -> None:
     for name, array in zip(COMPACTION.names, (policy, skipped, output, counter, listed), strict=False):
         job[name] = array.ctypes.data
     job["pixels"], job["row_bytes"] = pixels, row_bytes
-    HostGPU().launcher.start("compact.cu", (), "compact", -(-pixels // 256), 256, job)
+    HostGPU().launcher.start(COMPACT, -(-pixels // 256), 256, job)
     assert (output[-1] == 1.5).all()
     assert not output[-2].any()

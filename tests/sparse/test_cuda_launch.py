@@ -73,11 +73,6 @@ def test_sources(capability: int, dtype: torch.dtype, source: str) -> None:
     assert source_for(capability, dtype) == source
 
 
-def test_exact_float32_where_pytorch_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
-    assert source_for(90, torch.float32) == "simt.cu"
-
-
 def test_headers_are_part_of_the_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """CuPy's cache on disk would not notice their changes."""
     monkeypatch.setattr("spvos_cli.sparse.kernels.cuda_launch.cuda_folder", lambda: tmp_path)

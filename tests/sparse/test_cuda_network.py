@@ -40,7 +40,7 @@ def narrow_network(method: str, dtype: torch.dtype) -> VOSNetwork:
 
 
 def segmenter_with(kernel: Kernel, network: VOSNetwork, monkeypatch: pytest.MonkeyPatch) -> VideoSegmenter:
-    monkeypatch.setattr("spvos_cli.inference.segmenter.kernel_for", lambda device: kernel)
+    monkeypatch.setattr("spvos_cli.inference.segmenter.kernel_for", lambda device, dtype: kernel)
     return VideoSegmenter(network)
 
 

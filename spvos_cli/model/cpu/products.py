@@ -40,7 +40,10 @@ def narrow_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def fast_linear(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """(n, K), (Cout, K) -> (n, Cout), as a 1x1 convolution: oneDNN, where a matrix product in float32 goes to
-    MKL, which is half as fast on processors that are not Intel's."""
+    """(n, K), (Cout, K) -> (n, Cout); on a CPU as a 1x1 convolution: oneDNN, where a matrix product in
+    float32 goes to MKL, which is half as fast on processors that are not Intel's. On a GPU a convolution
+    would round float32 to TF32, which a product does not unless it is told to."""
+    if rows.device.type != "cpu":
+        return F.linear(rows, weight, bias)
     image = rows.view(1, 1, *rows.shape).permute(0, 3, 1, 2)
     return F.conv2d(image, weight[:, :, None, None], bias).permute(0, 2, 3, 1).flatten(0, 2)

@@ -65,7 +65,7 @@ class CPUKernel:
 def chunks(pixels: Tensor, conv: ConvUnit) -> list[Tensor]:
     """Parts whose neighbourhoods have at most GATHERED bytes; none of nothing."""
     row = conv.weight[0].numel() * conv.weight.element_size()
-    return list(pixels.split(max(1, GATHERED // row))) if len(pixels) else []
+    return list(torch.split(pixels, max(1, GATHERED // row))) if len(pixels) else []
 
 
 def channels_last(x: Tensor) -> Tensor:

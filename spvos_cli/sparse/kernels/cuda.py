@@ -12,9 +12,10 @@ from torch import Tensor
 
 from spvos_cli.sparse.conv_unit import ConvUnit
 from spvos_cli.sparse.kernels.cuda_counts import Counts
-from spvos_cli.sparse.kernels.cuda_launch import COMPACTION, ELEMENTS, LAYER, Launcher
+from spvos_cli.sparse.kernels.cuda_launch import COMPACTION, ELEMENTS, LAYER, Launcher, Program
 from spvos_cli.sparse.kernels.cuda_limits import default_limit
 from spvos_cli.sparse.kernels.limits import Limits, limit_of
+from spvos_cli.sparse.kernels.precision import tf32_allowed
 from spvos_cli.sparse.kernels.reference import REFERENCE
 from spvos_cli.sparse.policy import COMPUTE
 
@@ -23,6 +24,7 @@ THREADS = {"mma.cu": 128, "simt.cu": 256}
 COMPACTION_THREADS = 256
 BLOCKS = 4  # on a multiprocessor at a time; each works through as many tiles as there are
 LARGEST = 2**31 - 1  # indices are 32 bits wide
+COMPACT = Program("compact.cu", (), "compact")
 PIECE = 16  # bytes that the wide loads take at a time
 
 
@@ -105,7 +107,7 @@ class CUDAKernel:
         job["counter"], job["list"] = (pointer(tensor) for tensor in pixels)
         job["pixels"], job["row_bytes"] = count, output.shape[1] * output.element_size()
         blocks = -(-count // COMPACTION_THREADS)
-        self.launcher.start("compact.cu", (), "compact", blocks, COMPACTION_THREADS, job)
+        self.launcher.start(COMPACT, blocks, COMPACTION_THREADS, job)
         return pixels
 
     def _convolve(
@@ -118,13 +120,13 @@ class CUDAKernel:
         *,
         accumulate: bool,
     ) -> None:
-        operands = Operands(*(None if t is None else channels_last(t) for t in (x, shared, conv.weight)))
+        common = None if shared is None else channels_last(shared)
+        operands = Operands(channels_last(x), common, channels_last(conv.weight))
         layer = layer_parameters(conv, operands, pixels, output, accumulate=accumulate)
-        source = source_for(self.launcher.card.capability, output.dtype)
-        defines = (f"ELEMENT={ELEMENTS[output.dtype]}", f"ALIGNED={int(operands.aligned())}")
+        program = convolution(self.launcher.card.capability, output.dtype, aligned=operands.aligned())
         tiles = -(-len(pixels.list) // TILE) * -(-conv.out_channels // TILE)
         blocks = min(tiles, BLOCKS * self.launcher.card.multiprocessors)
-        self.launcher.start(source, defines, "convolve", blocks, THREADS[source], layer)
+        self.launcher.start(program, blocks, THREADS[program.source], layer)
 
 
 class _Pixels(NamedTuple):
@@ -182,9 +184,22 @@ class _Layer(NamedTuple):
 def source_for(capability: int, dtype: torch.dtype) -> str:
     """Tensor cores, where the card has them for the type; for float32 where PyTorch's own convolutions may
     use TF32."""
-    if dtype == torch.float32 and not torch.backends.cudnn.allow_tf32:
+    if dtype == torch.float32 and not tf32_allowed():
         return "simt.cu"
     return "mma.cu" if capability >= (75 if dtype == torch.float16 else 80) else "simt.cu"
+
+
+def convolution(capability: int, dtype: torch.dtype, *, aligned: bool) -> Program:
+    """The kernel that convolves in a type on a card."""
+    defines = (f"ELEMENT={ELEMENTS[dtype]}", f"ALIGNED={int(aligned)}")
+    return Program(source_for(capability, dtype), defines, "convolve")
+
+
+def programs(capability: int, dtype: torch.dtype) -> list[Program]:
+    """All that layers of a type may need on a card; none for a type that is left to PyTorch."""
+    if dtype not in ELEMENTS:
+        return []
+    return [COMPACT, *(convolution(capability, dtype, aligned=aligned) for aligned in (True, False))]
 
 
 def takes(conv: ConvUnit, x: Tensor, shared: Tensor | None, output: Tensor) -> bool:

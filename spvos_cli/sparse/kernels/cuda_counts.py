@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
 from torch import Tensor
 
 LAYERS = 4096  # gated convolutions that a stream may have: none comes near it
+
+
+class Event(Protocol):
+    """What is used of `torch.cuda.Event`."""
+
+    def record(self, stream: torch.cuda.Stream) -> None: ...
+
+    def query(self) -> bool: ...
 
 
 class Counts:
@@ -19,10 +29,10 @@ class Counts:
         event: tells when a copy has arrived; by default made for the device. A CPU needs none.
     """
 
-    def __init__(self, device: torch.device, event: torch.cuda.Event | None = None) -> None:
+    def __init__(self, device: torch.device, event: Event | None = None) -> None:
         on_card = device.type == "cuda"
         self._device = device
-        self._event = torch.cuda.Event() if event is None and on_card else event
+        self._event = new_event() if event is None and on_card else event
         self._counters = torch.zeros(LAYERS, dtype=torch.int32, device=device)
         self._host = torch.zeros(LAYERS, dtype=torch.int32, pin_memory=on_card)
         self._pixels: dict[int, int] = {}  # by layer, of those that were counted since the last copy
@@ -61,6 +71,11 @@ class Counts:
         if self._event is not None:
             self._event.record(torch.cuda.current_stream(self._device))
         self._sent, self._pixels = self._pixels, {}
+
+
+def new_event() -> Event:
+    event: Event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    return event
 
 
 def is_capturing(device: torch.device) -> bool:

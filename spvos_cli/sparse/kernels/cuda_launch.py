@@ -48,6 +48,20 @@ class Card(NamedTuple):
     multiprocessors: int
 
 
+class Program(NamedTuple):
+    """A kernel and how it is compiled.
+
+    Attributes:
+        source: the file, as "mma.cu".
+        defines: NAME=VALUE, as the file describes them.
+        kernel: its name there.
+    """
+
+    source: str
+    defines: tuple[str, ...]
+    kernel: str
+
+
 class Launcher:
     """Starts kernels; each is compiled when it is first used, once for each set of options.
 
@@ -68,28 +82,14 @@ class Launcher:
         self._raw_module, self._on_stream = raw_module, on_stream
         self._functions: dict[tuple[str, ...], Function] = {}
 
-    def start(
-        self,
-        source: str,
-        defines: tuple[str, ...],
-        kernel: str,
-        grid: int,
-        block: int,
-        parameters: np.ndarray,
-    ) -> None:
-        """Starts a kernel that takes one struct.
-
-        Args:
-            source: the file, as "mma.cu".
-            defines: NAME=VALUE, as the file describes them.
-            parameters: (1,), of LAYER or COMPACTION.
-        """
-        function = self.compile(source, defines, kernel)
+    def start(self, program: Program, grid: int, block: int, parameters: np.ndarray) -> None:
+        """Starts a kernel that takes one struct: `parameters`, (1,), of LAYER or COMPACTION."""
+        function = self.compile(*program)
         with self._on_stream():
             function((grid,), (block,), (parameters,))
 
     def compile(self, source: str, defines: tuple[str, ...], kernel: str) -> Function:
-        """A kernel of a file, compiled if it was not before."""
+        """A `Program`, compiled if it was not before."""
         key = (source, *defines)
         if key not in self._functions:
             code, options = (cuda_folder() / source).read_text(), compile_options(defines)
