@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
+import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
@@ -15,7 +16,6 @@ from spvos_cli.model.checkpoint import build_model
 from spvos_cli.model.config import LITE, SPVOS
 from spvos_cli.profiling.blobs import blob_map
 from spvos_cli.profiling.cost import layer_costs
-from spvos_cli.profiling.speed import now
 from spvos_cli.sparse.conv import SparseConv2d
 from spvos_cli.sparse.kernels.kernel import Kernel
 from spvos_cli.sparse.kernels.limits import shape_name
@@ -24,6 +24,7 @@ from spvos_cli.sparse.policy import REUSE
 
 DENSITIES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 REPEATS = 7
+CALLS = 20  # in the CUDA graph that is timed
 
 
 class GatedShape(NamedTuple):
@@ -59,24 +60,31 @@ def gated_shapes() -> Iterator[GatedShape]:
 
 
 def break_even_density(
-    case: GatedShape, dtype: torch.dtype, sparse: Kernel, dense: Kernel, device: torch.device
+    case: GatedShape,
+    dtype: torch.dtype,
+    sparse: Kernel,
+    dense: Kernel,
+    device: torch.device,
+    rows: int = 1,
 ) -> float:
     """The density at which both ways take as long, between those that are measured.
 
     Args:
         sparse, dense: a backend that never convolves densely, and one that always does.
+        rows: images, or objects, at a time.
     """
     torch.manual_seed(0)
     conv = SparseConv2d(*case[:4], relu=True).requires_grad_(False)
     layout: dict[str, Any] = {"device": device, "dtype": dtype, "memory_format": torch.channels_last}
     conv = conv.to(**layout)
     conv.prepare_winograd()
-    x = torch.randn(1, case.in_channels, *case.size)
+    x = torch.randn(rows, case.in_channels, *case.size)
     x = x.to(**layout)
     output = conv.dense(x)
     before, behind = 0.0, -1.0
     for density in DENSITIES:
-        policy = blob_map(output.shape[2], output.shape[3], density)[None].clamp(min=REUSE).to(device)
+        policy = blob_map(output.shape[2], output.shape[3], density).clamp(min=REUSE).to(device)
+        policy = policy.expand(rows, -1, -1).contiguous()
         times = [
             time_median(partial(kernel.update, conv, x, None, policy, output), device)
             for kernel in (sparse, dense)
@@ -88,14 +96,43 @@ def break_even_density(
 
 
 def time_median(function: Callable[[], None], device: torch.device) -> float:
-    """The median of some runs, after one to warm up."""
+    """Milliseconds: the median of some runs, after one to warm up; on a GPU those of the GPU alone."""
     function()
+    if device.type == "cuda":
+        return _graph_median(function, device)
     times = []
     for _ in range(REPEATS):
-        start = now(device)
+        start = time.perf_counter()
         function()
-        times.append(1e3 * (now(device) - start))
+        times.append(1e3 * (time.perf_counter() - start))
     return statistics.median(times)
+
+
+def _graph_median(function: Callable[[], None], device: torch.device) -> float:
+    """From a CUDA graph of some calls: started one by one they would take as long as Python does to start
+    them."""
+    graph, times = torch.cuda.CUDAGraph(), list[float]()
+    torch.cuda.synchronize(device)
+    stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    with torch.cuda.stream(stream):  # not torch.cuda.graph, which collects garbage each time
+        graph.capture_begin()
+        for _ in range(CALLS):
+            function()
+        graph.capture_end()
+    graph.replay()
+    for _ in range(REPEATS):
+        start, end = timing_event(), timing_event()
+        start.record(torch.cuda.current_stream(device))
+        graph.replay()
+        end.record(torch.cuda.current_stream(device))
+        end.synchronize()
+        times.append(start.elapsed_time(end) / CALLS)
+    return statistics.median(times)
+
+
+def timing_event() -> Any:
+    """`torch.cuda.Event`, which has no types."""
+    return torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
 
 
 def measure_limits(
@@ -104,13 +141,20 @@ def measure_limits(
     sparse: Kernel,
     dense: Kernel,
     device: torch.device,
+    rows: Iterable[int | None] = (None,),
 ) -> dict[str, dict[str, float]]:
-    """Limits by type and shape, as the backends read them."""
-    shapes = list(shapes)
+    """Limits by type and shape, as the backends read them.
+
+    Args:
+        rows: measured with so many images, or objects, at a time; None: with one, for any number.
+    """
+    cases = [(case, number) for case in shapes for number in rows]
     return {
         str(dtype).removeprefix("torch."): {
-            shape_name(*case[:4]): round(break_even_density(case, dtype, sparse, dense, device), 3)
-            for case in shapes
+            shape_name(*case[:4], number): round(
+                break_even_density(case, dtype, sparse, dense, device, number or 1), 3
+            )
+            for case, number in cases
         }
         for dtype in dtypes
     }

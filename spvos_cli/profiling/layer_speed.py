@@ -3,7 +3,6 @@ same run."""
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from spvos_cli.model.cpu.products import fast_linear
 from spvos_cli.model.network import VOSNetwork
-from spvos_cli.profiling.speed import Bench, Workload
+from spvos_cli.profiling.speed import Bench, Workload, now
 from spvos_cli.sparse.conv_unit import ConvUnit
 from spvos_cli.sparse.kernels import kernel_for
 from spvos_cli.sparse.kernels.kernel import Kernel
@@ -45,10 +44,11 @@ class LayerSpeed(NamedTuple):
 
 
 class TimedKernel:
-    """A backend that notes how long its last call took, in milliseconds."""
+    """A backend that notes how long its last call took, in milliseconds; on a GPU until it has ended there,
+    what Python takes to start it included."""
 
-    def __init__(self, kernel: Kernel) -> None:
-        self._kernel = kernel
+    def __init__(self, kernel: Kernel, device: torch.device) -> None:
+        self._kernel, self._device = kernel, device
         self.last = 0.0
 
     def update(
@@ -65,9 +65,9 @@ class TimedKernel:
 
     @contextmanager
     def _noted(self) -> Iterator[None]:
-        start = time.perf_counter()
+        start = now(self._device)
         yield
-        self.last = 1e3 * (time.perf_counter() - start)
+        self.last = 1e3 * (now(self._device) - start)
 
 
 class _Sample(NamedTuple):
@@ -82,24 +82,26 @@ class _Sample(NamedTuple):
 def layer_speeds(network: VOSNetwork, workload: Workload, cycles: int) -> list[LayerSpeed]:
     """Times every convolution of the network over some memory cycles of a workload."""
     parameter = next(p for p in network.parameters() if p.ndim == 4)
-    kernel = TimedKernel(kernel_for(parameter.device))
+    kernel = TimedKernel(kernel_for(parameter.device, parameter.dtype), parameter.device)
     bench = Bench(network, workload, kernel)
     samples: dict[str, list[_Sample]] = defaultdict(list)
     with _timed(network, bench, kernel, samples):
         for _ in range(cycles):
             bench.cycle()
-    peak = product_peak(parameter.dtype)
+    peak = product_peak(parameter.device, parameter.dtype)
     return [_fastest(name, found, peak) for name, found in samples.items()]
 
 
-def product_peak(dtype: torch.dtype, rows: int = 8192, width: int = 2304, columns: int = 256) -> float:
+def product_peak(
+    device: torch.device, dtype: torch.dtype, rows: int = 8192, width: int = 2304, columns: int = 256
+) -> float:
     """10^9 floating-point operations a second in one large matrix product."""
-    a, b = torch.randn(rows, width).to(dtype), torch.randn(columns, width).to(dtype)
+    a, b = (torch.randn(lines, width).to(device, dtype) for lines in (rows, columns))
     times = []
     for _ in range(6):
-        start = time.perf_counter()
+        start = now(device)
         fast_linear(a, b, None)
-        times.append(time.perf_counter() - start)
+        times.append(now(device) - start)
     return 2e-9 * rows * width * columns / min(times)
 
 
@@ -108,12 +110,13 @@ def _timed(
     network: VOSNetwork, bench: Bench, kernel: TimedKernel, samples: dict[str, list[_Sample]]
 ) -> Iterator[None]:
     started: dict[str, float] = {}
+    device = next(network.parameters()).device
 
     def start(name: str) -> None:
-        started[name] = time.perf_counter()
+        started[name] = now(device)
 
     def finish(name: str, conv: ConvUnit, output: Tensor) -> None:
-        ms = 1e3 * (time.perf_counter() - started[name])
+        ms = 1e3 * (now(device) - started[name])
         policies = [run.policies[conv] for run in bench.stream.runs.values() if conv in run.policies]
         operations = 2.0 * output[:, :1].numel() * conv.weight.numel()
         if not policies:

@@ -14,7 +14,9 @@ from spvos_cli.sparse.kernels.cuda import CUDAKernel
 from spvos_cli.sparse.kernels.cuda_launch import Launcher
 from spvos_cli.sparse.kernels.cuda_limits import save_limits
 from spvos_cli.sparse.kernels.limits import Limits
+from spvos_cli.sparse.kernels.precision import use_exact_float32
 
+ROWS = (1, 5)  # objects
 DTYPES = (torch.float16, torch.bfloat16, torch.float32)
 
 
@@ -35,6 +37,7 @@ def tune(device: torch.device) -> Path:
             expected="CuPy and NVRTC",
             fix="pip install 'spvos[cuda]'",
         )
+    use_exact_float32()  # as --dtype fp32 does
     return save_limits(
         torch.cuda.get_device_name(device), measure(kernel.launcher, device, gated_shapes(), DTYPES)
     )
@@ -44,6 +47,6 @@ def tune(device: torch.device) -> Path:
 def measure(
     launcher: Launcher, device: torch.device, shapes: Iterable[GatedShape], dtypes: Iterable[torch.dtype]
 ) -> Limits:
-    """The limits of shapes, by type and shape."""
+    """The limits of shapes, by type, shape and number of objects."""
     sparse, dense = (CUDAKernel(launcher, dense_above=limit) for limit in (1.0, -1.0))
-    return measure_limits(shapes, dtypes, sparse, dense, device)
+    return measure_limits(shapes, dtypes, sparse, dense, device, ROWS)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from spvos_cli.errors import InputError
-from spvos_cli.profiling.break_even import GatedShape
+from spvos_cli.profiling.break_even import GatedShape, time_median
 from spvos_cli.profiling.tune import measure, tune
+from spvos_cli.sparse.conv_unit import ConvUnit
 from spvos_cli.sparse.kernels.cuda import CUDAKernel, source_for
 from spvos_cli.sparse.kernels.cuda_launch import COMPACTION, LAYER, compile_options
 from spvos_cli.sparse.kernels.cuda_limits import cache_file, default_limit, load_limits, save_limits
+from spvos_cli.sparse.kernels.limits import limit_of
 from spvos_cli.sparse.kernels.reference import REFERENCE
 from spvos_cli.sparse.policy import SKIP
 from tests.sparse.definition import folded, random_conv, random_policy
@@ -114,8 +118,58 @@ def test_tuning_measures_every_shape(monkeypatch: pytest.MonkeyPatch) -> None:
     shapes = [GatedShape(8, 8, 3, 1, (6, 8)), GatedShape(8, 16, 1, 2, (6, 8))]
     found = measure(HostGPU(70).launcher, torch.device("cpu"), shapes, [torch.float32])
     assert found.keys() == {"float32"}
-    assert found["float32"].keys() == {"8-8-3-1", "8-16-1-2"}
+    assert found["float32"].keys() == {"8-8-3-1@1", "8-8-3-1@5", "8-16-1-2@1", "8-16-1-2@5"}
     assert all(0 <= limit <= 1 for limit in found["float32"].values())
+
+
+class FakeCard:
+    """In the place of `torch.cuda`: graphs that count their calls, and events of a clock on which a call
+    takes 3 ms on the card, whatever Python takes."""
+
+    def __init__(self) -> None:
+        self.clock, self.capturing, self.captured = 0.0, False, 0
+        self.device = self.stream = lambda of: nullcontext()
+        self.Stream = self.current_stream = lambda device: "stream"
+        self.synchronize = lambda device: None
+
+    def call(self) -> None:
+        self.captured += self.capturing
+        self.clock += 0 if self.capturing else 1000
+
+    def CUDAGraph(self) -> SimpleNamespace:
+        def replay() -> None:
+            self.clock += 3 * self.captured
+
+        return SimpleNamespace(
+            capture_begin=lambda: setattr(self, "capturing", True),
+            capture_end=lambda: setattr(self, "capturing", False),
+            replay=replay,
+        )
+
+    def Event(self, enable_timing: bool) -> SimpleNamespace:
+        event = SimpleNamespace(at=0.0, synchronize=lambda: None)
+        event.record = lambda stream: setattr(event, "at", self.clock)
+        event.elapsed_time = lambda end: end.at - event.at
+        return event
+
+
+def test_tuning_times_the_card_and_not_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some calls in a CUDA graph, from one event to another."""
+    card = FakeCard()
+    monkeypatch.setattr("spvos_cli.profiling.break_even.torch", SimpleNamespace(cuda=card))
+    assert time_median(card.call, torch.device("cuda", 0)) == 3
+    assert card.captured >= 10
+
+
+@pytest.mark.parametrize(("rows", "limit"), [(1, 0.2), (2, 0.2), (3, 0.4), (5, 0.4), (9, 0.4)])
+def test_limits_by_number_of_objects(rows: int, limit: float) -> None:
+    """Of the number that is nearest; a table without numbers holds for any."""
+    conv, table = ConvUnit(8, 16, 3), {"float32": {"8-16-3-1@1": 0.2, "8-16-3-1@5": 0.4, "8-16-3-2": 0.9}}
+    assert limit_of(conv, table, 0.5, rows) == limit
+    assert limit_of(ConvUnit(8, 16, 3, 2), table, 0.5, rows) == 0.9
+    assert limit_of(ConvUnit(8, 16, 1), table, 0.5, rows) == 0.5
+    kernel = CUDAKernel(HostGPU(70).launcher, table)
+    assert kernel.limit(conv, rows) == limit
 
 
 def test_cupy_passes_structs_by_value() -> None:

@@ -82,10 +82,10 @@ class CUDAKernel:
 
     def _pays(self, layer: _Layer, conv: ConvUnit, output: Tensor) -> bool:
         """Whether our kernel convolves: whether the density, as last heard of, is not above the limit."""
-        return self.counts.density(layer.number) <= self._limit(conv, len(output))
+        return self.counts.density(layer.number) <= self.limit(conv, len(output))
 
-    def _limit(self, conv: ConvUnit, rows: int) -> float:
-        """With so many images, or objects, at a time."""
+    def limit(self, conv: ConvUnit, rows: int) -> float:
+        """The density above which a layer runs densely, with so many images, or objects, at a time."""
         if self.dense_above is not None:
             return self.dense_above
         if (conv, rows) not in self._limits:
