@@ -3,15 +3,16 @@ name, and annotated frames of one's own."""
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from spvos_cli.errors import InputError
 from spvos_cli.files import images_in, natural_order
+from spvos_cli.video.masks import MaskReader
 
 LAYOUT = "images/ and masks/ of one video, or JPEGImages/SEQUENCE/ and Annotations/SEQUENCE/"
 PAIRS = (("images", "masks"), ("frames", "masks"), ("JPEGImages", "Annotations"))
@@ -37,8 +38,13 @@ class Sequence(NamedTuple):
 
     def read_mask(self, index: int) -> np.ndarray:
         """(H, W) uint8 of object ids, 0 the background."""
-        with Image.open(self.masks[index]) as image:
-            return np.array(image)
+        return _mask_reader(self.masks).read(self.masks[index]).ids
+
+
+@lru_cache(maxsize=256)
+def _mask_reader(masks: tuple[Path, ...]) -> MaskReader:
+    """One for all masks of a sequence: colours mean the same objects in all of them."""
+    return MaskReader(files=masks)
 
 
 def read_frame(path: Path) -> np.ndarray:

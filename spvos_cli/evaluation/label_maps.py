@@ -12,7 +12,8 @@ import numpy as np
 from spvos_cli.errors import InputError
 from spvos_cli.files import natural_order
 from spvos_cli.video.frames import same_aspect
-from spvos_cli.video.label_files import ids_of_colours, read_label_map
+from spvos_cli.video.label_files import read_label_map
+from spvos_cli.video.palettes import ids_of_colours
 
 LOSSLESS = "a label video without loss: FFV1, grey values as ids"
 

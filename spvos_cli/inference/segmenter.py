@@ -115,14 +115,15 @@ class VideoSegmenter:
         Args:
             frame: (H, W, 3) uint8, RGB.
             mask: (H, W) ids of objects annotated in this frame, 0 elsewhere. New ids join, known ones are
-                corrected.
+                corrected; without any id it says that no object is in this frame.
 
         Returns:
-            (H, W) uint8 label map: the most probable id of each pixel, 0 the background.
+            (H, W) uint8 label map: the most probable id of each pixel, 0 the background. Annotated objects
+            have exactly the pixels of their masks.
         """
         height, width = frame.shape[:2]
         mask = self._with_joining(mask, height, width)
-        ids = [] if mask is None else np.unique(mask[mask > 0]).tolist()
+        ids = [] if mask is None else np.unique(mask[mask > 0]).tolist() or self.objects
         if not ids and not self.objects:
             self.prob = None
             return np.zeros((height, width), np.uint8)
@@ -133,7 +134,11 @@ class VideoSegmenter:
             i: torch.from_numpy(_resize((mask == i).astype(np.float32), shape)).to(self.device) for i in ids
         }
         self.prob = self._stream.step(image, given)
-        return self._labels(height, width)
+        labels = self._labels(height, width)
+        if mask is not None:
+            labels = np.where(np.isin(labels, ids), 0, labels)
+            labels = np.where(mask > 0, mask, labels).astype(np.uint8)
+        return labels
 
     @property
     def confidence(self) -> dict[int, float]:

@@ -35,7 +35,7 @@ def measured_clip(video: Path | None, mask: Path | None) -> tuple[Iterable[np.nd
             video, found="no mask given", expected="the mask of its first frame", fix="--mask MASK"
         )
     source = open_source(str(video))
-    ids = fit_mask(read_mask(mask).ids, source.height, source.width, mask)
+    ids = fit_mask(read_mask(mask).ids, source, mask)
     return (frame.image for frame in source), ids
 
 

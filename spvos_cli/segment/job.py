@@ -126,7 +126,8 @@ def prepare(
         )
     palette = recoloured(annotations.palette, options.colours or "", annotations.objects)
     look = Look(palette, options.overlay_alpha, options.contour)
-    job = Job(str(input), options, note, source, parsed, annotations, options.range(), look, state, saved)
+    range = options.range().in_source(source)
+    job = Job(str(input), options, note, source, parsed, annotations, range, look, state, saved)
     _check_beside(job)
     _check_apart(job, [str(mask) for mask in masks], engine.get("weights"), named=bool(outputs))
     if options.backward:
@@ -161,7 +162,7 @@ def _outputs_beside(job: Job) -> list[Output]:
 def _check_apart(job: Job, masks: list[str], weights: str | Path | None, *, named: bool) -> None:
     """Outputs write over no input."""
     frames = job.source.files if isinstance(job.source, ImageSource) else []
-    given = [annotation.what for annotation in job.annotations.given if isinstance(annotation.what, Path)]
+    given = [annotation.file for annotation in job.annotations.given if annotation.file]
     texts = [job.input, *(split_moment(text)[1] for text in masks)]
     files = [Path(path) for path in (job.input, weights) if path]
     inputs = Inputs([*frames, *given], files, [Path(text) for text in texts if Path(text).is_dir()])
@@ -171,7 +172,7 @@ def _check_apart(job: Job, masks: list[str], weights: str | Path | None, *, name
 
 def box_files(job: Job) -> list[Path]:
     """Where the masks of boxes go for checking, an image for each frame that has boxes."""
-    moments = dict.fromkeys(str(g.moment) for g in job.annotations.given if not isinstance(g.what, Path))
+    moments = dict.fromkeys(str(g.moment) for g in job.annotations.given if g.box is not None)
     return [job.beside / f"{job.source.name}_box_{moment}.png" for moment in moments]
 
 

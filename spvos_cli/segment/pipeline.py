@@ -125,7 +125,7 @@ class Run:
     def _do(self, frame: Frame, background: Background) -> None:
         annotations = self.job.annotations
         left = annotations.state()
-        boxes = any(not isinstance(g.what, Path) for g in annotations.unused if g.moment.reached(frame))
+        boxes = annotations.has_box(frame)
         mask = annotations.at(frame)
         if boxes:
             self._show_boxes(frame, mask)

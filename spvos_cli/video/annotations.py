@@ -3,39 +3,44 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from spvos_cli.errors import InputError
-from spvos_cli.files import images_in, natural_order
 from spvos_cli.video.boxes import Box, clip_box, object_in, parse_box
 from spvos_cli.video.frames import Frame, Note, Source
-from spvos_cli.video.masks import MOST_OBJECTS, MaskReader, fit_mask
+from spvos_cli.video.mask_files import masks_of
+from spvos_cli.video.mask_images import looks_inverted
+from spvos_cli.video.masks import MOST_OBJECTS, Mask, MaskReader, fit_mask, no_object
 from spvos_cli.video.moments import Moment, split_moment
 from spvos_cli.video.palettes import voc_palette
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(eq=False)
 class Annotation:
     """A mask or a box.
 
     Attributes:
         moment: the frame that it is of.
-        what: a mask's file, or a box.
-        ids: the objects that it gives; renamed: a mask's own id -> the object.
+        name: for messages.
+        read: gives a mask; None for a box.
+        box: None for a mask.
+        file: that a mask is in.
+        label: what a mask's file name says about its object.
+        ids: the objects that it gives, none where it says that no object is there; renamed: a mask's own id
+            -> the object.
     """
 
     moment: Moment
-    what: Path | Box
+    name: str
+    read: Callable[[], Mask] | None = None
+    box: Box | None = None
+    file: Path | None = None
+    label: str | None = None
     ids: list[int] = dataclasses.field(default_factory=list)
     renamed: dict[int, int] = dataclasses.field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        """For messages."""
-        return str(self.what) if isinstance(self.what, Path) else f"--box {','.join(map(str, self.what))}"
 
 
 class Annotations:
@@ -54,15 +59,21 @@ class Annotations:
     ) -> None:
         self.source, self.note = source, note
         self.palette = voc_palette()
-        self._reader = MaskReader(note)
+        self._labels: dict[str, int] = {}  # what names of files say -> object
+        reader = MaskReader(note)
+        found = [mask for text in masks for mask in masks_of(text, source, reader, note)]
         self.given = [
-            Annotation(moment, path) for text in masks for moment, path in _mask_files(text, source)
+            Annotation(mask.moment, mask.name, mask.read, None, mask.file, mask.label) for mask in found
         ]
         self._check_masks()
-        self._reader.note = lambda text: None  # all is said
+        reader.note = lambda text: None  # all is said
         for text in boxes:
             moment, box = split_moment(text)
-            self.given.append(self._box(moment, clip_box(parse_box(box), source.width, source.height)))
+            moment = moment.in_source(source, f"--box {text}")
+            box_in = clip_box(parse_box(box), source.width, source.height)
+            name = f"--box {','.join(map(str, box_in))}"
+            self.given.append(Annotation(moment, name, box=box_in, ids=[self._next_id()]))
+        self._check_moments()
         self._left = list(self.given)
 
     @property
@@ -100,7 +111,8 @@ class Annotations:
         )
 
     def at(self, frame: Frame, *, backwards: bool = False) -> np.ndarray | None:
-        """The mask (H, W) uint8 of a frame, where one is given; frames come in order.
+        """The mask (H, W) uint8 of a frame, where one is given; frames come in order. One without any object
+        says that none is there.
 
         Raises:
             InputError: a mask is of a frame that was passed over.
@@ -120,21 +132,67 @@ class Annotations:
                 )
         return self._merged(due, frame) if due else None
 
+    def has_box(self, frame: Frame) -> bool:
+        """Whether a box is due at a frame."""
+        return any(g.box is not None for g in self._left if g.moment.reached(frame))
+
+    def _check_moments(self) -> None:
+        """Refuses at once what cannot be used; a count that a file only promises is not believed."""
+        first = min((g.moment.frame for g in self.given if g.moment.frame is not None), default=None)
+        if first is None or any(g.moment.is_time for g in self.given):
+            return
+        if self.source.frames is None or first < self.source.frames:
+            return
+        count = self.source.count()
+        if count is not None and first >= count:
+            given = next(g for g in self.given if g.moment.is_frame(first))
+            found = f"frame {first} is beyond the end"
+            expected = f"a frame from 0 to {count - 1}, counted from 0"
+            raise InputError(given.name, found=found, expected=expected, fix="--mask FRAME:MASK")
+
     def _check_masks(self) -> None:
         """Reads every mask, names the objects, and says what is odd about masks of one frame."""
         taken: dict[Moment, np.ndarray] = {}
+        said = False
         for given in self.given:
-            mask = self._reader.read(given.what)
-            ids = fit_mask(mask.ids, self.source.height, self.source.width, given.what, self.note)
+            mask, ids = self._fitted(given, self.note if not said else lambda text: None)
+            said = said or mask.ids.shape != ids.shape
             before = taken.get(given.moment)
             own = [int(i) for i in np.unique(ids) if i]
-            if before is not None:
+            if given.label is not None and mask.white and own:
+                given.renamed = {1: self._labels.setdefault(given.label, self._next_id())}
+            elif before is not None:
                 given.renamed = self._named_apart(given, own, before, white=mask.white)
             known = self.objects
-            given.ids = [given.renamed.get(i, i) for i in own]
+            given.ids = sorted({given.renamed.get(i, i) for i in own})
             new = [i for i in own if given.renamed.get(i, i) not in known]
             self.palette[[given.renamed.get(i, i) for i in new]] = mask.palette[new]
+            self._say_inverted(given, ids)
             taken[given.moment] = self._on_top(given, _rename(ids, given.renamed), before)
+        self._check_blanks()
+
+    def _say_inverted(self, given: Annotation, ids: np.ndarray) -> None:
+        number = looks_inverted(ids)
+        if number is not None:
+            share = 100 * np.mean(ids == number)
+            about = f"object {number} covers {share:.0f} % and touches all four borders"
+            self.note(f"{given.name}: {about}: is the mask inverted?")
+
+    def _check_blanks(self) -> None:
+        """A mask without an object says that none is there; where all are, there is nothing to follow."""
+        blank = [g for g in self.given if not g.ids]
+        if blank and len(blank) == len(self.given):
+            raise no_object(blank[0].name)
+        if blank:
+            frames = ", ".join(str(g.moment) for g in blank[:5]) + (", ..." if len(blank) > 5 else "")
+            self.note(f"{blank[0].name}: {len(blank)} empty masks: no object is there (frame {frames})")
+
+    def _fitted(self, given: Annotation, note: Note = lambda text: None) -> tuple[Mask, np.ndarray]:
+        """A mask as it is given, and its ids (H, W) at the frames' size."""
+        if given.read is None:
+            raise ValueError("a box has no mask to read")
+        mask = given.read()
+        return mask, fit_mask(mask.ids, self.source, given.name, note)
 
     def _named_apart(
         self, given: Annotation, own: list[int], before: np.ndarray, *, white: bool
@@ -161,9 +219,6 @@ class Annotations:
             self.note(f"{given.name}: it {found}, and holds there")
         return np.where(ids > 0, ids, before)
 
-    def _box(self, moment: Moment, box: Box) -> Annotation:
-        return Annotation(moment, box, [self._next_id()])
-
     def _next_id(self) -> int:
         number = max(self.objects, default=0) + 1
         if number > MOST_OBJECTS:
@@ -176,54 +231,25 @@ class Annotations:
         height, width = frame.image.shape[:2]
         merged = np.zeros((height, width), np.uint8)
         for given in due:
-            if isinstance(given.what, Path):
-                ids = fit_mask(self._reader.read(given.what).ids, height, width, given.what)
-                ids = _rename(ids, given.renamed)
+            if given.box is None:
+                ids = _rename(self._fitted(given)[1], given.renamed)
             else:
-                ids = np.where(merged == 0, self._found(given, frame), np.uint8(0))
+                ids = np.where(merged == 0, self._found(given, given.box, frame), np.uint8(0))
             merged = np.where(ids > 0, ids, merged)
         return merged
 
-    def _found(self, given: Annotation, frame: Frame) -> np.ndarray:
-        box = clip_box(given.what, frame.image.shape[1], frame.image.shape[0])
+    def _found(self, given: Annotation, box: Box, frame: Frame) -> np.ndarray:
+        box = clip_box(box, frame.image.shape[1], frame.image.shape[0])
         found = object_in(frame.image, box)
         if found is None:
             self.note(f"{given.name}: GrabCut tells no object from its surroundings; the whole box is taken")
             found = np.zeros(frame.image.shape[:2], bool)
             found[box.y : box.y + box.height, box.x : box.x + box.width] = True
-        return found * np.uint8(given.ids[0])
-
-
-def _mask_files(text: str, source: Source) -> Iterator[tuple[Moment, Path]]:
-    """Of --mask [FRAME:]FILE, or of a folder whose files are named as the frames are."""
-    moment, name = split_moment(text)
-    path = Path(name)
-    if not path.is_dir():
-        yield moment, path
-        return
-    files = sorted(images_in(path), key=natural_order)
-    if not files:
-        raise InputError(
-            path,
-            found="a folder without images",
-            expected="masks named as the frames are",
-            fix="--mask FOLDER",
-        )
-    for file in files:
-        index = source.index_of(file.stem)
-        if index is None:
-            found = f"{file.name} belongs to no frame"
-            raise InputError(
-                path,
-                found=found,
-                expected="masks named as the frames are, or by number",
-                fix="--mask FRAME:MASK",
-            )
-        yield Moment(index), file
+        return np.asarray(found * np.uint8(given.ids[0]))
 
 
 def _rename(ids: np.ndarray, names: dict[int, int]) -> np.ndarray:
     """VoidRule with some of them replaced."""
     table = np.arange(256, dtype=np.uint8)
     table[list(names)] = list(names.values())
-    return table[ids]
+    return np.asarray(table[ids])

@@ -12,6 +12,7 @@ import numpy as np
 
 from spvos_cli.errors import InputError
 from spvos_cli.video.colours import Colours
+from spvos_cli.video.orientation import UPRIGHT, Orientation
 
 if TYPE_CHECKING:  # av is imported where videos are read and written
     from av.audio.stream import AudioStream
@@ -55,6 +56,7 @@ class Source:
         time_base: seconds in a unit of `Frame.pts`.
         pixel_aspect: width of a pixel over its height, upright.
         audio: the stream that `Frame.audio` belongs to.
+        orientation: how its pictures were turned to stand upright.
         colours: what the RGB of its frames means, and the YUV that it came from.
     """
 
@@ -66,6 +68,7 @@ class Source:
     time_base: Fraction
     pixel_aspect: Fraction = Fraction(1)
     audio: AudioStream | None = None
+    orientation: Orientation = UPRIGHT
 
     @property
     def colours(self) -> Colours:
@@ -76,8 +79,24 @@ class Source:
         raise NotImplementedError
 
     def index_of(self, name: str) -> int | None:
-        """The number of the frame that a file of this name (without suffix) belongs to."""
-        return int(name) if name.isdecimal() else None
+        """The frame that is a file of this name (without suffix), where frames are files."""
+        return None
+
+    def index_of_number(self, number: int) -> int | None:
+        """The frame that people call by a number: its place from 0, or the number in its file's name."""
+        return number
+
+    def first_from(self, number: int) -> int:
+        """The first frame whose number is at least this one."""
+        return number
+
+    def number(self, index: int) -> int:
+        """The inverse of `index_of_number`."""
+        return index
+
+    def count(self) -> int | None:
+        """How many frames there are, counted where `frames` is but a promise; None where nobody can say."""
+        return self.frames
 
     def number_of(self, frame: Frame) -> int:
         """The number that a frame has in its source's names, where these are numbered; else its index."""

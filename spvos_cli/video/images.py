@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import struct
 import warnings
 import zlib
@@ -16,6 +15,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from spvos_cli.errors import InputError
 from spvos_cli.video.frames import STILLS_RATE, Frame, Note, SameSize, Source, check_size
+from spvos_cli.video.numbers import numbers_of
 
 ANIMATIONS = {".gif", ".webp", ".png", ".apng"}
 DEFAULT_MS = 100  # of an animation's frame that has no duration, as browsers show it
@@ -51,7 +51,10 @@ class ImageSource(Source):
         self._fit = SameSize(name, note)
         self.frames, self.rate, self.time_base = len(files), STILLS_RATE, 1 / STILLS_RATE
         self.height, self.width = self._fit(read_image(files[0])).shape[:2]
-        self._names, self._numbers = distinct_names(files), distinct_numbers(files)
+        self._names = distinct_names(files)
+        self._places = {name: index for index, name in enumerate(self._names)}
+        self._numbers = numbers_of([file.stem for file in files])
+        self._by_number = {number: index for index, number in enumerate(self._numbers or [])}
 
     def __iter__(self) -> Iterator[Frame]:
         return map(self._frame, range(len(self.files)))
@@ -60,10 +63,24 @@ class ImageSource(Source):
         return map(self._frame, range(min(stop, len(self.files)) - 1, -1, -1))
 
     def index_of(self, name: str) -> int | None:
-        return self._names.index(name) if name in self._names else super().index_of(name)
+        return self._places.get(name)
+
+    def index_of_number(self, number: int) -> int | None:
+        if self._numbers is None:
+            return number
+        first = 0 if number == 0 else None  # a file without the number 0: the first one is meant
+        return self._by_number.get(number, first)
+
+    def first_from(self, number: int) -> int:
+        if self._numbers is None:
+            return number
+        return next((i for i, n in enumerate(self._numbers) if n >= number), len(self.files))
+
+    def number(self, index: int) -> int:
+        return index if self._numbers is None else self._numbers[index]
 
     def number_of(self, frame: Frame) -> int:
-        return self._numbers[frame.index]
+        return self.number(frame.index)
 
     def file_name(self, frame: Frame) -> str:
         return self.files[frame.index].name
@@ -156,13 +173,6 @@ def distinct_names(files: list[Path]) -> list[str]:
         if max(Counter(names).values()) == 1:
             return names
     return [f"{index:05d}" for index in range(len(files))]
-
-
-def distinct_numbers(files: list[Path]) -> list[int]:
-    """The last number in each file's name, where these are distinct; else their places."""
-    found = [re.findall(r"\d+", file.stem) for file in files]
-    numbers = [int(digits[-1]) for digits in found if digits]
-    return numbers if len(set(numbers)) == len(files) else list(range(len(files)))
 
 
 def is_animation(file: Path) -> bool:

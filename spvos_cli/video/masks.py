@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,20 +10,35 @@ import numpy as np
 from PIL import Image
 
 from spvos_cli.errors import InputError
-from spvos_cli.video.frames import Note, check_size, same_aspect
+from spvos_cli.video.frames import Note, Source, check_size, same_aspect
 from spvos_cli.video.images import UNREADABLE
-from spvos_cli.video.palettes import pack, unpack, voc_palette
-from spvos_cli.video.soft_edges import NotAMask, harden
+from spvos_cli.video.mask_images import (
+    CLEAR,
+    VOID,
+    clear_entries,
+    ground_colour,
+    ground_index,
+    has_void,
+    is_cutout,
+    palette_colours,
+)
+from spvos_cli.video.palettes import ids_of_colours, pack, unpack, voc_palette
+from spvos_cli.video.soft_edges import NOISE, NotAMask, harden
 
 A_MASK = "an indexed PNG, or an image with one colour an object"
 MOST_OBJECTS = 255
 WHITE = 250  # a grey image's only value from here on is white: one object
-CLEAR = 128  # alpha below this is background
+FEW = 32  # grey values up to this many are ids at once where reading is strict
 
 
 class Mask(NamedTuple):
-    """Attributes: ids (H, W) uint8, 0 the background; palette (256, 3) uint8, the colours of the ids; white,
-    whether it was black and white, so that its one id is no choice of its maker."""
+    """Ids of objects.
+
+    Attributes:
+        ids: (H, W) uint8, 0 the background.
+        palette: (256, 3) uint8, the colours of the ids.
+        white: whether it was black and white, so that its one id is no choice of its maker.
+    """
 
     ids: np.ndarray
     palette: np.ndarray
@@ -32,77 +48,125 @@ class Mask(NamedTuple):
 class MaskReader:
     """Reads the masks of one video: a colour means the same object in all of them.
 
+    Indexed images keep their ids and palette, unless their background is another index than 0: then their
+    colours count. Grey values are ids, white alone is one object. Colours become ids in the order of the
+    palette where they are its colours, else in the order of their value. Where a photograph is cut out, its
+    alpha is the mask. Edges that anti-aliasing or JPEG made soft are no objects.
+
     Args:
-        note: takes remarks about what had to be merged.
+        note: takes remarks about what had to be merged, and about what is odd.
+        strict: for scoring, where ids must not depend on what else was read: colours must be DAVIS's, white
+            alone is 255 instead of 1, 255 beside small ids stays (else it is nothing), indices are taken as
+            they are.
+        files: all masks of an annotated video, for training: colours that are not the palette's are numbered
+            over all of them, in whatever order they are read, and indices are taken as they are.
     """
 
-    def __init__(self, note: Note = lambda text: None) -> None:
-        self.note = note
+    def __init__(
+        self, note: Note = lambda text: None, *, strict: bool = False, files: Sequence[Path] = ()
+    ) -> None:
+        self.note, self.strict, self._exact = note, strict, strict or bool(files)
+        self._files = tuple(files)  # whose colours are not numbered yet
         self._colours: dict[int, int] = {}  # packed RGB -> id
 
     def read(self, path: Path) -> Mask:
-        """Object ids of a mask image.
-
-        Indexed images keep their ids and palette. Grey values are ids, white alone is object 1. Colours
-        become ids in the order of the palette where they are its colours, else in the order of their value.
-        Edges that anti-aliasing or JPEG made soft are no objects.
+        """The ids of a mask image, of which there may be none.
 
         Raises:
-            InputError: it is missing, no image, without an object, or has more than 255.
+            InputError: it is missing, no image, or has more than 255 objects.
         """
-        image = _open(path)
-        if image.mode in ("P", "PA"):
+        return self.of_image(open_mask(path), path)
+
+    def of_image(self, image: Image.Image, path: Path) -> Mask:
+        """The same of an image that is loaded; `path` is for messages."""
+        if image.mode == "P":
             mask = self._indexed(path, image)
         elif image.mode in ("1", "L", "I", "F") or image.mode.startswith("I;"):
-            mask = self._grey(path, image)
+            mask = self._grey(path, np.array(image), lossy=_is_lossy(image), bits=image.mode == "1")
         else:
-            mask = self._coloured(path, image)
-        if not mask.ids.any():
-            raise InputError(
-                path, found="no object (every pixel is background)", expected=A_MASK, fix="--mask MASK"
-            )
+            mask = self._coloured(path, np.array(image.convert("RGBA")), lossy=_is_lossy(image))
         return mask
 
     def _indexed(self, path: Path, image: Image.Image) -> Mask:
+        values, colours = np.array(image), palette_colours(image)
+        ground = ground_index(values, colours, clear_entries(image))
+        if ground:
+            rgba = np.array(image.convert("RGBA"))
+            rgba[values == ground] = 0
+            self.note(f"{path}: the background is index {ground} of its palette; its colours are the objects")
+            return self._coloured(path, rgba, lossy=False)
         palette = voc_palette()
-        colours = np.array(image.getpalette() or [], np.uint8).reshape(-1, 3)
         if len(colours) > 1:
             palette[: len(colours)] = colours
-        values = np.array(image if image.mode == "P" else image.convert("P"))
-        return Mask(self._hard(path, values, lossy=False).astype(np.uint8), palette)
+        if not self._exact:
+            values = self._hard(path, values, lossy=False).astype(np.uint8)
+        return Mask(self._without_void(path, values, indexed=True), palette)
 
-    def _grey(self, path: Path, image: Image.Image) -> Mask:
-        values = np.nan_to_num(np.array(image).astype(np.float64), posinf=0, neginf=0).astype(np.int64)
-        if image.mode == "1":
-            return Mask((values != 0).astype(np.uint8), voc_palette(), white=True)
-        values = self._hard(path, values, lossy=_is_lossy(image))
+    def _grey(self, path: Path, values: np.ndarray, *, lossy: bool, bits: bool = False) -> Mask:
+        if bits:
+            return self._white(values)
+        if values.dtype != np.uint8:
+            values = np.nan_to_num(values.astype(np.float64), posinf=0, neginf=0).astype(np.int64)
         found = np.unique(values[values != 0])
+        if lossy or len(found) > (FEW if self.strict else 1):
+            values = self._hard(path, values, lossy=lossy)
+            found = np.unique(values[values != 0])
         if len(found) > MOST_OBJECTS:
             raise _too_many(path, len(found), "values")
+        if len(found) == 1 and not 0 < found[0] < WHITE:
+            return self._white(values)
         if len(found) and not 0 < found[0] <= found[-1] <= MOST_OBJECTS:
-            if len(found) > 1:
-                at = found[-1] if found[-1] > MOST_OBJECTS else found[0]
-                raise InputError(
-                    path, found=f"the value {at}", expected=f"ids from 1 to {MOST_OBJECTS}", fix="--mask MASK"
-                )
-            return Mask((values != 0).astype(np.uint8), voc_palette(), white=True)
-        if len(found) == 1 and found[0] >= WHITE:
-            return Mask((values != 0).astype(np.uint8), voc_palette(), white=True)
-        return Mask(values.astype(np.uint8), voc_palette())
+            at = found[-1] if found[-1] > MOST_OBJECTS else found[0]
+            raise InputError(
+                path, found=f"the value {at}", expected=f"ids from 1 to {MOST_OBJECTS}", fix="--mask MASK"
+            )
+        return Mask(self._without_void(path, values.astype(np.uint8), indexed=False), voc_palette())
 
-    def _coloured(self, path: Path, image: Image.Image) -> Mask:
-        rgba = np.array(image.convert("RGBA"))
+    def _coloured(self, path: Path, rgba: np.ndarray, *, lossy: bool) -> Mask:
+        """Of (H, W, 4) uint8."""
         solid = rgba[..., 3] >= CLEAR
+        if is_cutout(rgba):
+            self.note(f"{path}: a picture cut out by its transparency; what is solid in it is the object")
+            return self._white(solid)
         values = np.where(solid, pack(rgba[..., :3]), 0)
         if not solid.all() and not values.any():  # black on clear
-            return Mask(solid.astype(np.uint8), voc_palette(), white=True)
-        values = self._hard(path, values, lossy=_is_lossy(image), coloured=True)
+            return self._white(solid)
+        if self.strict:
+            ids = ids_of_colours(path, unpack(values).astype(np.uint8))
+            grey = (rgba[..., :3] == rgba[..., :1])[solid].all()
+            return self._grey(path, ids, lossy=lossy) if grey else Mask(ids, voc_palette())
+        values = self._without_ground(path, self._hard(path, values, lossy=lossy, coloured=True))
+        values = self._as_known(values) if lossy else values
         colours = np.unique(values[values != 0])
         if len(colours) > MOST_OBJECTS:
             raise _too_many(path, len(colours), "colours")
         if colours.tolist() == [pack(np.full(3, 255))]:
-            return Mask((values != 0).astype(np.uint8), voc_palette(), white=True)
-        return self._numbered(path, values, colours)
+            return self._white(values)
+        mask = self._numbered(path, values, colours)
+        return mask._replace(ids=self._without_void(path, mask.ids, indexed=True))
+
+    def _white(self, values: np.ndarray) -> Mask:
+        """One object where values are not 0."""
+        white = np.uint8(255 if self.strict else 1)
+        return Mask((values != 0).astype(np.uint8) * white, voc_palette(), white=True)
+
+    def _without_ground(self, path: Path, values: np.ndarray) -> np.ndarray:
+        ground = ground_colour(values)
+        if ground is None:
+            return values
+        self.note(f"{path}: nothing in it is black; the colour of its border is taken for the background")
+        return np.where(values == ground, 0, values)
+
+    def _without_void(self, path: Path, ids: np.ndarray, *, indexed: bool) -> np.ndarray:
+        """Ids, those undecided being none; unless reading is strict, where the protocol settles that."""
+        if (
+            self.strict
+            or ids.max() < VOID
+            or not has_void(np.flatnonzero(np.bincount(ids.ravel())), indexed=indexed)
+        ):
+            return ids
+        self.note(f"{path}: 255 beside small ids means undecided; it is no object")
+        return np.where(ids == VOID, np.uint8(0), ids)
 
     def _hard(self, path: Path, values: np.ndarray, *, lossy: bool, coloured: bool = False) -> np.ndarray:
         kind = "colours" if coloured else "values"
@@ -117,6 +181,8 @@ class MaskReader:
 
     def _numbered(self, path: Path, values: np.ndarray, colours: np.ndarray) -> Mask:
         """VoidRule for packed RGB values; black is the background."""
+        if self._files and not self._of_palette(colours.tolist()):
+            self._number_all()
         ids = self._ids(colours.tolist())
         if max(ids, default=0) > MOST_OBJECTS:
             raise _too_many(path, max(ids), "colours in all masks")
@@ -126,12 +192,34 @@ class MaskReader:
         index = np.searchsorted(colours, values)
         return Mask(np.where(values == 0, 0, table[index]).astype(np.uint8), palette)
 
+    def _as_known(self, values: np.ndarray) -> np.ndarray:
+        """Packed RGB values whose colours are an earlier mask's, but for what a lossy format did to them."""
+        known = np.array(sorted(self._colours), np.int64)
+        for colour in np.unique(values[values != 0]) if len(known) else ():
+            distance = np.abs(unpack(known).astype(int) - unpack(colour)).max(axis=1)
+            if distance.min() <= NOISE:
+                values = np.where(values == colour, known[distance.argmin()], values)
+        return values
+
+    def _number_all(self) -> None:
+        """Numbers the colours of all files."""
+        files, self._files = self._files, ()
+        reader, colours = MaskReader(), set[int]()
+        for file in files:
+            reader.read(file)
+            colours |= set(reader._colours)
+        self._ids(sorted(colours))
+
+    def _of_palette(self, colours: list[int]) -> bool:
+        known = {int(colour): i for i, colour in enumerate(pack(voc_palette())) if i}
+        every = all(colour in known for colour in colours)
+        return every and all(known.get(colour) == i for colour, i in self._colours.items())
+
     def _ids(self, colours: list[int]) -> list[int]:
         """An earlier mask's ids, the palette's where every colour so far is one of its, else the next free
         ones."""
         known = {int(colour): i for i, colour in enumerate(pack(voc_palette())) if i}
-        of_palette = all(known.get(colour) == i for colour, i in self._colours.items())
-        of_palette = of_palette and all(colour in known for colour in colours)
+        of_palette = self._of_palette(colours)
         for colour in colours:
             free = max(self._colours.values(), default=0) + 1
             self._colours.setdefault(colour, known[colour] if of_palette else free)
@@ -139,37 +227,62 @@ class MaskReader:
 
 
 def read_mask(path: Path, note: Note = lambda text: None) -> Mask:
-    """Object ids of one mask image; see `MaskReader.read`."""
-    return MaskReader(note).read(path)
+    """Object ids of one mask image; see `MaskReader`.
+
+    Raises:
+        InputError: it cannot be read, or there is no object in it.
+    """
+    mask = MaskReader(note).read(path)
+    if not mask.ids.any():
+        raise no_object(path)
+    return mask
 
 
-def fit_mask(
-    ids: np.ndarray, height: int, width: int, path: Path, note: Note = lambda text: None
-) -> np.ndarray:
-    """The mask at the frames' size; one of another size with the same aspect is rescaled, and that is said.
+def no_object(what: str | Path) -> InputError:
+    """What to say where every pixel is background."""
+    return InputError(what, found="no object (every pixel is background)", expected=A_MASK, fix="--mask MASK")
+
+
+def fit_mask(ids: np.ndarray, source: Source, name: str | Path, note: Note = lambda text: None) -> np.ndarray:
+    """The mask at the size of the frames, which others are brought to, and that is said: rescaled, where the
+    aspect is the frames' or, where pixels are not square, what players show; turned, where it was made for a
+    video on its side.
 
     Raises:
         InputError: its aspect is another.
     """
+    height, width, found = source.height, source.width, f"{ids.shape[1]}x{ids.shape[0]} pixels"
     if ids.shape == (height, width):
         return ids
-    found = f"{ids.shape[1]}x{ids.shape[0]} pixels"
-    if not same_aspect(ids.shape, height, width):
-        raise InputError(
-            path, found=found, expected=f"the frames' {width}x{height}", fix="--mask MASK of the video's size"
-        )
-    note(f"{path}: {found}, rescaled to the frames' {width}x{height}")
+    shown = round(width * source.pixel_aspect)
+    if same_aspect(ids.shape, height, width):
+        note(f"{name}: {found}, rescaled to the frames' {width}x{height}")
+    elif source.pixel_aspect != 1 and same_aspect(ids.shape, height, shown):
+        note(f"{name}: {found}, as the video is shown; rescaled to the frames' {width}x{height}")
+    elif source.orientation.on_its_side and same_aspect(ids.shape, width, height):
+        note(f"{name}: {found}; the video is {source.orientation}, and so the mask is turned, too")
+        return fit_mask(source.orientation.apply(ids), source, name)
+    else:
+        expected = f"the frames' {width}x{height}"
+        if source.pixel_aspect != 1:
+            expected += f" (shown as {shown}x{height})"
+        raise InputError(name, found=found, expected=expected, fix="--mask MASK of the video's size")
     return np.array(Image.fromarray(ids).resize((width, height), Image.Resampling.NEAREST))
 
 
-def _open(path: Path) -> Image.Image:
+def open_mask(path: Path) -> Image.Image:
+    """An image, loaded.
+
+    Raises:
+        InputError: it is missing, or no image.
+    """
     if not path.is_file():
         raise InputError(path, found="no such file", expected=A_MASK, fix="--mask MASK")
     try:
         with Image.open(path) as image:
-            check_size(*image.size, path, "--mask MASK")
+            check_size(image.width, image.height, path, "--mask MASK")
             image.load()
-            return image
+            return image  # its pixels outlive the file
     except UNREADABLE as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise InputError(

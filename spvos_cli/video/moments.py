@@ -50,6 +50,26 @@ class Moment:
             return frame.index >= self.frame
         return frame.seconds >= self.order - SAME_TIME
 
+    def in_source(self, source: Source, what: str) -> Moment:
+        """The same with the frame's place for its number, where frames are files that have numbers.
+
+        Args:
+            what: the option that gave it, for messages.
+
+        Raises:
+            InputError: no file has the number.
+        """
+        index = None if self.frame is None else source.index_of_number(self.frame)
+        if self.frame is not None and index is None:
+            first, last = source.number(0), source.number((source.frames or 1) - 1)
+            raise InputError(
+                what,
+                found=f"no frame {self.frame}",
+                expected=f"a number in a frame's file name, {first} to {last}",
+                fix="the file's number",
+            )
+        return self if index is None else Moment(index)
+
     def is_frame(self, index: int) -> bool:
         """Whether it is the number of this frame; a time is none."""
         return self.frame == index
@@ -64,6 +84,26 @@ class Range(NamedTuple):
     start: Moment = FIRST
     end: Moment | None = None
     stride: int = 1
+
+    def in_source(self, source: Source) -> Range:
+        """The same with places for numbers, where frames are files that have numbers.
+
+        Raises:
+            InputError: it starts after the last frame.
+        """
+        start, end = self.start.in_source(source, f"--start {self.start}"), self.end
+        if end is not None and end.frame is not None:
+            end = Moment(source.first_from(end.frame))
+        if start.frame and source.frames is not None and start.frame >= source.frames:
+            count = source.count()
+            if count is not None and start.frame >= count:
+                raise InputError(
+                    f"--start {self.start}",
+                    found="beyond the end",
+                    expected=f"a frame from 0 to {count - 1}",
+                    fix="--start",
+                )
+        return self._replace(start=start, end=end)
 
     def select(self, source: Source, resume_at: int = 0) -> Iterator[Frame]:
         """Frames and their audio. Where they do not start with the source's first, times start at 0.

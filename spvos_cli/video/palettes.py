@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from PIL import Image, ImageColor
 
 from spvos_cli.errors import InputError
 
+INDEXED = "an indexed or grey PNG, or DAVIS's colours"
 COLOURS = "names or #RRGGBB, one an object in the order of ids, or ID=COLOUR, with commas between"
 
 
 def voc_palette() -> np.ndarray:
     """(256, 3) uint8: the bits of an id, three at a time, from the high bits of red, green and blue down."""
     palette = np.zeros((256, 3), np.uint8)
-    ids = np.arange(256, dtype=np.uint8)
+    ids: np.ndarray = np.arange(256, dtype=np.uint8)
     for bit in range(7, -1, -1):
         for channel in range(3):
             palette[:, channel] |= ((ids >> channel) & 1) << bit
@@ -63,3 +66,21 @@ def pack(rgb: np.ndarray) -> np.ndarray:
 def unpack(packed: np.ndarray) -> np.ndarray:
     """The inverse of `pack`."""
     return np.stack([packed >> 16, packed >> 8 & 255, packed & 255], axis=-1)
+
+
+def ids_of_colours(path: Path, rgb: np.ndarray) -> np.ndarray:
+    """(H, W, 3) uint8 -> (H, W) uint8: places in DAVIS's palette; where all is grey, the grey values.
+
+    Raises:
+        InputError: there are other colours, whose ids would differ from frame to frame.
+    """
+    values, palette = pack(rgb), pack(voc_palette())
+    order = np.argsort(palette)
+    ids = order[np.searchsorted(palette[order], values).clip(max=255)]
+    if (palette[ids] == values).all():
+        return np.asarray(ids.astype(np.uint8))
+    if (rgb == rgb[..., :1]).all():
+        return np.asarray(rgb[..., 0])
+    raise InputError(
+        path, found="colours that are not DAVIS's palette", expected=INDEXED, fix="write indexed PNGs"
+    )

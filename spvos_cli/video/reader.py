@@ -11,6 +11,7 @@ from spvos_cli.files import images_in, natural_order
 from spvos_cli.video.containers import VideoSource
 from spvos_cli.video.frames import A_VIDEO, Note, Source
 from spvos_cli.video.images import AnimationSource, ImageSource, is_animation
+from spvos_cli.video.numbers import split_frames
 
 
 def open_source(text: str, *, allow_network: bool = False, note: Note = lambda text: None) -> Source:
@@ -44,7 +45,9 @@ def open_source(text: str, *, allow_network: bool = False, note: Note = lambda t
 
 
 def _folder(path: Path, note: Note) -> ImageSource:
-    files = images_in(path)
+    files, masks = split_frames(sorted(images_in(path), key=natural_order))
     if not files:
         raise InputError(path, found="a folder without images", expected=A_VIDEO, fix="INPUT")
-    return ImageSource(sorted(files, key=natural_order), path.resolve().name, note)
+    if masks:
+        note(f"{path}: {len(masks)} images are taken for masks, not for frames ({masks[0].name} ...)")
+    return ImageSource(files, path.resolve().name, note)

@@ -52,7 +52,7 @@ def harden(values: np.ndarray, *, lossy: bool, coloured: bool) -> tuple[np.ndarr
     """
     unique, index, counts = np.unique(values, return_inverse=True, return_counts=True)
     index = index.reshape(values.shape)
-    flat = _flat(index)
+    flat = flat_pixels(index)
     solid = np.bincount(index[flat], minlength=len(unique)) > 0
     noisy = lossy or (~solid).sum() > MANY
     if noisy and flat.mean() < FLAT_SHARE:
@@ -69,10 +69,10 @@ def harden(values: np.ndarray, *, lossy: bool, coloured: bool) -> tuple[np.ndarr
     return hard, len(np.unique(index[soft][chosen]))
 
 
-def _flat(index: np.ndarray) -> np.ndarray:
+def flat_pixels(index: np.ndarray) -> np.ndarray:
     """(H, W) bool: pixels whose 3x3 neighbourhood has one value."""
     values, square = index.astype(np.float32), np.ones((3, 3), np.uint8)  # exact up to 2**24 values
-    return cv2.erode(values, square) == cv2.dilate(values, square)
+    return np.asarray(cv2.erode(values, square) == cv2.dilate(values, square))
 
 
 def _distinct(colours: np.ndarray, counts: np.ndarray, solid: np.ndarray) -> np.ndarray:

@@ -133,7 +133,7 @@ BAD_INPUTS = {  # arguments -> what the one line names
     "images --mask first.png": "images: a folder without images",
     "clip.mp4": "clip.mp4: no mask",
     "clip.mp4 --mask gone.png": "gone.png: no such file",
-    "clip.mp4 --mask text.mp4": "text.mp4: not readable as an image",
+    "clip.mp4 --mask text.mp4": "text.mp4: not readable as a video",
     "clip.mp4 --mask empty.png": "empty.png: no object",
     "clip.mp4 --mask square.png": "square.png: 96x96 pixels; expected the frames' 128x96",
     f"{USUAL} -o o.png -o o.png": "the same output twice",

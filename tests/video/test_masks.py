@@ -11,6 +11,7 @@ from PIL import Image
 from spvos_cli.errors import InputError
 from spvos_cli.video.masks import fit_mask, read_mask
 from spvos_cli.video.palettes import voc_palette
+from tests.video.writing import MemorySource
 
 IDS = np.zeros((20, 30), np.uint8)
 IDS[2:8, 3:9], IDS[10:18, 12:25] = 1, 2
@@ -80,7 +81,7 @@ def test_bad_masks(tmp_path: Path) -> None:
 
 
 def test_size() -> None:
-    doubled = fit_mask(IDS, 40, 60, Path("mask.png"))
+    doubled = fit_mask(IDS, MemorySource(60, 40), "mask.png")
     assert np.array_equal(doubled, IDS.repeat(2, axis=0).repeat(2, axis=1))
     with pytest.raises(InputError, match=r"mask.png: 30x20 pixels; expected the frames' 30x30"):
-        fit_mask(IDS, 30, 30, Path("mask.png"))
+        fit_mask(IDS, MemorySource(30, 30), "mask.png")

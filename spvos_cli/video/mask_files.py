@@ -1,0 +1,210 @@
+"""Everything that --mask takes, as masks of frames: images, folders, arrays, JSON, stacks, label videos."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageSequence
+
+from spvos_cli.errors import InputError
+from spvos_cli.files import images_in, natural_order
+from spvos_cli.video.frames import Note, Source
+from spvos_cli.video.images import UNREADABLE
+from spvos_cli.video.mask_json import is_mask_json, read_mask_json
+from spvos_cli.video.masks import A_MASK, Mask, MaskReader, open_mask
+from spvos_cli.video.moments import Moment, split_moment
+from spvos_cli.video.numbers import frames_of, label_in, split_frames
+from spvos_cli.video.palettes import voc_palette
+
+ARRAYS = {".npy", ".npz"}
+STACKS = {".tif", ".tiff"}
+VIDEOS = {".mkv", ".mp4", ".mov", ".avi", ".webm", ".m4v", ".gif", ".apng"}
+EXPORTS = ("SegmentationObject", "SegmentationClass", "Annotations", "masks")  # folders in what tools export
+AN_ARRAY = "ids (H, W), or (N, H, W) with a mask for each frame or each object"
+
+
+class FrameMask(NamedTuple):
+    """A mask and where it belongs.
+
+    Attributes:
+        moment: the frame that it is of.
+        name: for messages.
+        read: gives the mask, each time anew; it may be empty.
+        file: that it is in.
+        label: what its file's name says about the object in it.
+    """
+
+    moment: Moment
+    name: str
+    read: Callable[[], Mask]
+    file: Path
+    label: str | None = None
+
+
+def masks_of(text: str, source: Source, reader: MaskReader, note: Note) -> list[FrameMask]:
+    """The masks that --mask [FRAME:]FILE names, in the order of its frames.
+
+    Raises:
+        InputError: it is missing, not readable, or belongs to no frame.
+    """
+    moment, name = split_moment(text)
+    path, at = Path(name), moment.in_source(source, f"--mask {text}")
+    if path.is_dir():
+        return _folder(path, source, reader, note)
+    suffix = path.suffix.lower()
+    if not path.is_file():
+        raise InputError(path, found="no such file", expected=A_MASK, fix="--mask MASK")
+    if suffix in ARRAYS:
+        return list(_arrays(path, at, source))
+    if suffix == ".json":
+        return list(_json(path, at, source))
+    if suffix in STACKS or suffix in VIDEOS:
+        stack = list(
+            _pages(path, at, source, reader) if suffix in STACKS else _video(path, at, source, reader)
+        )
+        if stack:
+            return stack
+    return [FrameMask(at, name, partial(reader.read, path), path)]
+
+
+def _folder(path: Path, source: Source, reader: MaskReader, note: Note) -> list[FrameMask]:
+    files = split_frames(sorted(images_in(path), key=natural_order))
+    images = files[1] or files[0]
+    jsons = [file for file in sorted(path.glob("*.json"), key=natural_order) if is_mask_json(file)]
+    inner = [path / name for name in EXPORTS if images_in(path / name)]
+    if not images and not jsons and inner:
+        return _folder(inner[0], source, reader, note)
+    if not images and not jsons:
+        raise InputError(
+            path,
+            found="a folder without images",
+            expected="masks named as the frames are",
+            fix="--mask FOLDER",
+        )
+    if not images:
+        frames = frames_of(jsons, source, path, note)
+        names: dict[object, int] = {}  # a label means the same object in all files
+        parts = [
+            (t, file, read_mask_json(file, source, names)) for t, file in zip(frames, jsons, strict=True)
+        ]
+        return [_kept(Moment(t), str(file), part.mask(), file) for t, file, found in parts for part in found]
+    frames = frames_of(images, source, path, note)
+    return [
+        FrameMask(Moment(index), str(file), partial(reader.read, file), file, label_in(file.stem))
+        for index, file in zip(frames, images, strict=True)
+    ]
+
+
+def _arrays(path: Path, at: Moment, source: Source) -> Iterator[FrameMask]:
+    """Of a .npy or .npz file."""
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        values = loaded[_first_mask(list(loaded))] if isinstance(loaded, np.lib.npyio.NpzFile) else loaded
+        values = np.asarray(values)
+    except (OSError, ValueError, KeyError, EOFError, zlib.error, StopIteration) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(
+            path, found=f"not readable as an array ({reason})", expected=AN_ARRAY, fix="--mask MASK"
+        ) from error
+    while values.ndim > 2 and 1 in (values.shape[0], values.shape[-1]):
+        values = values[0] if values.shape[0] == 1 else values[..., 0]
+    if values.ndim not in (2, 3) or values.dtype.kind not in "buif" or not values.size:
+        found = f"an array of {values.dtype} {values.shape}"
+        raise InputError(path, found=found, expected=AN_ARRAY, fix="--mask MASK")
+    if values.ndim == 2:
+        yield _kept(at, str(path), _array_mask(path, values), path)
+    elif len(values) == source.frames or (values.dtype.kind in "ui" and values.max(initial=0) > 1):
+        for index, ids in enumerate(values):
+            yield _kept(_later(at, index), f"{path}[{index}]", _array_mask(path, ids), path)
+    else:
+        ids = np.zeros(values.shape[1:], np.uint8)
+        for number, one in enumerate(values[:255], 1):
+            ids[_array_mask(path, one).ids > 0] = number
+        yield _kept(at, str(path), Mask(ids, voc_palette()), path)
+
+
+def _first_mask(names: list[str]) -> str:
+    """The entry of an .npz file that is the mask."""
+    return next((name for name in ("masks", "mask", "labels", "arr_0") if name in names), names[0])
+
+
+def _array_mask(path: Path, values: np.ndarray) -> Mask:
+    """Of ids or of probabilities (H, W)."""
+    if values.dtype.kind == "f" and values.max(initial=0) <= 1:
+        return Mask((values >= 0.5).astype(np.uint8), voc_palette(), white=True)
+    if values.dtype.kind == "b":
+        return Mask(values.astype(np.uint8), voc_palette(), white=True)
+    found = np.unique(values)
+    if found[0] < 0 or found[-1] > 255 or not np.array_equal(found, found.astype(np.uint8)):
+        raise InputError(
+            path, found=f"the value {found[-1]}", expected="ids from 1 to 255", fix="--mask MASK"
+        )
+    white = found[-1] == 255 and len(found) <= 2
+    return Mask(
+        (values > 0).astype(np.uint8) if white else values.astype(np.uint8), voc_palette(), white=white
+    )
+
+
+def _json(path: Path, at: Moment, source: Source) -> Iterator[FrameMask]:
+    for part in read_mask_json(path, source):
+        moment = at if part.frame is None else Moment(part.frame)
+        yield _kept(moment, f"{path}" if part.frame is None else f"{path} ({part.name})", part.mask(), path)
+
+
+def _pages(path: Path, at: Moment, source: Source, reader: MaskReader) -> Iterator[FrameMask]:
+    """Of a TIFF with several pages, one a frame; none of a file with one."""
+    try:
+        with Image.open(path) as image:
+            if getattr(image, "n_frames", 1) == 1:
+                return
+            for index, page in enumerate(ImageSequence.Iterator(image)):
+                mask = _read_one(page.copy(), path, reader, first=index == 0)
+                yield _kept(_later(at, index), f"{path}[{index}]", mask, path)
+    except UNREADABLE as error:
+        raise InputError(
+            path, found="pages that cannot be read", expected=A_MASK, fix="--mask MASK"
+        ) from error
+
+
+def _video(path: Path, at: Moment, source: Source, reader: MaskReader) -> Iterator[FrameMask]:
+    """Of a label video, one a frame; none of an animation's file with one image."""
+    if path.suffix.lower() in (".gif", ".apng") and getattr(open_mask(path), "n_frames", 1) == 1:
+        return
+    from spvos_cli.video.label_videos import label_images
+
+    for index, image in enumerate(label_images(path)):
+        mask = _read_one(image, path, reader, first=index == 0)
+        yield _kept(_later(at, index), f"{path}[{index}]", mask, path)
+
+
+def _read_one(image: Image.Image, path: Path, reader: MaskReader, *, first: bool) -> Mask:
+    """One of many masks in a file, of which the first alone has remarks."""
+    note = reader.note
+    try:
+        if not first:
+            reader.note = lambda text: None
+        return reader.of_image(image, path)
+    finally:
+        reader.note = note
+
+
+def _later(moment: Moment, frames: int) -> Moment:
+    """A mask's frame, `frames` after that of the first."""
+    return Moment((moment.frame or 0) + frames) if moment.frame is not None else moment
+
+
+def _kept(moment: Moment, name: str, mask: Mask, file: Path) -> FrameMask:
+    """A mask that cannot be read again at its frame; it waits compressed, in some thousand bytes."""
+    shape, packed = mask.ids.shape, zlib.compress(np.ascontiguousarray(mask.ids).tobytes(), 1)
+
+    def read() -> Mask:
+        ids = np.frombuffer(zlib.decompress(packed), np.uint8).reshape(shape)
+        return mask_of._replace(ids=ids)
+
+    mask_of = mask._replace(ids=np.zeros((0, 0), np.uint8))
+    return FrameMask(moment, name, read, file)
