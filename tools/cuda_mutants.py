@@ -285,14 +285,17 @@ def run(mutant: Mutant) -> tuple[str, float]:
         target.write_text(mutant.changed(target.read_text()))
         files = [f"tests/sparse/test_cuda_{name}.py" for name in mutant.tests]
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--tb=no", "-rf"]
-        done = subprocess.run(
-            [*command, *files],
-            cwd=tree,
-            env={**os.environ, "PYTHONPATH": folder},
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-        )
+        try:
+            done = subprocess.run(
+                [*command, *files],
+                cwd=tree,
+                env={**os.environ, "PYTHONPATH": folder},
+                capture_output=True,
+                text=True,
+                timeout=PATIENCE,
+            )
+        except subprocess.TimeoutExpired:
+            return f"no end after {PATIENCE} s", PATIENCE
     if done.returncode == 0:
         return "survived", time.monotonic() - started
     lines = done.stdout.strip().splitlines() or ["crashed"]
