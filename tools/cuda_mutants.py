@@ -298,8 +298,8 @@ def run(mutant: Mutant) -> tuple[str, float]:
             return f"no end after {PATIENCE} s", PATIENCE
     if done.returncode == 0:
         return "survived", time.monotonic() - started
-    lines = done.stdout.strip().splitlines() or ["crashed"]
-    failed = [line for line in lines if line.startswith(("FAILED", "ERROR"))] or lines[-1:]
+    lines = done.stdout.splitlines()
+    failed = [line for line in lines if line.startswith(("FAILED", "ERROR"))] or ["a crash"]
     noticed = failed[0].removeprefix("FAILED ").split(" - ")[0].removeprefix("tests/sparse/")
     return noticed, time.monotonic() - started
 

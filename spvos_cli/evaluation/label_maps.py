@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import av
 import cv2
 import numpy as np
 
@@ -14,6 +14,9 @@ from spvos_cli.files import natural_order
 from spvos_cli.video.frames import same_aspect
 from spvos_cli.video.label_files import read_label_map
 from spvos_cli.video.palettes import ids_of_colours
+
+if TYPE_CHECKING:  # masks in folders are read without PyAV
+    import av
 
 LOSSLESS = "a label video without loss: FFV1, grey values as ids"
 
@@ -105,6 +108,8 @@ class LabelMapVideo(LabelMaps):
     """
 
     def __init__(self, path: Path) -> None:
+        import av
+
         self.name, self.path = path.stem, path
         try:
             with av.open(str(path)) as container:
@@ -139,6 +144,8 @@ class LabelMapVideo(LabelMaps):
         )
 
     def _decode(self) -> Iterator[tuple[int, np.ndarray]]:
+        import av
+
         with av.open(str(self.path)) as container:
             for index, frame in enumerate(container.decode(video=0)):
                 yield index, self._labels(frame)

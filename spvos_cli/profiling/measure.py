@@ -8,15 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
+from spvos_cli.data.demo_scene import scene
 from spvos_cli.errors import InputError
 from spvos_cli.inference.segmenter import VideoSegmenter
 from spvos_cli.model.network import VOSNetwork
 from spvos_cli.profiling.patterns import PatternTally
-from spvos_cli.segment.demo import scene
 from spvos_cli.sparse.plan import PARTS, gated_convolutions
 from spvos_cli.sparse.tally import PolicyTally
 from spvos_cli.video.masks import fit_mask, read_mask
-from spvos_cli.video.reader import open_source
 
 LENGTH = 24  # frames of the demo clip that are looked at
 
@@ -34,6 +33,8 @@ def measured_clip(video: Path | None, mask: Path | None) -> tuple[Iterable[np.nd
         raise InputError(
             video, found="no mask given", expected="the mask of its first frame", fix="--mask MASK"
         )
+    from spvos_cli.video.reader import open_source  # needs PyAV, which the demo clip does not
+
     source = open_source(str(video))
     ids = fit_mask(read_mask(mask).ids, source, mask)
     return (frame.image for frame in source), ids

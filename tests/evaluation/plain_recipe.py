@@ -14,8 +14,8 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
+from spvos_cli.data.demo_scene import scene
 from spvos_cli.evaluation.measures import similarity_and_accuracy
-from spvos_cli.segment.demo import scene
 
 Pair = tuple[np.ndarray, np.ndarray]  # predicted and true mask, (H, W) bool each
 

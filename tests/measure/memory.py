@@ -21,7 +21,7 @@ import av
 import cv2
 import numpy as np
 
-from spvos_cli.segment.demo import scene
+from spvos_cli.data.demo_scene import scene
 from tests.conftest import write_mask
 
 BLOCK = 24  # frames of the demo clip that are shown forwards and backwards, again and again

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from spvos_cli.__main__ import main
-from spvos_cli.segment.demo import demo_score, scene
+from spvos_cli.data.demo_scene import scene
+from spvos_cli.segment.demo import demo_score
 from tests.conftest import LENGTH, write_mask, write_video
 
 Clip = tuple[list[np.ndarray], list[np.ndarray]]

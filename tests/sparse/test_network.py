@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from spvos_cli.data.demo_scene import scene
 from spvos_cli.inference.stream import Stream
 from spvos_cli.model.checkpoint import build_model, load_checkpoint
 from spvos_cli.model.config import SPVOS
 from spvos_cli.model.network import VOSNetwork
 from spvos_cli.resources import shipped_weights
-from spvos_cli.segment.demo import scene
 from spvos_cli.sparse.conv import SparseConv2d
 from spvos_cli.sparse.gate import GATES
 from spvos_cli.sparse.kernels.cpu import CPUKernel
