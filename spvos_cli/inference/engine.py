@@ -88,8 +88,8 @@ class EngineOptions:
     )
     max_memory: int | None = option(
         None,
-        "How many frames the network remembers at most, annotated ones not counted. By default as the"
-        " weights were trained.",
+        "How many memory frames the network remembers, and as many of the annotated frames besides the first:"
+        " the newest stay. By default as the weights were trained.",
         panel=MEMORY,
         least=0,
     )

@@ -19,31 +19,45 @@ class MemoryFrame(NamedTuple):
 
 
 class MemoryBank:
-    """The memory of objects that joined at the same frame.
+    """The memory of objects that joined at the same frame: at most 2 * max(1, `max_frames`) + 2 frames.
 
-    Annotated frames always stay; of the other memory frames the newest do, at most `max_frames`. The previous
-    frame, where the network reads it, is there as well and goes when the next one comes, unless it was a
-    memory frame.
+    The annotated frame at which they joined always stays. Of the annotated frames after it the newest stay,
+    at most `max_frames` and at least one; of the other memory frames likewise the newest, at most
+    `max_frames`. The previous frame, where the network reads it, is there as well and goes when the next one
+    comes, unless it was a memory frame.
     """
 
     def __init__(self, max_frames: int) -> None:
+        self.max_frames = max_frames
         self.annotated: list[MemoryFrame] = []
         self.recent: deque[MemoryFrame] = deque(maxlen=max_frames)
         self.last: MemoryFrame | None = None
         self._memory: Memory | None = None
 
     def add(self, key: Tensor, value: Tensor, *, annotated: bool, memory_frame: bool) -> None:
-        """Remembers a frame: for good if it is annotated, for long if it is a memory frame, else until the
-        next."""
+        """Remembers a frame: its key (1, pixels, Ck) and its objects' values (1, K, pixels, Cv).
+
+        Args:
+            annotated: whether masks were given in it.
+            memory_frame: whether it stays beyond the next frame.
+        """
         self.last = MemoryFrame(key, value)
         if annotated:
             self.annotated.append(self.last)
+            if len(self.annotated) > 1 + max(1, self.max_frames):
+                del self.annotated[1]
         elif memory_frame:
             self.recent.append(self.last)
         self._memory = None
 
     def read(self) -> Memory:
-        """All frames side by side; made anew only when a frame was added."""
+        """All frames side by side; made anew only when a frame was added.
+
+        Raises:
+            ValueError: no frame was added yet.
+        """
+        if self.last is None:
+            raise ValueError("nothing is remembered yet")
         if self._memory is None:
             frames = [*self.annotated, *self.recent]
             if not any(frame is self.last for frame in frames):
@@ -74,9 +88,9 @@ class MemoryBank:
 
     @classmethod
     def from_tensors(cls, max_frames: int, tensors: dict[str, Tensor]) -> MemoryBank:
-        """The inverse of `tensors`."""
+        """The inverse of `tensors`, in whatever order a file has them."""
         bank = cls(max_frames)
-        for name in dict.fromkeys(name.rpartition(".")[0] for name in tensors):
+        for name in sorted({name.rpartition(".")[0] for name in tensors}, key=_order):
             frame = MemoryFrame(tensors[f"{name}.key"], tensors[f"{name}.value"])
             if not name.startswith("last"):
                 (bank.annotated if name.startswith("annotated") else bank.recent).append(frame)
@@ -86,3 +100,9 @@ class MemoryBank:
 
     def _frames(self) -> list[MemoryFrame]:
         return [*self.annotated, *self.recent, *([self.last] if self.last else [])]
+
+
+def _order(name: str) -> tuple[str, int]:
+    """Of names as `tensors` gives them, by kind and number: `recent.2` comes before `recent.10`."""
+    kind, number, *_ = [*name.split("."), "0"]
+    return kind, int(number) if number.isdigit() else 0

@@ -11,11 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from spvos_cli.inference.arrays import checked_frame, checked_mask, same_size
 from spvos_cli.inference.stream import State, Stream
 from spvos_cli.model.network import VOSNetwork
 from spvos_cli.sparse.kernels import kernel_for
 from spvos_cli.sparse.kernels.reference import REFERENCE
-from spvos_cli.sparse.run import InferenceRun, Inject
+from spvos_cli.sparse.run import Inject, ModuleRunner
 from spvos_cli.sparse.tally import PolicyTally
 
 
@@ -73,12 +74,12 @@ class VideoSegmenter:
 
     @property
     def objects(self) -> list[int]:
-        """VoidRule of the objects that are followed."""
+        """Ids of the objects that are followed."""
         return self._stream.ids
 
     @property
-    def runs(self) -> Collection[InferenceRun]:
-        """What gated convolutions decided in the last step, a run for each module that has gates."""
+    def runs(self) -> Collection[ModuleRunner]:
+        """What gated convolutions decided in the last frame, a run for each module that has gates."""
         return self._stream.runs.values()
 
     def add_object(self, mask: np.ndarray, id: int | None = None) -> int:
@@ -92,19 +93,24 @@ class VideoSegmenter:
             The id.
 
         Raises:
-            ValueError: an id that cannot be had, or an empty mask.
+            ValueError: an id that cannot be had, or a mask that is empty or has another shape.
+            TypeError: the mask is no array of integers or booleans.
         """
+        mask = checked_mask(mask)
         taken = {*self.objects, *self._joining}
         id = next((i for i in range(1, 256) if i not in taken), 0) if id is None else id
         if not 1 <= id <= 255:
             raise ValueError("ids go from 1 to 255")
         if not np.any(mask):
             raise ValueError("the mask is empty")
-        self._joining[id] = np.asarray(mask) != 0
+        self._joining[id] = mask != 0
         return id
 
     def remove_object(self, *ids: int) -> None:
-        """Stops following objects."""
+        """Stops following objects, and forgets all that was known of them."""
+        rows = [0, *(row for row, i in enumerate(self.objects, 1) if i not in ids)]
+        if self.prob is not None:
+            self.prob = self.prob[rows] if len(rows) > 1 else None
         self._stream.remove(set(ids))
         for i in ids:
             self._joining.pop(i, None)
@@ -113,19 +119,25 @@ class VideoSegmenter:
         """Segments the next frame.
 
         Args:
-            frame: (H, W, 3) uint8, RGB.
-            mask: (H, W) ids of objects annotated in this frame, 0 elsewhere. New ids join, known ones are
-                corrected; without any id it says that no object is in this frame.
+            frame: (H, W, 3) uint8, RGB; any strides.
+            mask: (H, W) ids of objects annotated in this frame, integers up to 255, 0 elsewhere. New ids
+                join, known ones are corrected; without any id it says that no object is in this frame.
 
         Returns:
             (H, W) uint8 label map: the most probable id of each pixel, 0 the background. Annotated objects
             have exactly the pixels of their masks.
+
+        Raises:
+            ValueError: the frame or a mask has another shape, or the two differ in size.
+            TypeError: they are no arrays, or of another type.
         """
+        frame = checked_frame(frame)
         height, width = frame.shape[:2]
-        mask = self._with_joining(mask, height, width)
+        mask = self._with_joining(None if mask is None else checked_mask(mask), height, width)
         ids = [] if mask is None else np.unique(mask[mask > 0]).tolist() or self.objects
         if not ids and not self.objects:
             self.prob = None
+            self._stream.forget_policies()
             return np.zeros((height, width), np.uint8)
         scale = min(1.0, self.size / min(height, width))
         shape = (round(height * scale), round(width * scale))
@@ -148,8 +160,8 @@ class VideoSegmenter:
         best, row = self.prob.max(dim=0)
         pixels = torch.bincount(row.flatten(), minlength=len(self.prob))
         sums = torch.bincount(row.flatten(), best.flatten(), minlength=len(self.prob))
-        means = (sums / pixels).tolist()
-        return {i: means[k] for k, i in enumerate(self.objects, 1) if pixels[k]}
+        means, held = torch.stack([sums / pixels, pixels.to(sums)]).tolist()  # one transfer
+        return {i: means[k] for k, i in enumerate(self.objects, 1) if held[k]}
 
     @property
     def probabilities(self) -> np.ndarray:
@@ -161,7 +173,7 @@ class VideoSegmenter:
 
     @property
     def gate_stats(self) -> GateStats:
-        """What gates decided in the last frame."""
+        """What gates decided in the last frame; nothing where nothing ran."""
         tally = PolicyTally(self._names)
         tally.add(self.runs)
         return GateStats(*tally.macs(), tally.shares())
@@ -185,7 +197,9 @@ class VideoSegmenter:
         self._stream.restore(state._replace(tensors=tensors))
 
     def _with_joining(self, mask: np.ndarray | None, height: int, width: int) -> np.ndarray | None:
-        """The mask with the objects that `add_object` got."""
+        """The mask with the objects that `add_object` got; checks that all have the frame's size."""
+        for pixels in [*([] if mask is None else [mask]), *self._joining.values()]:
+            same_size(pixels, height, width)
         if not self._joining:
             return mask
         mask = np.zeros((height, width), np.uint8) if mask is None else mask.copy()

@@ -3,6 +3,7 @@ out."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -11,12 +12,15 @@ from torch import Tensor
 from spvos_cli.inference.memory_bank import MemoryBank
 from spvos_cli.model.encoders import Query
 from spvos_cli.model.layers import aggregate, pad_to_multiple, unpad
-from spvos_cli.model.matching import as_rows
+from spvos_cli.model.matching import TopKReadout, as_rows, top_k_readout
 from spvos_cli.model.network import VOSNetwork
 from spvos_cli.sparse.kernels.kernel import Kernel
 from spvos_cli.sparse.kernels.reference import REFERENCE
 from spvos_cli.sparse.plan import runs_sparsely
-from spvos_cli.sparse.run import InferenceRun, Inject
+from spvos_cli.sparse.run import InferenceRun, Inject, ModuleRunner
+
+FRAME = 0  # the id under which the query encoder keeps what is the frame's and no object's
+Decode = Callable[[Tensor, Query, ModuleRunner | None], Tensor]  # as `VOSNetwork.decode`
 
 
 class PreviousFrame(NamedTuple):
@@ -52,13 +56,18 @@ class Stream:
         network: in evaluation mode.
         mem_every: frames from one memory frame to the next.
         top_k: affinities kept for each pixel.
-        max_memory: memory frames kept besides the annotated ones.
+        max_memory: memory frames kept, as in `MemoryBank`.
         dtype: of the network's convolutions.
         kernel: the backend of gated convolutions.
         inject: as in `InferenceRun`.
+        runs: what runs the gated convolutions of the modules, by the letters Q, D and M, instead of an
+            `InferenceRun` for each module that has gates.
+        decode: from a readout (1, K, Cv, H/16, W/16) and a query to the logits (1, K, H, W), instead of the
+            network's decoder.
+        read_top_k: how the memory is read, as `VOSNetwork.match` takes it.
 
     Attributes:
-        runs: what is kept of the gated convolutions of the modules Q, D and M, as far as these have gates.
+        runs: as given or made.
     """
 
     def __init__(
@@ -70,13 +79,21 @@ class Stream:
         dtype: torch.dtype = torch.float32,
         kernel: Kernel = REFERENCE,
         inject: Inject | None = None,
+        *,
+        runs: Mapping[str, ModuleRunner] | None = None,
+        decode: Decode | None = None,
+        read_top_k: TopKReadout = top_k_readout,
     ) -> None:
         self.network, self.dtype = network, dtype
         self.mem_every, self.top_k, self.max_memory = mem_every, top_k, max_memory
+        self.decode: Decode = decode or network.decode
+        self.read_top_k = read_top_k
         self.groups: list[Group] = []
         self.previous: PreviousFrame | None = None
         self.since_memory = 0
-        self.runs = {part: InferenceRun(kernel, inject) for part in network.gated_parts}
+        self.runs: Mapping[str, ModuleRunner] = (
+            {part: InferenceRun(kernel, inject) for part in network.gated_parts} if runs is None else runs
+        )
 
     @property
     def ids(self) -> list[int]:
@@ -84,7 +101,7 @@ class Stream:
         return [i for group in self.groups for i in group.ids]
 
     @torch.inference_mode()
-    def step(self, image: Tensor, given: dict[int, Tensor] | None = None) -> Tensor:
+    def step(self, image: Tensor, given: Mapping[int, Tensor] | None = None) -> Tensor:
         """Segments the next frame.
 
         Args:
@@ -96,6 +113,7 @@ class Stream:
             (1 + K, H, W): probabilities of the background and of the objects in the order of `ids`.
         """
         given, previous = given or {}, self.previous
+        self.forget_policies()
         self._remember_previous()
         annotated, self.since_memory = bool(given), self.since_memory + 1
         memory_frame = annotated or self.since_memory >= self.mem_every
@@ -104,20 +122,30 @@ class Stream:
         sparse = runs_sparsely(self.network.config.strategy, annotated=annotated, memory_frame=memory_frame)
         image, padding = pad_to_multiple(self.network.normalize(image.unsqueeze(0)))
         image = image.to(self.dtype, memory_format=self.network.memory_format)
-        query = self.network.encode_query(image, self._begin("Q", [0], sparse=sparse))
+        query = self.network.encode_query(image, self._begin("Q", [FRAME], sparse=sparse))
         masks = torch.zeros(len(self.ids), *image.shape[2:], device=image.device)
         if set(self.ids) - set(given):
             resized = previous is not None and previous.image.shape != image.shape
             masks = self._decode(query, self._begin("D", self.ids, sparse=sparse), resized=resized)
-        given = {i: pad_to_multiple(mask)[0] for i, mask in given.items()}
-        prob = aggregate(self._merge(masks, given))
+        if given:
+            masks = self._annotate(masks, {i: pad_to_multiple(mask)[0] for i, mask in given.items()})
+        prob = aggregate(masks)
         self.previous = PreviousFrame(image, query, prob[1:], annotated, memory_frame)
         return unpad(prob, padding)
 
-    def remove(self, ids: set[int]) -> None:
-        """Forgets objects."""
-        groups = []
+    def forget_policies(self) -> None:
+        """Nothing was decided in a frame until a gate decides in it."""
+        for run in self.runs.values():
+            run.policies = {}
+
+    def remove(self, ids: Collection[int]) -> None:
+        """Forgets objects: their memory, their masks and what gated convolutions keep of them. An id always
+        means the same object; one that is given out again begins with nothing. Without objects the stream is
+        as new."""
         rows = [row for row, i in enumerate(self.ids) if i not in ids]
+        if len(rows) == len(self.ids):
+            return
+        groups = []
         for group in self.groups:
             kept = [row for row, i in enumerate(group.ids) if i not in ids]
             if kept:
@@ -126,6 +154,13 @@ class Stream:
         self.groups = groups
         if self.previous:
             self.previous = self.previous._replace(masks=self.previous.masks[rows])
+        for part, run in self.runs.items():
+            if part != "Q":
+                run.remove(ids)
+            elif not groups:
+                run.remove([FRAME])
+        if not groups:
+            self.previous, self.since_memory = None, 0
 
     def can_resume(self, *, annotated: bool) -> bool:
         """Whether the next frame needs nothing of gated convolutions: whether it is a memory frame and
@@ -168,33 +203,32 @@ class Stream:
             query, image = Query(**_below("query.", tensors)), tensors["image"]
             self.previous = PreviousFrame(image, query, tensors["masks"], annotated, memory_frame)
 
-    def _begin(self, part: str, ids: list[int], *, sparse: bool) -> InferenceRun | None:
+    def _begin(self, part: str, ids: list[int], *, sparse: bool) -> ModuleRunner | None:
         run = self.runs.get(part)
         if run is not None:
             run.begin(ids, sparse=sparse)
         return run
 
-    def _decode(self, query: Query, run: InferenceRun | None, *, resized: bool) -> Tensor:
+    def _decode(self, query: Query, run: ModuleRunner | None, *, resized: bool) -> Tensor:
         """Each object's own probability: (K, H, W); `resized` where the previous frame had another size."""
         memories = [group.bank.read() for group in self.groups]
         if resized:
             memories = [memory._replace(last=None) for memory in memories]
-        readouts = [self.network.match(query, memory, self.top_k) for memory in memories]
-        return self._logits(torch.cat(readouts, dim=1), query, run)[0].float().sigmoid()
+        readouts = [self.network.match(query, memory, self.top_k, self.read_top_k) for memory in memories]
+        return self.decode(torch.cat(readouts, dim=1), query, run)[0].float().sigmoid()
 
-    def _logits(self, readout: Tensor, query: Query, run: InferenceRun | None) -> Tensor:
-        """The decoder's: (1, K, H, W)."""
-        return self.network.decode(readout, query, run)
-
-    def _merge(self, masks: Tensor, given: dict[int, Tensor]) -> Tensor:
-        """Puts annotated masks in the place of decoded ones; elsewhere objects yield to them."""
-        if not given:
-            return masks
+    def _annotate(self, masks: Tensor, given: Mapping[int, Tensor]) -> Tensor:
+        """Puts annotated masks in the place of decoded ones, which yield to them elsewhere; new objects
+        join. (K, H, W), K counting the new ones."""
         free = 1 - torch.stack(list(given.values())).amax(dim=0)
-        merged = {i: mask * free for i, mask in zip(self.ids, masks, strict=True)} | given
+        merged = {i: mask * free for i, mask in zip(self.ids, masks, strict=True)} | dict(given)
+        self._join_new_objects(given)
+        return torch.stack([merged[i] for i in self.ids])
+
+    def _join_new_objects(self, given: Collection[int]) -> None:
+        """Objects that join at the same frame share a memory."""
         if new := [i for i in given if i not in self.ids]:
             self.groups.append(Group(new, MemoryBank(self.max_memory)))
-        return torch.stack([merged[i] for i in self.ids])
 
     def _remember_previous(self) -> None:
         """Encodes the previous frame into the banks, where it is a memory frame or the network reads every

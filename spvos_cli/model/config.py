@@ -22,7 +22,8 @@ class ModelConfig:
         hidden_channels: channels of XMem's hidden state; 0 for networks without one.
         mem_every: frames between memory frames.
         top_k: affinities kept for each query pixel at inference; training uses all.
-        max_memory: memory frames in the bank at inference besides the annotated ones.
+        max_memory: how many memory frames stay in the bank at inference, and how many annotated frames
+            besides the first.
         mean, std: of the RGB input in [0, 1], per channel.
         method: what the gated convolutions do; dense has no gates.
         structure: the modules that have gates: letters of Q (query encoder), D (decoder), M (memory encoder).

@@ -19,7 +19,7 @@ from spvos_cli.model.config import LITE, ModelConfig
 from spvos_cli.model.efficientnet import EfficientNetLite
 from spvos_cli.model.encoders import Query
 from spvos_cli.model.layers import ResidualBlock, sum_of_others, upsample
-from spvos_cli.model.matching import as_map, as_rows, readout, similarity
+from spvos_cli.model.matching import TopKReadout, as_map, as_rows, readout, similarity, top_k_readout
 from spvos_cli.model.network import Memory, VOSNetwork
 from spvos_cli.sparse.conv import LayerRunner, SparseConv2d
 from spvos_cli.sparse.conv_unit import ConvUnit, repeat_rows
@@ -82,7 +82,7 @@ class LiteUpBlock(nn.Module):
         self, skip_channels: int, in_channels: int, out_channels: int, label_channels: int = 0
     ) -> None:
         super().__init__()
-        self.skip = SparseConv2d(skip_channels, in_channels, 1, role="other")
+        self.skip = SparseConv2d(skip_channels, in_channels, 1, role="other", per_frame=True)
         self.labels = ConvUnit(label_channels, in_channels, 3) if label_channels else None
         self.block = ResidualBlock(in_channels, out_channels, shortcut_size=1, start_at_zero=True)
 
@@ -134,7 +134,13 @@ class LiteVOS(VOSNetwork):
         self.decoder = LiteDecoder(trunk_channels, config.value_channels, config.decoder_channels)
         self.log_locality = nn.Parameter(torch.tensor(math.log(0.1)))
 
-    def match(self, query: Query, memory: Memory, top_k: int | None = None) -> Tensor:
+    def match(
+        self,
+        query: Query,
+        memory: Memory,
+        top_k: int | None = None,
+        read_top_k: TopKReadout = top_k_readout,
+    ) -> Tensor:
         """The readout of the memory, then that of the previous frame: (B, K, 2 (Cv + 2), h, w).
 
         The previous frame says nothing of where an object will come back that was hidden in it: the memory's
@@ -142,7 +148,7 @@ class LiteVOS(VOSNetwork):
         """
         height, width = query.key.shape[2:]
         key = as_rows(query.key)
-        far = self.read(key, memory, top_k)
+        far = self.read(key, memory, top_k, read_top_k)
         if memory.last is None:
             return as_map(torch.cat([far, far], dim=3), height, width)
         last_key, last_value = memory.last

@@ -4,6 +4,7 @@ III-B3). Pixels come before channels here: with channels last that is how featur
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +13,7 @@ from torch import Tensor
 from spvos_cli.model.cpu.products import fast_linear
 
 ROWS = 512  # query pixels matched at a time
+TopKReadout = Callable[[Tensor, Tensor, Tensor, int], Tensor]  # as `top_k_readout`
 GROUP = 12  # memory pixels of which the largest similarity is looked for first
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from spvos_cli.model.config import SPVOS, ModelConfig
 from spvos_cli.model.decoder import Decoder
 from spvos_cli.model.encoders import MemoryEncoder, Query, QueryEncoder
-from spvos_cli.model.matching import as_map, as_rows, readout, similarity, top_k_readout
+from spvos_cli.model.matching import TopKReadout, as_map, as_rows, readout, similarity, top_k_readout
 from spvos_cli.sparse.conv import LayerRunner
 from spvos_cli.sparse.conv_unit import ConvUnit
 
@@ -37,8 +37,9 @@ class VOSNetwork(nn.Module):
     """
 
     config: ModelConfig
+    mean: Tensor
+    std: Tensor
     reads_last_frame = False
-    top_k_readout = staticmethod(top_k_readout)
     query_encoder: nn.Module
     memory_encoder: nn.Module
     decoder: nn.Module
@@ -47,6 +48,8 @@ class VOSNetwork(nn.Module):
         super().__init__()
         self.config = config
         self.memory_format = torch.contiguous_format
+        for name, values in (("mean", config.mean), ("std", config.std)):
+            self.register_buffer(name, torch.tensor(values)[:, None, None], persistent=False)
 
     @property
     def gated_parts(self) -> str:
@@ -55,8 +58,7 @@ class VOSNetwork(nn.Module):
 
     def normalize(self, image: Tensor) -> Tensor:
         """(..., 3, H, W) RGB in [0, 1] -> what the query encoder was trained on."""
-        mean, std = image.new_tensor(self.config.mean), image.new_tensor(self.config.std)
-        return (image - mean[:, None, None]) / std[:, None, None]
+        return (image - self.mean) / self.std
 
     def encode_query(self, image: Tensor, run: LayerRunner | None = None) -> Query:
         """image: (B, 3, H, W), normalised."""
@@ -68,15 +70,27 @@ class VOSNetwork(nn.Module):
         """Memory values from a frame and its masks (B, K, H, W): (B, K, Cv, H/16, W/16)."""
         return self.memory_encoder(image, query, masks, run)
 
-    def match(self, query: Query, memory: Memory, top_k: int | None = None) -> Tensor:
-        """The readout: (B, K, Cv, H/16, W/16)."""
-        return as_map(self.read(as_rows(query.key), memory, top_k), *query.key.shape[2:])
+    def match(
+        self,
+        query: Query,
+        memory: Memory,
+        top_k: int | None = None,
+        read_top_k: TopKReadout = top_k_readout,
+    ) -> Tensor:
+        """The readout: (B, K, Cv, H/16, W/16).
 
-    def read(self, query_key: Tensor, memory: Memory, top_k: int | None) -> Tensor:
-        """All of the memory (training), or the best matches of each pixel: (B, L, Ck) -> (B, K, L, Cv)."""
+        Args:
+            top_k: affinities kept for each pixel (inference); None: all of them (training).
+            read_top_k: how the memory is read with the kept ones.
+        """
+        rows = self.read(as_rows(query.key), memory, top_k, read_top_k)
+        return as_map(rows, *query.key.shape[2:])
+
+    def read(self, query_key: Tensor, memory: Memory, top_k: int | None, read_top_k: TopKReadout) -> Tensor:
+        """As `match`, in rows: (B, L, Ck) -> (B, K, L, Cv)."""
         if top_k is None:
             return readout(similarity(query_key, memory.key), memory.value)
-        return self.top_k_readout(query_key, memory.key, memory.value, top_k)
+        return read_top_k(query_key, memory.key, memory.value, top_k)
 
     def decode(self, readout: Tensor, query: Query, run: LayerRunner | None = None) -> Tensor:
         """Logits (B, K, H, W), each object for itself."""

@@ -24,7 +24,7 @@ from spvos_cli.profiling.paper_tables import operation_cells, parameter_cells
 from spvos_cli.profiling.patterns import draw_patterns
 from spvos_cli.profiling.speed import Bench, Workload, interleaved, summarize
 from spvos_cli.profiling.tune import tune as tune_card
-from spvos_cli.profiling.variants import has_trained_gates, profile_network, variant
+from spvos_cli.profiling.variants import has_trained_gates, profile_network, readout_of, variant
 from spvos_cli.sparse.policy import shares_by_name
 from spvos_cli.sparse.tally import PolicyTally
 
@@ -144,7 +144,10 @@ def time_variants(
     """
     use_threads(engine.threads)
     names = list(compare) or [engine.method or "as it is"]
-    benches = {name: Bench(variant(engine, name if compare else None), workload) for name in names}
+    benches = {
+        name: Bench(variant(engine, name if compare else None), workload, read_top_k=readout_of(name))
+        for name in names
+    }
     timings = interleaved(benches, cycles)
     summaries = {name: summarize(timings[name]) for name in names}
     if len(names) == 2:

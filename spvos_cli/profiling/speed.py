@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from spvos_cli.inference.stream import Stream
+from spvos_cli.model.matching import TopKReadout, top_k_readout
 from spvos_cli.model.network import VOSNetwork
 from spvos_cli.profiling.blobs import BlobPolicies
 from spvos_cli.sparse.kernels import kernel_for
@@ -83,9 +84,16 @@ class Bench:
 
     Args:
         kernel: the backend of gated convolutions; None: this device's.
+        read_top_k: how the memory is read, as `VOSNetwork.match` takes it.
     """
 
-    def __init__(self, network: VOSNetwork, workload: Workload, kernel: Kernel | None = None) -> None:
+    def __init__(
+        self,
+        network: VOSNetwork,
+        workload: Workload,
+        kernel: Kernel | None = None,
+        read_top_k: TopKReadout = top_k_readout,
+    ) -> None:
         parameter = next(p for p in network.parameters() if p.ndim == 4)
         self.network = TimedNetwork(network)
         self.blobs = BlobPolicies(network, workload.density)
@@ -98,6 +106,7 @@ class Bench:
             dtype=parameter.dtype,
             kernel=kernel or kernel_for(parameter.device, parameter.dtype),
             inject=self.blobs,
+            read_top_k=read_top_k,
         )
         filled = stream(mem_every=1)  # every frame is remembered
         filled.step(self.frames[0], _strips(workload, parameter.device))

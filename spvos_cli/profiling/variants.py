@@ -13,7 +13,7 @@ from spvos_cli.inference.machine import choose_device, choose_dtype, prepare_ari
 from spvos_cli.model.checkpoint import build_model, load_checkpoint, stored_config
 from spvos_cli.model.config import CONFIGS
 from spvos_cli.model.layers import ResidualBlock
-from spvos_cli.model.matching import plain_top_k_readout
+from spvos_cli.model.matching import TopKReadout, plain_top_k_readout, top_k_readout
 from spvos_cli.model.network import VOSNetwork
 from spvos_cli.resources import weight_file
 from spvos_cli.sparse.conv_unit import join_channels
@@ -57,8 +57,7 @@ def variant(engine: EngineOptions, name: str | None) -> VOSNetwork:
 
 def as_published(network: VOSNetwork) -> VOSNetwork:
     """Changed in place to how the network is commonly run: float32, channels first, batch normalisation not
-    folded, what the objects of a frame share repeated and convolved for each, and the memory read with the
-    affinities of all pairs."""
+    folded, and what the objects of a frame share repeated and convolved for each; see also `readout_of`."""
 
     def repeat(block: ResidualBlock, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
         x, *more = inputs
@@ -67,5 +66,9 @@ def as_published(network: VOSNetwork) -> VOSNetwork:
     for module in network.modules():
         if isinstance(module, ResidualBlock):
             module.register_forward_pre_hook(repeat, with_kwargs=True)
-    network.top_k_readout = plain_top_k_readout
     return network
+
+
+def readout_of(name: str | None) -> TopKReadout:
+    """How the memory is read: plainly with the affinities of all pairs, or as it runs here."""
+    return plain_top_k_readout if name == EAGER else top_k_readout

@@ -19,11 +19,26 @@ class SparseConv2d(ConvUnit):
         role: `branch` on the residual branch of a residual block, where the paper puts gates; `other` for
             those that it gates only in Table III's dagger rows (shortcuts, heads, skip convolutions, the
             prediction).
+        per_frame: whether its input is a frame's, one row for all objects, in a module that otherwise has a
+            row for each of them.
+        bias, norm, relu: as in `ConvUnit`.
     """
 
-    def __init__(self, *args: int, role: Role = "branch", **options: bool) -> None:
-        super().__init__(*args, **options)
-        self.role = role
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        stride: int = 1,
+        *,
+        role: Role = "branch",
+        per_frame: bool = False,
+        bias: bool = True,
+        norm: bool = False,
+        relu: bool = False,
+    ) -> None:
+        super().__init__(in_channels, out_channels, kernel_size, stride, bias=bias, norm=norm, relu=relu)
+        self.role, self.per_frame = role, per_frame
         self.gate: Gate | None = None
 
     def forward(self, x: Tensor, run: LayerRunner | None = None, shared: Tensor | None = None) -> Tensor:

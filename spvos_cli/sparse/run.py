@@ -3,21 +3,44 @@ step."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from spvos_cli.sparse.conv import SparseConv2d
+from spvos_cli.sparse.conv import LayerRunner, SparseConv2d
 from spvos_cli.sparse.kernels.kernel import Kernel
 from spvos_cli.sparse.layer_state import LayerState
 
 Inject = Callable[[SparseConv2d, Tensor], Tensor]
 
 
+class ModuleRunner(LayerRunner, Protocol):
+    """The gated convolutions of one module in one stream, frame after frame.
+
+    Attributes:
+        policies: of every layer that ran sparsely in the last frame: (B, H, W) uint8.
+    """
+
+    policies: dict[SparseConv2d, Tensor]
+
+    def begin(self, ids: Sequence[int] = (0,), *, sparse: bool) -> None:
+        """Before the module runs on the next frame.
+
+        Args:
+            ids: the objects of this frame, a row each; what is known of those that were there before stays
+                theirs.
+            sparse: whether gates decide; otherwise everything is computed, and kept for the frame after.
+        """
+
+    def remove(self, ids: Collection[int]) -> None:
+        """Objects leave, and what is kept of them goes: whoever gets such an id later begins with nothing."""
+
+
 class InferenceRun:
-    """The gated convolutions of one module (query encoder, decoder or memory encoder) in one stream.
+    """The `ModuleRunner` of test time.
 
     Args:
         kernel: the backend.
@@ -25,7 +48,10 @@ class InferenceRun:
             comparisons.
 
     Attributes:
+        kernel, inject: as given; they may be replaced between two frames.
+        states: what is kept of each layer.
         policies: of every layer that ran sparsely since `begin`: (B, H, W) uint8.
+        sparse: whether gates decide in this frame.
     """
 
     def __init__(self, kernel: Kernel, inject: Inject | None = None) -> None:
@@ -36,20 +62,25 @@ class InferenceRun:
         self._ids: list[int] = []
 
     def begin(self, ids: Sequence[int] = (0,), *, sparse: bool) -> None:
-        """Before the module runs on the next frame.
-
-        Args:
-            ids: the objects of this frame, a row each; what is kept of those that were there before stays
-                theirs.
-            sparse: whether gates decide; otherwise everything is computed, and kept for the frame after.
-        """
+        """As in `ModuleRunner`."""
         self.sparse, self.policies = sparse, {}
         indices = torch.tensor([self._ids.index(i) if i in self._ids else -1 for i in ids])
         for conv, state in self.states.items():
             state.is_new = None
-            if self._ids != list(ids):
+            if self._ids != list(ids) and not conv.per_frame:
                 self.states[conv] = state.rows(indices.to(state.output.device))
         self._ids = list(ids)
+
+    def remove(self, ids: Collection[int]) -> None:
+        """As in `ModuleRunner`; without objects nothing at all is kept."""
+        rows = [row for row, i in enumerate(self._ids) if i not in ids]
+        self._ids = [self._ids[row] for row in rows]
+        indices = torch.tensor(rows)
+        self.states = {
+            conv: state if conv.per_frame else state.rows(indices.to(state.output.device))
+            for conv, state in self.states.items()
+            if rows
+        }
 
     def convolve(self, conv: SparseConv2d, x: Tensor, shared: Tensor | None) -> Tensor:
         """One layer; without a t-1, or one of another size, it runs densely."""

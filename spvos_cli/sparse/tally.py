@@ -11,7 +11,7 @@ from torch import Tensor
 
 from spvos_cli.sparse.conv import SparseConv2d
 from spvos_cli.sparse.policy import COMPUTE, shares_by_name
-from spvos_cli.sparse.run import InferenceRun
+from spvos_cli.sparse.run import ModuleRunner
 
 
 @dataclasses.dataclass
@@ -42,15 +42,17 @@ class PolicyTally:
         self.names = names
         self.layers: dict[str, LayerTally] = {}
 
-    def add(self, runs: Iterable[InferenceRun]) -> None:
-        """Counts what ran sparsely in the last step."""
-        for run in runs:
-            for conv, policy in run.policies.items():
-                layer = self.layers.setdefault(self.names[conv], LayerTally(conv.weight.numel()))
-                rows = policy.flatten(1)
-                layer.pixels += torch.bincount(rows.flatten().cpu(), minlength=3)
-                layer.steps += len(rows)
-                layer.varying += int((rows.amin(dim=1) != rows.amax(dim=1)).sum())
+    def add(self, runs: Iterable[ModuleRunner]) -> None:
+        """Counts what ran sparsely in the last step: all layers at once, so that a GPU is waited for once."""
+        policies = {conv: policy for run in runs for conv, policy in run.policies.items()}
+        if not policies:
+            return
+        counts = counts_by_row(list(policies.values())).split([len(policy) for policy in policies.values()])
+        for conv, rows in zip(policies, counts, strict=True):
+            layer = self.layers.setdefault(self.names[conv], LayerTally(conv.weight.numel()))
+            layer.pixels += rows.sum(dim=0)
+            layer.steps += len(rows)
+            layer.varying += int(((rows > 0).sum(dim=1) > 1).sum())
 
     def density(self, prefix: str = "") -> float | None:
         """Share of multiply-accumulates done in gated layers on sparse frames; None where nothing ran
@@ -74,3 +76,14 @@ class PolicyTally:
             return {}
         pixels = torch.stack([layer.pixels for layer in self.layers.values()]).sum(dim=0)
         return shares_by_name(pixels)
+
+
+def counts_by_row(policies: list[Tensor]) -> Tensor:
+    """How many pixels of each row were SKIP, REUSE and COMPUTE, in the CPU's memory: L tensors (B, H, W) ->
+    (sum of all B, 3)."""
+    row, keys = 0, []
+    for policy in policies:
+        first = torch.arange(row, row + len(policy), device=policy.device) * 3
+        keys.append((policy.flatten(1) + first[:, None]).flatten())
+        row += len(policy)
+    return torch.bincount(torch.cat(keys), minlength=3 * row).view(row, 3).cpu()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from spvos_cli.inference.memory_bank import MemoryBank
@@ -15,12 +16,36 @@ def frames_in(bank: MemoryBank) -> list[float]:
     return bank.read().key[0, ::2, 0].tolist()
 
 
-def test_annotated_frames_stay_and_others_are_bounded() -> None:
+def test_the_newest_stay_of_each_kind_and_the_first() -> None:
     bank = MemoryBank(max_frames=2)
     bank.add(*frame(0), annotated=True, memory_frame=True)
     for number in range(1, 6):
         bank.add(*frame(number), annotated=number == 3, memory_frame=True)
     assert frames_in(bank) == [0, 3, 4, 5]
+
+
+@pytest.mark.parametrize("max_frames", [0, 1, 3])
+def test_annotated_frames_are_bounded(max_frames: int) -> None:
+    """A folder of masks with one on every frame: constant memory, the first and the newest stay."""
+    bank = MemoryBank(max_frames)
+    for number in range(50):
+        bank.add(*frame(number), annotated=number % 10 != 9, memory_frame=True)
+        assert len(frames_in(bank)) <= 2 * max(1, max_frames) + 2
+    bank.add(*frame(50), annotated=True, memory_frame=True)
+    assert frames_in(bank)[0] == 0
+    assert 50 in frames_in(bank)
+
+
+def test_a_file_may_order_its_tensors_as_it_likes() -> None:
+    bank = MemoryBank(max_frames=12)
+    for number in range(30):
+        bank.add(*frame(number), annotated=number % 2 == 0, memory_frame=True)
+    tensors = dict(sorted(bank.tensors().items()))
+    again = MemoryBank.from_tensors(12, tensors)
+    for number in (30, 31):
+        for each in (bank, again):
+            each.add(*frame(number), annotated=number == 30, memory_frame=True)
+        assert frames_in(again) == frames_in(bank)
 
 
 def test_the_previous_frame_is_there_for_one_frame() -> None:

@@ -17,6 +17,7 @@ from spvos_cli.model.checkpoint import load_checkpoint
 from spvos_cli.model.decoder import Decoder
 from spvos_cli.model.encoders import Query
 from spvos_cli.model.network import VOSNetwork
+from spvos_cli.sparse.run import ModuleRunner
 from spvos_cli.training.clips.gumbel import seeded
 from spvos_cli.training.clips.sparsity import annealed
 from spvos_cli.training.losses import bernoulli_divergence
@@ -38,29 +39,38 @@ class WeighedStream(Stream):
         teacher: what the decoder shall say with gates; None: what it says without.
 
     Attributes:
+        weighing: runs the decoder's gated convolutions.
         generator: of the random directions in which errors are measured.
         distances: from what the decoder shall say, of each frame that taught since they were last taken.
     """
 
     def __init__(self, network: VOSNetwork, teacher: Decoder | None = None) -> None:
         config = network.config
-        super().__init__(network, config.mem_every, config.top_k, config.max_memory)
+        self.weighing = WeighingRun()
+        super().__init__(
+            network,
+            config.mem_every,
+            config.top_k,
+            config.max_memory,
+            runs={"D": self.weighing},
+            decode=self.decode_and_learn,
+        )
         self.teacher = teacher
         self.generator = torch.Generator()
-        self.runs = {"D": WeighingRun()}
         self.distances: list[Tensor] = []
 
     def forget(self) -> None:
         """Ends a stretch: what was recorded goes, and gradients reach no further back."""
-        self.runs["D"].forget()
+        self.weighing.forget()
         self.distances = []
 
-    def _logits(self, readout: Tensor, query: Query, run: WeighingRun) -> Tensor:
+    def decode_and_learn(self, readout: Tensor, query: Query, run: ModuleRunner | None) -> Tensor:
+        """The decoder's logits (1, K, H, W), without a gradient; what its gates learn from is recorded."""
         with torch.inference_mode(False), torch.enable_grad():
             readout, query = readout.clone(), Query(*(x.clone() for x in query))
             shall = None if self.teacher is None else self.teacher(readout, query).sigmoid()  # (1, K, H, W)
-            if run.sparse:
-                without, run.taught = teach(self.network, readout, query, self.generator)
+            if self.weighing.sparse:
+                without, self.weighing.taught = teach(self.network, readout, query, self.generator)
                 shall = without if shall is None else shall
             said = self.network.decode(readout.detach(), query, run)
             if shall is not None:
@@ -142,7 +152,7 @@ class StreamLoss(nn.Module):
             for frame in stretch:
                 stream.step(frame / 255, given)
                 given = None
-            records += stream.runs["D"].records
+            records += stream.weighing.records
             distances.append(torch.stack(stream.distances).mean())
             stream.forget()
         target = annealed(self.options.target, iteration / self.options.iterations, self.options.anneal)

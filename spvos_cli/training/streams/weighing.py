@@ -10,7 +10,7 @@ decision.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import torch
@@ -69,10 +69,12 @@ class WeighingRun:
         sparse: whether gates decide about the frame that comes next; otherwise everything is computed.
         taught: of the next frame, for each gated convolution in their order.
         records: of all sparse steps so far.
+        policies: empty; the records tell what was decided.
     """
 
     def __init__(self) -> None:
         self.sparse = False
+        self.policies: dict[SparseConv2d, Tensor] = {}
         self.taught: list[Taught] = []
         self.records: list[Weighed] = []
         self._previous: dict[SparseConv2d, Previous] = {}
@@ -80,6 +82,10 @@ class WeighingRun:
     def begin(self, ids: Sequence[int] = (0,), *, sparse: bool) -> None:
         """Before the module runs on the next frame, with the same objects as before."""
         self.sparse = sparse
+
+    def remove(self, ids: Collection[int]) -> None:
+        """The next frame has other rows: it starts with nothing."""
+        self._previous = {}
 
     def forget(self) -> None:
         """Drops the records, and what leads from the next frames' gradients to the frames so far."""
