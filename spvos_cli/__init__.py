@@ -3,31 +3,44 @@
     from spvos_cli import segment_video
     segment_video("input.mp4", "first.png", ["masks", "overlay.mp4"])
 
-or frame by frame, with `VideoSegmenter(load_model())`. Names are looked up when they are used: importing the
-package imports nothing heavy.
+on files; `segment_frames(frames, masks)` on arrays; or frame by frame, with `VideoSegmenter(load_model())`.
+Names are looked up when they are used: importing the package imports nothing heavy.
 """
 
 import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from spvos_cli.errors import InputError
+    from spvos_cli.inference.engine import EngineOptions, load_model
+    from spvos_cli.inference.segmenter import VideoSegmenter
+    from spvos_cli.segment.api import FrameFacts, segment_frames, segment_video
+    from spvos_cli.segment.options import SegmentOptions
+    from spvos_cli.segment.pipeline import Summary
 
 __version__ = "0.1.0"
 __all__ = [
     "EngineOptions",
+    "FrameFacts",
     "InputError",
     "SegmentOptions",
     "Summary",
     "VideoSegmenter",
     "load_model",
+    "segment_frames",
     "segment_video",
 ]
 
 _HOMES = {
     "EngineOptions": "spvos_cli.inference.engine",
+    "FrameFacts": "spvos_cli.segment.api",
     "InputError": "spvos_cli.errors",
     "SegmentOptions": "spvos_cli.segment.options",
     "Summary": "spvos_cli.segment.pipeline",
     "VideoSegmenter": "spvos_cli.inference.segmenter",
     "load_model": "spvos_cli.inference.engine",
-    "segment_video": "spvos_cli.segment.pipeline",
+    "segment_frames": "spvos_cli.segment.api",
+    "segment_video": "spvos_cli.segment.api",
 }
 
 
@@ -35,3 +48,7 @@ def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -115,7 +115,10 @@ ALWAYS = Use(lambda values: True, "")
 
 
 def refuse_unused(
-    uses: Mapping[str, tuple[Use, ...]], values: Mapping[str, Any], given: Iterable[str]
+    uses: Mapping[str, tuple[Use, ...]],
+    values: Mapping[str, Any],
+    given: Iterable[str],
+    shown: Mapping[str, str] | None = None,
 ) -> None:
     """The one place where options that would be taken and ignored are refused.
 
@@ -123,6 +126,7 @@ def refuse_unused(
         uses: by an option's name, what must hold for it to have an effect.
         values: of all options.
         given: names of those that the user gave.
+        shown: what they are called in messages, where it is not "--" and the name.
 
     Raises:
         InputError: one of them has no effect beside the others.
@@ -131,9 +135,9 @@ def refuse_unused(
     for name in given:
         for use in uses[name]:
             if not use.holds(space):
-                shown = "--" + name.replace("_", "-")
-                fix = f"leave {shown} out"
-                raise InputError(shown, found="it has no effect here", expected=use.beside, fix=fix)
+                title = (shown or {}).get(name) or "--" + name.replace("_", "-")
+                fix = f"leave {title} out"
+                raise InputError(title, found="it has no effect here", expected=use.beside, fix=fix)
 
 
 def given_fields(options: Any) -> set[str]:

@@ -2,181 +2,206 @@
 
 from __future__ import annotations
 
-from enum import Enum
+import dataclasses
 from pathlib import Path
-from typing import Annotated
 
-import typer
-
-from spvos_cli.commands.options import (
-    OUTPUT,
-    DataOption,
-    Device,
-    DeviceOption,
-    Dtype,
-    DtypeOption,
-    GateAllOption,
-    JsonOption,
-    MaxMemoryOption,
-    MemEveryOption,
-    Method,
-    MethodOption,
-    Model,
-    ModelOption,
-    OverwriteOption,
-    QuietOption,
-    ReuseOption,
-    SizeOption,
-    StrategyOption,
-    StructureOption,
-    ThreadsOption,
-    TopKOption,
-    WeightsOption,
-    engine_options,
-)
+from spvos_cli.commands.options import Messages
+from spvos_cli.commands.parameters import typer_command
 from spvos_cli.errors import InputError
-
-
-class Dataset(str, Enum):
-    davis = "davis"
-    youtube_vos = "youtube-vos"
-    folder = "folder"
-
-
-class Frames(str, Enum):
-    auto = "auto"
-    all = "all"
-    annotated = "annotated"
-
+from spvos_cli.inference.engine import EngineOptions
+from spvos_cli.option import ALWAYS, OUTPUT, Use, option
 
 SCORING, MASKS = "Scoring", "Masks against masks"
+METHODS = ("dense", "static", "residual", "triple")
 
 
-def eval_command(
-    context: typer.Context,
-    dataset: Annotated[
-        Dataset | None, typer.Option("--dataset", help="What to segment and score.", show_default=False)
-    ] = None,
-    data: DataOption = None,
-    pred: Annotated[
-        Path | None, typer.Option("--pred", help="Masks to score instead.", rich_help_panel=MASKS)
-    ] = None,
-    truth: Annotated[Path | None, typer.Option("--truth", help="True masks.", rich_help_panel=MASKS)] = None,
-    merge: Annotated[
-        bool,
-        typer.Option(
-            "--merge-objects", help="All ids are one object, as in DAVIS-2016.", rich_help_panel=SCORING
-        ),
-    ] = False,
-    late: Annotated[
-        bool,
-        typer.Option(
-            "--late-objects",
-            help="Score objects that the first mask lacks, from where they appear.",
-            rich_help_panel=SCORING,
-        ),
-    ] = False,
-    all_frames: Annotated[
-        bool,
-        typer.Option("--all-frames", help="First and last frames count too.", rich_help_panel=SCORING),
-    ] = False,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Complaints are errors.", rich_help_panel=SCORING)
-    ] = False,
-    year: Annotated[int, typer.Option("--year", min=2016, max=2017, help="2016: all objects as one.")] = 2016,
-    split: Annotated[
-        str | None,
-        typer.Option(
-            "--split", help="A list in ImageSets/YEAR, or YouTube-VOS's folder; default val, valid."
-        ),
-    ] = None,
-    frames: Annotated[
-        Frames, typer.Option("--frames", help="YouTube-VOS: which frames the network sees.")
-    ] = Frames.auto,
-    only: Annotated[
-        str | None, typer.Option("--only", metavar="A,B|FILE", help="These sequences alone.")
-    ] = None,
-    compare: Annotated[
-        str | None, typer.Option("--compare", metavar="A,B", help="Methods side by side: dense,triple.")
-    ] = None,
-    out: Annotated[
-        Path,
-        typer.Option("--out", help="Where masks of finished sequences are kept.", rich_help_panel=OUTPUT),
-    ] = Path("spvos_eval"),
-    fresh: Annotated[
-        bool,
-        typer.Option(
-            "--fresh",
-            help="Run finished sequences again instead of taking their masks.",
-            rich_help_panel=OUTPUT,
-        ),
-    ] = False,
-    model: ModelOption = Model.lite,
-    weights: WeightsOption = None,
-    method: MethodOption = None,
-    sparse: StructureOption = None,
-    gate_all: GateAllOption = None,
-    strategy: StrategyOption = None,
-    size: SizeOption = 480,
-    mem_every: MemEveryOption = None,
-    top_k: TopKOption = None,
-    max_memory: MaxMemoryOption = None,
-    reuse: ReuseOption = True,
-    device: DeviceOption = Device.auto,
-    dtype: DtypeOption = Dtype.auto,
-    threads: ThreadsOption = None,
-    report: Annotated[
-        Path | None,
-        typer.Option("--report", metavar="FILE.html", help="A page with it all.", rich_help_panel=OUTPUT),
-    ] = None,
-    csv: Annotated[
-        Path | None,
-        typer.Option("--csv", metavar="DIR", help="The official tool's two files.", rich_help_panel=OUTPUT),
-    ] = None,
-    overwrite: OverwriteOption = False,
-    quiet: QuietOption = False,
-    as_json: JsonOption = False,
+@dataclasses.dataclass(frozen=True)
+class Benchmarks:
+    """What is segmented and scored."""
+
+    dataset: str | None = option(
+        None,
+        "The benchmark whose videos are segmented and scored; folder is a folder of annotated videos of your"
+        " own.",
+        choices=("davis", "youtube-vos", "folder"),
+    )
+    data: tuple[Path, ...] = option(
+        (),
+        "The folder that the benchmark is in. By default $SPVOS_DATA/DATASET, else ./data/DATASET.",
+        metavar="DIR",
+        kind=list[Path],
+    )
+    year: int = option(
+        2016, "DAVIS's list of videos; in 2016 all objects of a video are one.", least=2016, most=2017
+    )
+    split: str | None = option(
+        None,
+        "The part of the benchmark: a list in DAVIS's ImageSets/YEAR (by default val), or a folder of"
+        " YouTube-VOS (by default valid).",
+    )
+    frames: str = option(
+        "auto",
+        "The frames of YouTube-VOS that the network sees: all, the annotated ones alone, or all where they"
+        " are there (auto).",
+        choices=("auto", "all", "annotated"),
+    )
+    only: str | None = option(
+        None,
+        "The sequences that are segmented and scored: names with commas between, or a file with a name on"
+        " each line. By default all.",
+        metavar="A,B|FILE",
+    )
+    compare: str | None = option(
+        None, "Several methods are scored side by side: dense,triple.", metavar="A,B"
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Scoring:
+    """Masks that are there already, and what counts."""
+
+    pred: Path | None = option(None, "The masks to score; no network runs then. Needs --truth.", panel=MASKS)
+    truth: Path | None = option(None, "The true masks that those of --pred are compared with.", panel=MASKS)
+    merge_objects: bool = option(
+        False, "All objects of a video count as one, as in DAVIS-2016.", panel=SCORING
+    )
+    late_objects: bool = option(
+        False,
+        "Objects that the first mask lacks are scored too, from where they appear.",
+        panel=SCORING,
+    )
+    all_frames: bool = option(False, "The first and the last frame of a video count too.", panel=SCORING)
+    strict: bool = option(
+        False, "Masks that are missing or too many are an error, not a warning.", panel=SCORING
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Deliveries:
+    """Where results go."""
+
+    out: Path = option(
+        Path("spvos_eval"),
+        "The folder that keeps the masks of finished sequences, which are not segmented again.",
+        panel=OUTPUT,
+    )
+    fresh: bool = option(False, "Finished sequences are segmented again, not taken from --out.", panel=OUTPUT)
+    report: Path | None = option(
+        None,
+        "A page with scores, curves and the worst frames is written to this file.",
+        panel=OUTPUT,
+        metavar="FILE.html",
+    )
+    csv: Path | None = option(
+        None, "The official tool's two tables are written to this folder.", panel=OUTPUT, metavar="DIR"
+    )
+    overwrite: bool = option(False, "A report and tables that exist may be replaced.", panel=OUTPUT)
+
+
+RUNS = Use(lambda v: v.dataset is not None, "--dataset, whose videos a network segments")
+SCORES = Use(lambda v: v.pred is not None or v.dataset is not None, "--dataset, or --pred with --truth")
+PAIR = Use(lambda v: v.pred is not None and v.truth is not None, "--pred with --truth")
+DAVIS = Use(lambda v: v.dataset == "davis", "--dataset davis")
+YOUTUBE = Use(lambda v: v.dataset == "youtube-vos", "--dataset youtube-vos")
+SPLITS = Use(lambda v: v.dataset in ("davis", "youtube-vos"), "--dataset davis or youtube-vos")
+GATED = Use(lambda v: v.method != "dense" or v.compare, "a --method with gates")
+ONE = Use(lambda v: v.compare is None, "no --compare, which names methods")
+ONE_FOLDER = Use(lambda v: v.compare is None, "no --compare, whose tables lie beside each method's masks")
+
+USES: dict[str, tuple[Use, ...]] = {
+    "dataset": (ALWAYS,),
+    "data": (RUNS,),
+    "year": (DAVIS,),
+    "split": (SPLITS,),
+    "frames": (YOUTUBE,),
+    "only": (RUNS,),
+    "compare": (RUNS,),
+    "pred": (PAIR,),
+    "truth": (PAIR,),
+    "merge_objects": (SCORES,),
+    "late_objects": (SCORES,),
+    "all_frames": (SCORES,),
+    "strict": (SCORES,),
+    "out": (RUNS,),
+    "fresh": (RUNS,),
+    "report": (SCORES,),
+    "csv": (SCORES, ONE_FOLDER),
+    "overwrite": (SCORES,),
+    "model": (RUNS,),
+    "weights": (RUNS,),
+    "method": (RUNS, ONE),
+    "sparse": (RUNS, GATED),
+    "gate_all": (RUNS, GATED),
+    "strategy": (RUNS, GATED),
+    "size": (RUNS,),
+    "mem_every": (RUNS,),
+    "top_k": (RUNS,),
+    "max_memory": (RUNS,),
+    "reuse": (RUNS, GATED),
+    "device": (RUNS,),
+    "dtype": (RUNS,),
+    "threads": (ALWAYS,),
+    "quiet": (ALWAYS,),
+    "json": (ALWAYS,),
+}
+
+
+def evaluate(
+    videos: Benchmarks, scoring: Scoring, deliveries: Deliveries, engine: EngineOptions, messages: Messages
 ) -> None:
     """Segment a benchmark's videos from their first masks and score the result, or score masks against masks.
 
-    [bold]spvos eval --dataset davis --data DAVIS[/bold] prints J and F of every sequence of DAVIS-2016 val;
-    [bold]spvos eval --pred DIR --truth DIR[/bold] those of masks that are there already.
+    [bold]spvos eval --dataset davis --data DAVIS[/bold] prints J and F of every sequence of DAVIS-2016 val.
+
+    [bold]spvos eval --pred DIR --truth DIR[/bold] prints those of masks that are there already.
     """
+    if (videos.dataset is None) == (scoring.pred is None):
+        found, expected = "not exactly one of the two", "--dataset NAME, or --pred DIR with --truth DIR"
+        raise InputError("spvos eval", found=found, expected=expected, fix="see spvos eval --help")
+    if len(videos.data) > 1:
+        found = f"{len(videos.data)} folders"
+        raise InputError("--data", found=found, expected="one: a run is of one benchmark", fix="--data DIR")
+    methods = parse_methods(videos.compare)
+
     from spvos_cli.evaluation.protocol import ScoringProtocol
     from spvos_cli.evaluation.report.deliver import Outputs
     from spvos_cli.ui import Reporter
 
-    if (dataset is None) == (pred is None) or (pred is None) != (truth is None):
-        found = "not exactly one of the two"
-        expected = "--dataset NAME, or --pred DIR with --truth DIR"
-        raise InputError("spvos eval", found=found, expected=expected, fix="see spvos eval --help")
-    if compare and csv:
-        found, expected = "one folder for several methods", "no --csv: each method's masks have theirs beside"
-        raise InputError("--csv", found=found, expected=expected, fix="--out DIR")
-    outputs = Outputs(as_json, strict, report, csv, overwrite=overwrite)
-    reporter = Reporter(quiet=quiet)
-    if pred:
+    outputs = Outputs(
+        messages.json, scoring.strict, deliveries.report, deliveries.csv, overwrite=deliveries.overwrite
+    )
+    reporter = Reporter(quiet=messages.quiet)
+    merge, late, every = scoring.merge_objects, scoring.late_objects, scoring.all_frames
+    if scoring.pred is not None and scoring.truth is not None:
         from spvos_cli.evaluation.run import evaluate_folders
 
         outputs.check()
-        protocol = ScoringProtocol(merge, late, first_frames=all_frames, last_frame=all_frames)
-        evaluate_folders(pred, truth, protocol, outputs, workers=threads, reporter=reporter)
+        protocol = ScoringProtocol(merge, late, first_frames=every, last_frame=every)
+        evaluate_folders(
+            scoring.pred, scoring.truth, protocol, outputs, workers=engine.threads, reporter=reporter
+        )
         return
 
     from spvos_cli.benchmark.datasets import find_benchmark
     from spvos_cli.benchmark.evaluate import evaluate_benchmark
     from spvos_cli.benchmark.outcome import Task
 
+    assert videos.dataset is not None
     benchmark = find_benchmark(
-        dataset.value, data[0] if data else None, year=year, split=split, only=only, frames=frames.value
+        videos.dataset,
+        videos.data[0] if videos.data else None,
+        year=videos.year,
+        split=videos.split,
+        only=videos.only,
+        frames=videos.frames,
     )
     outputs = outputs._replace(split=benchmark.split)
     outputs.check()
     merge, late = benchmark.merge_objects or merge, benchmark.late_objects or late
     benchmark = benchmark._replace(merge_objects=merge, late_objects=late)
-    protocol = ScoringProtocol(merge, late, first_frames=all_frames, last_frame=all_frames or late)
-    task = Task(benchmark, engine_options(context.params), protocol, out, fresh=fresh)
-    evaluate_benchmark(task, outputs, reporter, parse_methods(compare))
+    protocol = ScoringProtocol(merge, late, first_frames=every, last_frame=every or late)
+    task = Task(benchmark, engine, protocol, deliveries.out, fresh=deliveries.fresh)
+    evaluate_benchmark(task, outputs, reporter, methods)
 
 
 def parse_methods(text: str | None) -> tuple[str, ...]:
@@ -186,10 +211,12 @@ def parse_methods(text: str | None) -> tuple[str, ...]:
         InputError: not two or more different methods.
     """
     names = tuple(text.split(",")) if text else ()
-    known = [method.value for method in Method]
-    if names and (len(names) < 2 or len(set(names)) != len(names) or not set(names) <= set(known)):
-        expected = f"two or more of {', '.join(known)}"
+    if names and (len(names) < 2 or len(set(names)) != len(names) or not set(names) <= set(METHODS)):
+        expected = f"two or more of {', '.join(METHODS)}"
         raise InputError(
             f"--compare {text}", found="no such methods", expected=expected, fix="--compare dense,triple"
         )
     return names
+
+
+eval_command = typer_command(evaluate, USES)

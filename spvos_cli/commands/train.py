@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from spvos_cli.commands.options import (
+from spvos_cli.commands.train_parameters import (
     MACHINE,
     DataOption,
     Device,

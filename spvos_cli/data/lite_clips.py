@@ -147,7 +147,7 @@ class _Canvas:
         return (rng.integers(0, length - offsets[-1]) + path).tolist()
 
     def _objects(self, ids: np.ndarray) -> list[int]:
-        """VoidRule of objects neither tiny nor nearly everything, in random order."""
+        """Ids of objects neither tiny nor nearly everything, in random order."""
         values, counts = np.unique(ids[ids > 0], return_counts=True)
         fits = (counts > 0.002 * ids.size) & (counts < 0.6 * ids.size)
         return self.rng.permutation(values[fits]).tolist()

@@ -52,7 +52,7 @@ class LabelMaps:
     overlaps = 0
 
     def read(self, frame: str) -> np.ndarray:
-        """VoidRule (H, W) uint8, 0 the background."""
+        """Ids (H, W) uint8, 0 the background."""
         raise NotImplementedError
 
 

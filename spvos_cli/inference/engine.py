@@ -153,20 +153,38 @@ class EngineOptions:
         device = choose_device(self.device)
         dtype = choose_dtype(self.dtype, device)
         prepare_arithmetic(device, dtype)
-        return load_checkpoint(self.weights_path(), self.overrides()).for_inference(device, dtype)
+        network = load_checkpoint(self.weights_path(), self.overrides())
+        self._check_effect(network)
+        return network.for_inference(device, dtype)
 
-    def segmenter(self, reporter: Reporter) -> VideoSegmenter:
-        """Sets the threads, loads the network, and says in one line what was chosen.
+    def _check_effect(self, network: VOSNetwork) -> None:
+        """Refuses what the weights make an option without effect of."""
+        config = network.config
+        if self.model != "lite" and config.architecture != self.model:
+            found, expected = (
+                f"weights of the {config.architecture} network",
+                f"--model {config.architecture}",
+            )
+            raise InputError(f"--model {self.model}", found=found, expected=expected, fix="--weights FILE")
+        given = {"--sparse": self.sparse, "--gate-all": self.gate_all, "--strategy": self.strategy}
+        for name, value in given.items() if config.method == "dense" else ():
+            if value is not None:
+                found, expected = "a network without gates", "a method with gates"
+                raise InputError(f"{name}", found=found, expected=expected, fix="--method triple")
+
+    def segmenter(self, reporter: Reporter, network: VOSNetwork | None = None) -> VideoSegmenter:
+        """Says in one line what was chosen.
+
+        Args:
+            network: one that is loaded already; by default it is loaded.
 
         Raises:
             InputError: as `network`, or a network without REUSE shall do without.
         """
-        from spvos_cli.inference.machine import use_threads
         from spvos_cli.inference.segmenter import VideoSegmenter
         from spvos_cli.sparse.policy import without_reuse
 
-        use_threads(self.threads)
-        network = self.network()
+        given, network = network is not None, self.network() if network is None else network
         if not self.reuse and network.config.method != "triple":
             expected = "triple gates, which alone choose between REUSE and SKIP"
             raise InputError(
@@ -184,7 +202,7 @@ class EngineOptions:
             inject=None if self.reuse else without_reuse,
         )
         config = segmenter.network.config
-        weights = Path(self.weights).name if self.weights else "as shipped"
+        weights = "given" if given else Path(self.weights).name if self.weights else "as shipped"
         method = config.method if config.method == "dense" else f"{config.method} in {config.structure}"
         place = f"{segmenter.device.type} {str(segmenter.dtype).removeprefix('torch.')}"
         reporter.note(

@@ -6,16 +6,16 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from spvos_cli.files import atomic_path
+from spvos_cli.segment.tracker import Tracker
 from spvos_cli.video.annotations import Annotations
 from spvos_cli.video.frames import Frame, Source
-from spvos_cli.video.moments import Moment, Range
+from spvos_cli.video.moments import Range
 from spvos_cli.video.writers.writer import SegmentedFrame
 
 COMPLETE = "complete"
@@ -64,18 +64,6 @@ class Spool:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def resolve(moments: list[Moment], source: Source) -> dict[Moment, Moment]:
-    """Frame numbers for moments in seconds, as far as the source reaches; reads it up to there."""
-    found = {moment: moment for moment in moments if not moment.is_time}
-    waiting = [moment for moment in moments if moment.is_time]
-    for frame in source:
-        found |= {moment: Moment(frame.index) for moment in waiting if moment.reached(frame)}
-        waiting = [moment for moment in waiting if moment not in found]
-        if not waiting:
-            break
-    return found
-
-
 def frames_backwards(source: Source, range: Range, first: int, last: int) -> Iterator[Frame]:
     """The frames that a range chooses, from number `last` to number `first`."""
     for frame in source.backwards(last + 1):
@@ -86,7 +74,7 @@ def frames_backwards(source: Source, range: Range, first: int, last: int) -> Ite
 
 
 def pass_backwards(
-    tracker: Any, annotations: Annotations, frames: Iterator[Frame]
+    tracker: Tracker, annotations: Annotations, frames: Iterator[Frame]
 ) -> Iterator[SegmentedFrame]:
     """Segments frames that come in reverse."""
     for frame in frames:

@@ -11,7 +11,8 @@ from PIL import Image
 
 from spvos_cli.data.demo_scene import HEIGHT, RATE, WIDTH, scene
 from spvos_cli.evaluation.scores import global_scores, score_sequence
-from spvos_cli.segment.pipeline import Summary, segment_video
+from spvos_cli.segment.api import segment_video
+from spvos_cli.segment.pipeline import Summary
 from spvos_cli.video.palettes import indexed_image, voc_palette
 from spvos_cli.video.writers.choose import Output, check_output
 from spvos_cli.video.writers.folders import PngFolder

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from spvos_cli.errors import InputError
-from spvos_cli.segment.backward import Spool, resolve
+from spvos_cli.segment.backward import Spool
 from spvos_cli.segment.options import SegmentOptions
-from spvos_cli.segment.resume import Saved, StateFile
-from spvos_cli.video.annotations import Annotations
+from spvos_cli.segment.reach import check_reach, settle_times
+from spvos_cli.segment.resume import ResumeState, StateFile, run_shape
+from spvos_cli.video.annotations import Annotation, Annotations
 from spvos_cli.video.frames import Note, Source
 from spvos_cli.video.images import ImageSource
 from spvos_cli.video.moments import Range, split_moment
@@ -40,8 +40,8 @@ class Job:
         input: as given.
         outputs: as given, or the default ones.
         needs_soft: whether an output shows probabilities.
-        state: where it is saved; None where nothing of it is on disk.
-        saved: of the run that is continued.
+        state_file: where the run is saved; None where nothing of it is on disk.
+        resumed: the state of the run that is continued.
     """
 
     input: str
@@ -52,8 +52,8 @@ class Job:
     annotations: Annotations
     range: Range
     look: Look
-    state: StateFile | None = None
-    saved: Saved | None = None
+    state_file: StateFile | None = None
+    resumed: ResumeState | None = None
 
     @property
     def needs_soft(self) -> bool:
@@ -69,24 +69,43 @@ class Job:
         """The folder of --preview."""
         return Output(self.beside / f"{self.source.name}_preview", PreviewFolder)
 
+    @property
+    def is_stream(self) -> bool:
+        """Whether the input can be read once only."""
+        return self.input == "-" or ("://" in self.input and not Path(self.input).exists())
+
     def open_again(self) -> Source:
         """The source from its start."""
         return open_source(self.input, allow_network=self.options.allow_network)
 
+    def count_frames(self, resume_at: int = 0) -> int | None:
+        """How many frames are left to segment from number `resume_at` on, as far as the source says; None
+        where it does not."""
+        chosen, rate, frames = self.range, self.source.rate, self.source.frames
+        start, end = (
+            None if m is None else m.frame if m.frame is not None else -int(-m.order * rate // 1)
+            for m in (chosen.start, chosen.end)
+        )
+        ends = [number for number in (frames, end) if number is not None]
+        if not ends:
+            return None
+        numbers = range(start or 0, max(min(ends), start or 0), chosen.stride)
+        return sum(number >= resume_at for number in numbers)
+
     def spool(self, stack: contextlib.ExitStack) -> Spool:
         """Where the pass backwards goes; without a state it lasts as long as the stack."""
-        if self.state is None:
+        if self.state_file is None:
             return Spool(Path(stack.enter_context(tempfile.TemporaryDirectory())) / "backward")
-        return Spool(self.state.path.with_suffix(".backward"))
+        return Spool(self.state_file.path.with_suffix(".backward"))
 
     def open_writers(self, stack: contextlib.ExitStack) -> list[Writer]:
         """A writer for each output; the stack closes all, whatever happens, so that what was written stays
         usable."""
         setting = Setting(self.source, self.look, self.note)
-        makers = [partial(output.writer, output.path) for output in self.outputs]
+        makers: list[Callable[..., Writer]] = [partial(o.writer, o.path) for o in self.outputs]
         if self.options.preview:
             makers.append(partial(PreviewFolder, self.preview.path, every=self.options.preview))
-        saved = self.saved.facts["writers"] if self.saved else [None] * len(makers)
+        saved = self.resumed.facts["writers"] if self.resumed else [None] * len(makers)
         writers = []
         for make, facts in zip(makers, saved, strict=True):
             writers.append(make(setting=setting, saved=facts))
@@ -101,11 +120,13 @@ def prepare(
     options: SegmentOptions,
     engine: dict[str, Any],
     note: Note,
+    weights: str | Path | None = None,
 ) -> Job:
     """Opens the source and checks what is given.
 
     Args:
-        engine: options of the network that a continued run must share.
+        engine: what a continued run must share of the network and its options.
+        weights: their file, which outputs may not replace.
 
     Raises:
         InputError: something cannot be used; nothing has been written then.
@@ -113,25 +134,25 @@ def prepare(
     source = open_source(str(input), allow_network=options.allow_network, note=note)
     parsed = [parse_output(text, options.format) for text in outputs] or _default_outputs(source)
     paths = [output.path for output in parsed]
-    state = _state_file(paths, input, masks, options, engine)
-    saved = state.load() if state and options.resume and state.path.exists() else None
-    _check_outputs(parsed, options, resumed=saved is not None)
+    state_file = _state_file(paths, input, masks, options, engine)
+    resumed = state_file.load() if state_file and options.resume and state_file.path.exists() else None
+    _check_outputs(parsed, options, resumed=resumed is not None)
     annotations = Annotations([str(mask) for mask in masks], options.boxes, source, note)
     if not annotations.given:
-        raise InputError(
-            input,
-            found="no mask given",
-            expected="the mask of each object in one frame",
-            fix="--mask MASK or --box",
-        )
+        expected, fix = "the mask of each object in one frame", "--mask MASK or --box"
+        raise InputError(input, found="no mask given", expected=expected, fix=fix)
     palette = recoloured(annotations.palette, options.colours or "", annotations.objects)
     look = Look(palette, options.overlay_alpha, options.contour)
     range = options.range().in_source(source)
-    job = Job(str(input), options, note, source, parsed, annotations, range, look, state, saved)
+    job = Job(str(input), options, note, source, parsed, annotations, range, look, state_file, resumed)
     _check_beside(job)
-    _check_apart(job, [str(mask) for mask in masks], engine.get("weights"), named=bool(outputs))
+    _check_apart(job, [str(mask) for mask in masks], weights, named=bool(outputs))
     if options.backward:
         _check_backward(job)
+    again = None if job.is_stream else job.open_again
+    if options.backward and again:
+        job.range = settle_times(annotations, job.range, again)
+    check_reach(annotations, job.range, source, again)
     return job
 
 
@@ -151,12 +172,12 @@ def _check_outputs(outputs: list[Output], options: SegmentOptions, *, resumed: b
 def _check_beside(job: Job) -> None:
     """Files that nobody named as outputs must not be there either."""
     for output in _outputs_beside(job):
-        check_output(output, overwrite=job.options.overwrite or job.saved is not None)
+        check_output(output, overwrite=job.options.overwrite or job.resumed is not None)
 
 
 def _outputs_beside(job: Job) -> list[Output]:
     preview = [job.preview] if job.options.preview else []
-    return preview + [Output(path, ContactSheet) for path in box_files(job)]
+    return preview + [Output(path, ContactSheet) for path in box_files(job, job.annotations.given)]
 
 
 def _check_apart(job: Job, masks: list[str], weights: str | Path | None, *, named: bool) -> None:
@@ -170,47 +191,20 @@ def _check_apart(job: Job, masks: list[str], weights: str | Path | None, *, name
     check_apart(_outputs_beside(job), inputs, named=False)
 
 
-def box_files(job: Job) -> list[Path]:
+def box_files(job: Job, given: Iterable[Annotation]) -> list[Path]:
     """Where the masks of boxes go for checking, an image for each frame that has boxes."""
-    moments = dict.fromkeys(str(g.moment) for g in job.annotations.given if g.box is not None)
+    moments = dict.fromkeys(str(g.moment) for g in given if g.box is not None)
     return [job.beside / f"{job.source.name}_box_{moment}.png" for moment in moments]
 
 
 def _check_backward(job: Job) -> None:
-    """Frames are read twice, and moments in seconds must be known before the first is read."""
-    if job.input == "-" or "://" in job.input:
-        raise InputError(
-            "--backward",
-            found="a stream, which is read once",
-            expected="a file or a folder",
-            fix="save it first",
-        )
+    """Frames are read twice, and probabilities are not kept from the pass backwards."""
+    if job.is_stream:
+        found, expected = "a stream, which is read once", "a file or a folder"
+        raise InputError("--backward", found=found, expected=expected, fix="save it first")
     if job.needs_soft:
-        raise InputError(
-            "--backward", found="an output of probabilities", expected="other outputs", fix="-o without .soft"
-        )
-    moments = [job.range.start, *(given.moment for given in job.annotations.given)]
-    if any(moment.is_time for moment in moments):
-        source = job.open_again()
-        found = resolve(moments, source)
-        source.close()
-        if job.range.start not in found:
-            raise InputError(
-                f"--start {job.range.start}",
-                found="after the last frame",
-                expected="an earlier one",
-                fix="--start",
-            )
-        job.range = job.range._replace(start=found[job.range.start])
-        job.annotations.move(found)
-        _check_some_frame(job.annotations)
-
-
-def _check_some_frame(annotations: Annotations) -> None:
-    if all(given.moment.is_time for given in annotations.given):
-        given = annotations.given[0]
-        found = f"frame {given.moment} is beyond the end"
-        raise InputError(given.name, found=found, expected="a frame of the video", fix="--mask FRAME:MASK")
+        found, fix = "an output of probabilities", "-o without .soft"
+        raise InputError("--backward", found=found, expected="other outputs", fix=fix)
 
 
 def _state_file(
@@ -220,19 +214,12 @@ def _state_file(
     options: SegmentOptions,
     engine: dict[str, Any],
 ) -> StateFile | None:
+    """Beside the first output that is on disk."""
     first = next((path for path in paths if path != STDOUT), None)
     if options.resume and STDOUT in paths:
-        raise InputError(
-            "--resume", found="standard output as an output", expected="outputs on disk", fix="-o OUT"
-        )
+        found, expected = "standard output as an output", "outputs on disk"
+        raise InputError("--resume", found=found, expected=expected, fix="-o OUT")
     if first is None:
         return None
-    shape = {"input": str(input), "outputs": [str(path) for path in paths], **engine, **options.shaping()}
-    shape["mask"] = [[str(mask), _digest(str(mask))] for mask in masks]
-    return StateFile(first.with_name(first.name + ".resume"), shape)
-
-
-def _digest(text: str) -> str:
-    """Of a mask's file, so that a resumed run with another one is noticed."""
-    path = Path(text.split(":", 1)[-1])
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+    shape = run_shape(str(input), [str(mask) for mask in masks], paths, first.parent)
+    return StateFile(first.with_name(first.name + ".resume"), {**shape, **engine, **options.shaping()})

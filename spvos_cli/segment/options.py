@@ -4,51 +4,106 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spvos_cli.errors import InputError
-from spvos_cli.video.moments import FIRST, Range, parse_moment
+from spvos_cli.option import OUTPUT, check_values, option
 
-SAVE_SECONDS = 10.0  # between saved states: what a killed run loses at most
+if TYPE_CHECKING:  # --help must not wait for NumPy and FFmpeg
+    from spvos_cli.video.moments import Range
+
+FRAMES = "Frames"
 
 
 @dataclasses.dataclass(frozen=True)
 class SegmentOptions:
-    """How a video is read, followed and written. Moments are frame numbers (120) or seconds ("12.5s").
+    """How a video is read, followed and written; the fields are the options of the command line. Moments are
+    frame numbers (120) or seconds ("12.5s").
 
-    Attributes:
-        box: "[FRAME:]X,Y,W,H", an object each, whose first mask GrabCut makes.
-        start: the first frame that is segmented.
-        end: the frame before which it ends.
-        stride: every n-th frame from start.
-        backward: also from the masks towards the start.
-        format: what "-" as an output is: "mkv", the label video, or "jsonl", the records.
-        preview: writes the overlay of every n-th frame into a folder; 0: none.
-        overlay_alpha: how much an object's colour covers it, 0 to 1.
-        contour: width in pixels of the lines around objects; 0: none.
-        colours: "red,#00ff00" in the order of ids, or "3=blue".
-        live: drops frames where segmenting is slower than they come.
-        allow_network: whether INPUT may be the address of a stream.
-        resume: goes on with an interrupted run of the same options.
-        overwrite: whether existing outputs may be replaced.
-        save_every: seconds between saved states.
+    Raises:
+        InputError: a value is out of its range.
     """
 
-    box: str | Sequence[str] = ()
-    start: int | str | None = None
-    end: int | str | None = None
-    stride: int = 1
-    backward: bool = False
-    format: str = "mkv"
-    preview: int = 0
-    overlay_alpha: float = 0.5
-    contour: int = 1
-    colours: str | None = None
-    live: bool = False
-    allow_network: bool = False
-    resume: bool = False
-    overwrite: bool = False
-    save_every: float = SAVE_SECONDS
+    box: str | Sequence[str] = option(
+        (),
+        "A box around an object in a frame (by default the first), in pixels, in the place of a mask: its"
+        " mask is made with GrabCut and written for checking. May be given several times.",
+        metavar="[FRAME:]X,Y,W,H",
+        kind=list[str],
+    )
+    start: int | str | None = option(
+        None,
+        "The first frame that is segmented: a frame's number, or seconds as in 12.5s.",
+        panel=FRAMES,
+        kind=str,
+        metavar="FRAME",
+    )
+    end: int | str | None = option(
+        None,
+        "The frame before which segmenting ends: a frame's number, or seconds as in 12.5s.",
+        panel=FRAMES,
+        kind=str,
+        metavar="FRAME",
+    )
+    stride: int = option(1, "Every how many frames one is segmented.", panel=FRAMES, least=1)
+    backward: bool = option(
+        False,
+        "Objects are followed from their masks to the start of the video as well as to its end.",
+        panel=FRAMES,
+    )
+    live: bool = option(
+        False, "Frames that come faster than they can be segmented are dropped.", panel=FRAMES
+    )
+    allow_network: bool = option(False, "INPUT may be the address of a network stream.", panel=FRAMES)
+    format: str = option(
+        "mkv",
+        "What the output - is: mkv, a video of labels, or jsonl, a line of JSON for each frame.",
+        panel=OUTPUT,
+        choices=("mkv", "jsonl"),
+    )
+    preview: int = option(
+        0,
+        "Every how many frames the overlay of one is written to the folder NAME_preview; 0 writes none.",
+        panel=OUTPUT,
+        least=0,
+        metavar="N",
+    )
+    overlay_alpha: float = option(
+        0.5,
+        "How much an object's colour covers it in overlays, as a fraction: 0 leaves the object as it is, 1"
+        " hides it.",
+        panel=OUTPUT,
+        least=0,
+        most=1,
+    )
+    contour: int = option(
+        1,
+        "The width, in pixels, of the lines around objects in overlays; 0 draws none.",
+        panel=OUTPUT,
+        least=0,
+        most=100,
+    )
+    colours: str | None = option(
+        None,
+        "The colours of the objects: red,#00ff00 in the order of their ids, or 3=blue for one of them.",
+        panel=OUTPUT,
+    )
+    resume: bool = option(
+        False,
+        "An interrupted run of the same input, masks, weights and options goes on where it was.",
+        panel=OUTPUT,
+    )
+    save_every: float = option(
+        10.0,
+        "How many seconds a run goes on before it saves its state anew, for --resume: what a killed run"
+        " loses at most.",
+        panel=OUTPUT,
+        least=0,
+    )
+    overwrite: bool = option(False, "Outputs that exist may be replaced.", panel=OUTPUT)
+
+    def __post_init__(self) -> None:
+        check_values(self)
 
     @property
     def boxes(self) -> list[str]:
@@ -61,6 +116,8 @@ class SegmentOptions:
         Raises:
             InputError: they choose none, or are no moments.
         """
+        from spvos_cli.video.moments import FIRST, Range, parse_moment
+
         start = parse_moment(str(self.start), "--start") if self.start is not None else FIRST
         end = parse_moment(str(self.end), "--end") if self.end is not None else None
         if end and end.is_time == start.is_time and end.order <= start.order:
@@ -69,10 +126,6 @@ class SegmentOptions:
                 found=f"not after --start {start}",
                 expected="a later one",
                 fix="--end",
-            )
-        if self.stride < 1:
-            raise InputError(
-                f"--stride {self.stride}", found="not positive", expected="1 or more", fix="--stride"
             )
         return Range(start, end, self.stride)
 
@@ -87,6 +140,7 @@ def split_options(options: dict[str, Any], engine: type) -> tuple[SegmentOptions
 
     Raises:
         TypeError: there is no option of a name.
+        InputError: a value is out of its range.
     """
     own = {field.name for field in dataclasses.fields(SegmentOptions)}
     rest = {name: value for name, value in options.items() if name not in own}

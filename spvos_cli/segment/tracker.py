@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from spvos_cli.segment.notices import Noticing
+from spvos_cli.segment.events import EventDetector
 from spvos_cli.video.frames import Frame, Note
 from spvos_cli.video.writers.writer import Facts, SegmentedFrame
 
@@ -17,17 +17,17 @@ class Tracker:
 
     Args:
         segmenter: a `VideoSegmenter`.
-        note: takes remarks about what was noticed.
+        note: takes remarks about shot cuts and lost objects.
         with_soft: whether probabilities are wanted.
 
     Attributes:
-        frames: segmented so far.
-        seconds: that they took.
+        frames: how many were segmented so far.
+        computed, total: multiply-accumulates of gated layers that ran sparsely: done, and there were to do.
     """
 
     def __init__(self, segmenter: Any, note: Note, *, with_soft: bool = False) -> None:
         self.segmenter, self.with_soft = segmenter, with_soft
-        self.noticing = Noticing(note)
+        self.detector = EventDetector(note)
         self.frames, self.computed, self.total = 0, 0, 0
 
     @property
@@ -52,7 +52,7 @@ class Tracker:
             stats.computed / stats.total if stats.total else None,
             stats.policies,
             ms,
-            self.noticing.events(frame, objects, areas),
+            self.detector.events(frame, objects, areas),
             self.segmenter.probabilities if self.with_soft else None,
         )
         return SegmentedFrame(frame, labels, facts)
@@ -60,9 +60,9 @@ class Tracker:
     def state(self) -> dict[str, Any]:
         """Counts and what was noticed, JSON's types; the segmenter's state is its own."""
         counts = {"frames": self.frames, "computed": self.computed, "total": self.total}
-        return counts | {"noticing": self.noticing.state()}
+        return counts | {"events": self.detector.state()}
 
     def restore(self, state: dict[str, Any]) -> None:
         """The inverse of `state`."""
         self.frames, self.computed, self.total = (state[name] for name in ("frames", "computed", "total"))
-        self.noticing.restore(state["noticing"])
+        self.detector.restore(state["events"])

@@ -249,7 +249,7 @@ class Annotations:
 
 
 def _rename(ids: np.ndarray, names: dict[int, int]) -> np.ndarray:
-    """VoidRule with some of them replaced."""
+    """Ids with some of them replaced."""
     table = np.arange(256, dtype=np.uint8)
     table[list(names)] = list(names.values())
     return np.asarray(table[ids])

@@ -180,7 +180,7 @@ class MaskReader:
         return hard
 
     def _numbered(self, path: Path, values: np.ndarray, colours: np.ndarray) -> Mask:
-        """VoidRule for packed RGB values; black is the background."""
+        """Ids for packed RGB values; black is the background."""
         if self._files and not self._of_palette(colours.tolist()):
             self._number_all()
         ids = self._ids(colours.tolist())

@@ -7,7 +7,6 @@ never sees a damaged file. A case fails on a traceback, a crash, a hang, or an e
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import os
 import random
 import resource
@@ -65,17 +64,6 @@ class StubSegmenter:
         return False
 
 
-@dataclasses.dataclass(frozen=True)
-class StubOptions:
-    """In the place of `EngineOptions`."""
-
-    def shaping(self) -> dict[str, str]:
-        return {}
-
-    def segmenter(self, reporter: object) -> StubSegmenter:
-        return StubSegmenter()
-
-
 def arguments(case: int, seed: int, bases: dict[str, Path], folder: Path) -> list[str]:
     """Damages a file for a case; returns what `spvos` is called with."""
     rng = random.Random(f"{seed} {case}")
@@ -126,9 +114,13 @@ def _child(arguments: list[str], log: Path, main: object) -> None:
 
 def stub_network() -> object:
     """Puts the stub in the engine's place; returns the command line's main function."""
-    module = types.ModuleType("spvos_cli.inference.engine")
-    module.EngineOptions = StubOptions
-    sys.modules[module.__name__] = module
+    machine = types.ModuleType("spvos_cli.inference.machine")  # imports PyTorch
+    machine.use_threads = lambda count: None
+    sys.modules[machine.__name__] = machine
+    from spvos_cli.inference.engine import EngineOptions
+
+    EngineOptions.segmenter = lambda options, reporter, network=None: StubSegmenter()
+    EngineOptions.shaping = lambda options: {}
     import spvos_cli.segment.demo  # noqa: F401 - so that no case imports it again
     from spvos_cli.__main__ import main
 

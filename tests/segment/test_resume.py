@@ -192,13 +192,13 @@ def test_states_on_disk(tmp_path: Path) -> None:
 
     from spvos_cli.errors import InputError
     from spvos_cli.inference.stream import State
-    from spvos_cli.segment.resume import Saved, StateFile
+    from spvos_cli.segment.resume import ResumeState, StateFile
 
     file = StateFile(tmp_path / "x.resume", {"size": 480, "box": ()})
     state = State(
         {"image": torch.arange(6.0).view(1, 2, 3), "bank": torch.ones(2, dtype=torch.bfloat16)}, {"a": [1]}
     )
-    for saved in (Saved(0, {"n": 1}), Saved(7, {"n": 2}, state)):
+    for saved in (ResumeState(0, {"n": 1}), ResumeState(7, {"n": 2}, state)):
         file.save(saved)
         loaded = file.load()
         assert loaded[:2] == saved[:2]
@@ -213,7 +213,7 @@ def test_states_on_disk(tmp_path: Path) -> None:
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
         with pytest.raises(OSError, match="too large"):
-            file.save(Saved(9, {}, state))
+            file.save(ResumeState(9, {}, state))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert file.load().frame == 7

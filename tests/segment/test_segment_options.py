@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import inspect
 import json
 import os
 import subprocess
@@ -14,13 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spvos_cli.commands.segment import segment_command
 from spvos_cli.errors import InputError
-from spvos_cli.inference.engine import EngineOptions
 from spvos_cli.inference.segmenter import VideoSegmenter
-from spvos_cli.segment.notices import Noticing
-from spvos_cli.segment.options import SegmentOptions
-from spvos_cli.segment.pipeline import segment_video
+from spvos_cli.segment.api import segment_video
+from spvos_cli.segment.events import EventDetector
 from spvos_cli.ui import Reporter
 from spvos_cli.video.frames import Frame
 from spvos_cli.video.threads import newest
@@ -54,14 +49,6 @@ def segment(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch):
         return reporter.lines, {name: set(np.unique(labels).tolist()) - {0} for name, labels in maps.items()}
 
     return run
-
-
-def test_names_are_the_same_everywhere() -> None:
-    command = set(inspect.signature(segment_command).parameters) - {"context", "demo", "quiet", "as_json"}
-    function = {"input", "mask", "output"}
-    for options in (SegmentOptions, EngineOptions):
-        function |= {field.name for field in dataclasses.fields(options)}
-    assert command == function
 
 
 def test_unknown_names_are_errors(video: Path, mask: Path) -> None:
@@ -125,12 +112,12 @@ def test_preview_and_looks(segment, video: Path, mask: Path, clip: Clip) -> None
 
 def test_shot_cuts_and_lost_objects_are_said_and_marked() -> None:
     notes: list[str] = []
-    noticing, areas = Noticing(notes.append), np.zeros(256, int)
+    detector, areas = EventDetector(notes.append), np.zeros(256, int)
     events = []
     for t in range(12):
         image = make_frame(t)[0] if t < 6 else 255 - make_frame(t)[0][:, ::-1]
         areas[1] = 0 if t in (8, 9) else 50
-        events.append(noticing.events(Frame(t, np.ascontiguousarray(image), "", t), (1,), areas))
+        events.append(detector.events(Frame(t, np.ascontiguousarray(image), "", t), (1,), areas))
     marks = {t: found for t, found in enumerate(events) if found}
     assert marks == {6: ("shot_cut",), 8: ("lost:1",), 10: ("found:1",)}
     assert [note.split(";")[0] for note in notes] == ["frame 6: a shot cut", "frame 8: object 1 is lost"]

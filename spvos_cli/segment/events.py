@@ -16,8 +16,8 @@ FORGET = 0.8  # of the running mean, a frame
 SETTLED = 10  # frames that an object must be there before its loss is said again
 
 
-class Noticing:
-    """Watches frames and areas; says a line about what is odd, and gives its mark.
+class EventDetector:
+    """Finds shot cuts, and objects that get lost and come back; says a line about each, and gives its mark.
 
     Args:
         note: takes the lines.

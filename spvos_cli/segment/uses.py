@@ -1,0 +1,82 @@
+"""When each option of `spvos segment` and `segment_video` has an effect."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+from spvos_cli.option import ALWAYS, Use
+
+
+def _shows_overlays(values: SimpleNamespace) -> bool:
+    from spvos_cli.video.writers.sheet import ContactSheet
+    from spvos_cli.video.writers.videos import OverlayVideo
+
+    return bool(values.demo or values.preview or _writes(values, OverlayVideo, ContactSheet))
+
+
+def _shows_colours(values: SimpleNamespace) -> bool:
+    from spvos_cli.video.writers.folders import LabelFolder
+
+    return bool(_shows_overlays(values) or _writes(values, LabelFolder) or values.box)
+
+
+def _writes(values: SimpleNamespace, *writers: type) -> bool:
+    """Whether an output has one of these writers; the default outputs are a folder and an overlay."""
+    from spvos_cli.video.writers.choose import parse_output
+
+    if not values.output:
+        return True
+    return any(issubclass(parse_output(text, values.format).writer, writers) for text in values.output)
+
+
+def _places(values: SimpleNamespace) -> set[str]:
+    return {str(path) for path in values.output or ("masks",)}
+
+
+VIDEO = Use(lambda v: not v.demo, "a video of your own in the place of --demo")
+PIPE = Use(lambda v: "-" in _places(v), "the output -")
+OVERLAY = Use(_shows_overlays, "an output with overlays (.mp4, .png, --preview)")
+COLOURS = Use(_shows_colours, "an output with colours (a folder, .mp4, .png, --preview)")
+ON_DISK = Use(lambda v: _places(v) != {"-"}, "an output on disk, which --resume can go on with")
+READ_AGAIN = Use(lambda v: not v.backward, "no --backward, for which frames are read twice")
+GATES = Use(lambda v: v.method != "dense", "a --method with gates")
+LOADS = Use(lambda v: getattr(v, "network", None) is None, "no network that is loaded already")
+NETWORK = (LOADS,)
+
+USES: dict[str, tuple[Use, ...]] = {
+    "input": (VIDEO,),
+    "mask": (VIDEO,),
+    "box": (VIDEO,),
+    "output": (ALWAYS,),
+    "demo": (ALWAYS,),
+    "start": (VIDEO,),
+    "end": (VIDEO,),
+    "stride": (VIDEO,),
+    "backward": (VIDEO,),
+    "live": (VIDEO, READ_AGAIN),
+    "allow_network": (VIDEO,),  # a permission, like --overwrite: it needs no address to be right
+    "format": (VIDEO, PIPE),
+    "preview": (ALWAYS,),
+    "overlay_alpha": (OVERLAY,),
+    "contour": (OVERLAY,),
+    "colours": (COLOURS,),
+    "resume": (VIDEO,),
+    "save_every": (VIDEO, ON_DISK),
+    "overwrite": (ALWAYS,),
+    "model": NETWORK,
+    "weights": NETWORK,
+    "method": NETWORK,
+    "sparse": (*NETWORK, GATES),
+    "gate_all": (*NETWORK, GATES),
+    "strategy": (*NETWORK, GATES),
+    "size": (ALWAYS,),
+    "mem_every": (ALWAYS,),
+    "top_k": (ALWAYS,),
+    "max_memory": (ALWAYS,),
+    "reuse": (GATES,),
+    "device": NETWORK,
+    "dtype": NETWORK,
+    "threads": (ALWAYS,),
+    "quiet": (ALWAYS,),
+    "json": (ALWAYS,),
+}
