@@ -15,9 +15,9 @@ def _shows_overlays(values: SimpleNamespace) -> bool:
 
 
 def _shows_colours(values: SimpleNamespace) -> bool:
-    from spvos_cli.video.writers.folders import LabelFolder
+    from spvos_cli.video.writers.folders import LabelFolder, NumberedFolder
 
-    return bool(_shows_overlays(values) or _writes(values, LabelFolder) or values.box)
+    return bool(_shows_overlays(values) or _writes(values, LabelFolder, NumberedFolder) or values.box)
 
 
 def _writes(values: SimpleNamespace, *writers: type) -> bool:

@@ -138,7 +138,7 @@ def test_command(monkeypatch, capsys) -> None:
 
 def test_paper_compares_like_with_like(monkeypatch, capsys) -> None:
     """Table IV, over the videos that it is of, whatever else is asked for."""
-    for more in ("", " --frame 320x192"):
+    for more in ("", " --flops --frame 320x192"):
         code, out, _ = run(monkeypatch, capsys, f"--paper --json{more}")
         assert code == 0
         rows = {row["name"]: row for row in json.loads(out)["paper"] if row["table"].startswith("IV")}
