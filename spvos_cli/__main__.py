@@ -7,6 +7,7 @@ import errno
 import os
 import signal
 import sys
+from typing import Any
 
 import typer
 
@@ -14,7 +15,7 @@ from spvos_cli.app import app
 from spvos_cli.errors import InputError, ReaderGone, RunError, Terminated
 from spvos_cli.video.writers.stdout import forget_stdout
 
-UsageError: type[typer.BadParameter] = typer.BadParameter.__base__  # Typer names only the subclass
+UsageError: Any = typer.BadParameter.__base__  # Typer names only the subclass
 BAD_INPUT, FAILED, INTERRUPTED, TERMINATED = 2, 1, 130, 143
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from typing import TypeVar
 
 from rich.console import Console
@@ -51,7 +51,7 @@ class Reporter:
 
     def track(
         self, items: Iterable[T], total: int | None, label: str = "segmenting", rate: str = "fps"
-    ) -> Iterator[T]:
+    ) -> Generator[T, None, None]:
         """The items, with a bar, a rate and the time left while they are used; only on a terminal."""
         columns = (
             TextColumn("{task.description}"),

@@ -53,10 +53,9 @@ class Parameter(NamedTuple):
                 rich_help_panel=d.panel,
                 show_default=self.default not in (None, False, ""),
             )
-        kind = Annotated[self.kind, info]
-        return inspect.Parameter(
-            self.name, inspect.Parameter.KEYWORD_ONLY, default=self.default, annotation=kind
-        )
+        form: Any = Annotated  # a type checker wants types that it can read
+        kind, keyword = form[self.kind, info], inspect.Parameter.KEYWORD_ONLY
+        return inspect.Parameter(self.name, keyword, default=self.default, annotation=kind)
 
     def value(self, given: Any) -> Any:
         """The field's value, from that of the command line."""
@@ -142,11 +141,16 @@ def _dataclasses(run: Callable[..., None]) -> dict[str, tuple[type, tuple[str, .
 
 def _kind(name: str, declared: Declaration, hint: Any, default: Any) -> Any:
     """A type that Typer knows, from a field's."""
+    kind = declared.kind or _without_none(hint)
     if declared.choices:
-        kind: Any = Enum(name, {choice: choice for choice in declared.choices}, type=str)
-    else:
-        kind = declared.kind or _without_none(hint)
+        kind = _enumeration(name, declared.choices)
     return kind | None if default is None else kind
+
+
+def _enumeration(name: str, choices: tuple[str, ...]) -> Any:
+    """Typer knows no other form of choices in all its versions."""
+    make: Any = Enum  # a type checker wants the name spelled out
+    return make(name, {choice: choice for choice in choices}, type=str)
 
 
 def _without_none(hint: Any) -> Any:

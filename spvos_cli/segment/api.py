@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -85,7 +84,7 @@ class FrameFacts(NamedTuple):
     """What is known of a frame beside its labels.
 
     Attributes:
-        index: of the frame, from 0.
+        frame: its number, from 0.
         objects: ids that are followed, in order.
         areas: pixels of each of them, by id.
         confidence: mean probability of an object over the pixels that it holds, by id; objects without a
@@ -95,7 +94,7 @@ class FrameFacts(NamedTuple):
         density: the share of multiply-accumulates done in these layers; None where nothing ran sparsely.
     """
 
-    index: int
+    frame: int
     objects: tuple[int, ...]
     areas: dict[int, int]
     confidence: dict[int, float]
@@ -139,26 +138,24 @@ def _follow(
     frames: Iterable[np.ndarray], masks: Masks, engine: EngineOptions, network: VOSNetwork
 ) -> Iterator[tuple[np.ndarray, FrameFacts]]:
     segmenter = engine.segmenter(Reporter(quiet=True), network)
-    waiting = dict(enumerate([masks])) if isinstance(masks, np.ndarray) else masks
-    in_turn = None if isinstance(waiting, Mapping) else chain(waiting, repeat(None))
+    given = {0: masks} if isinstance(masks, np.ndarray) else masks
+    in_turn = None if isinstance(given, Mapping) else iter(given)
     used: set[int] = set()
-    for index, frame in enumerate(frames):
-        mask = next(in_turn) if in_turn is not None else waiting.get(index)  # type: ignore[attr-defined]
+    for number, frame in enumerate(frames):
+        mask = given.get(number) if isinstance(given, Mapping) else next(in_turn or iter(()), None)
         if mask is not None:
-            used.add(index)
+            used.add(number)
         with thread_count(engine.threads):
             labels = segmenter.step(frame, mask)
-            stats = segmenter.gate_stats
-            confidence = segmenter.confidence
+            stats, confidence = segmenter.gate_stats, segmenter.confidence
         areas = np.bincount(labels.ravel(), minlength=256)
         objects = tuple(segmenter.objects)
         density = stats.computed / stats.total if stats.total else None
-        found = {i: int(areas[i]) for i in objects}
-        yield labels, FrameFacts(index, objects, found, confidence, stats.policies, density)
-    if isinstance(waiting, Mapping) and (unused := sorted(set(waiting) - used)):
-        _complain(unused, nothing_used=not used)
-    elif not used:
-        _complain([0], nothing_used=True)
+        by_object = {i: int(areas[i]) for i in objects}
+        yield labels, FrameFacts(number, objects, by_object, confidence, stats.policies, density)
+    unused = sorted(set(given) - used) if isinstance(given, Mapping) else []
+    if unused or not used:
+        _complain(unused or [0], nothing_used=not used)
 
 
 def _complain(unused: list[int], *, nothing_used: bool) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 
@@ -42,13 +44,13 @@ class EventDetector:
             marks += self._presence(frame, i, seen=bool(areas[i]))
         return tuple(marks)
 
-    def state(self) -> dict[str, object]:
+    def state(self) -> dict[str, Any]:
         """What a resumed run needs; JSON's types."""
         images = [None if x is None else x.tolist() for x in (self._thumbnail, self._histogram)]
         there = sorted(self._there.items())
         return {"images": images, "usual": self._usual, "there": there, "said": sorted(self._said)}
 
-    def restore(self, state: dict[str, object]) -> None:
+    def restore(self, state: dict[str, Any]) -> None:
         """The inverse of `state`."""
         images = [None if x is None else np.array(x, np.float32) for x in state["images"]]
         self._thumbnail, self._histogram = images
@@ -75,7 +77,7 @@ class EventDetector:
         histogram = cv2.calcHist([small], [0, 1, 2], None, [6, 6, 6], [0, 256] * 3).ravel()
         before, last = self._thumbnail, self._histogram
         self._thumbnail, self._histogram = thumbnail, histogram
-        if before is None:
+        if before is None or last is None:
             return False
         difference = float(np.abs(thumbnail - before).mean())
         usual, self._usual = self._usual, FORGET * self._usual + (1 - FORGET) * difference

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import NamedTuple
 
 import numpy as np
@@ -86,7 +86,7 @@ class Pipeline:
             peak_rss_mib(),
         )
 
-    def _segment(self, frame: Frame, background: Background) -> SegmentedFrame:
+    def _segment(self, frame: Frame, background: Background[SegmentedFrame | ResumeState]) -> SegmentedFrame:
         """A frame's labels; before them, its mask is shown and the state is saved, where these are due."""
         left = self.job.annotations.state()
         mask = self._mask(frame)
@@ -100,8 +100,9 @@ class Pipeline:
         """What is given for a frame; the mask of a box is written as well, for checking."""
         due = [given for given in self.job.annotations.unused if given.moment.reached(frame)]
         mask = self.job.annotations.at(frame)
-        files = box_files(self.job, due)
-        for path in files if mask is not None else ():
+        if mask is None:
+            return None
+        for path in box_files(self.job, due):
             if not path.exists() or self.job.options.overwrite:
                 indexed_image(mask, self.job.look.palette).save(path)
                 self.reporter.note(f"the mask made from --box is in {path}")
@@ -117,7 +118,7 @@ class Pipeline:
         for writer in self.writers:
             writer.write(item)
 
-    def _frames(self) -> Iterator[Frame]:
+    def _frames(self) -> Generator[Frame, None, None]:
         job = self.job
         resume_at = job.resumed.frame if job.resumed else 0
         chosen = job.range.select(job.source, resume_at)
