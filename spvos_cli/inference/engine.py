@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spvos_cli.errors import InputError
 from spvos_cli.option import MACHINE, MEMORY, MODEL, check_values, option
-from spvos_cli.resources import shipped_weights
+from spvos_cli.resources import shipped_weights, weight_file
 from spvos_cli.ui import Reporter
 
 if TYPE_CHECKING:  # PyTorch is imported when a network is wanted: --help must not wait for it
@@ -137,9 +138,15 @@ class EngineOptions:
         return Path(self.weights) if self.weights else shipped_weights(self.model, self.method)
 
     def shaping(self) -> dict[str, Any]:
-        """Those that a resumed run must share with the run that it continues."""
-        fields = dataclasses.asdict(self) | {"weights": self.weights and str(self.weights)}
+        """Those that a resumed run must share with the run that it continues; the weights by their
+        content."""
+        fields = dataclasses.asdict(self) | {"weights": self.weights_digest()}
         return {name: value for name, value in fields.items() if name not in ("device", "threads")}
+
+    def weights_digest(self) -> str:
+        """SHA-256 of the weight file, in hexadecimal; empty where there is none."""
+        path = Path(self.weights) if self.weights else weight_file(self.model, self.method)
+        return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
 
     def network(self) -> VOSNetwork:
         """Loads the weights and prepares the network for inference.

@@ -72,9 +72,9 @@ def _has_native_bf16() -> bool:
 def use_threads(count: int | None) -> None:
     """Sets the number of CPU threads, and has freed memory kept for the next frame (GNU libc).
 
-    By default large buffers go back to the system with every frame, and come again as pages to be faulted in
-    one by
-    one: a fifth of the time of a frame.
+    By default large buffers go back to the system with every frame, and come again as pages to be faulted
+    in one by one: a fifth of the time of a frame. It changes the whole process: commands call it, no library
+    function does.
     """
     torch.set_num_threads(count or default_threads())
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None

@@ -53,7 +53,17 @@ STCN_NAMES = (
 
 
 def build_model(config: ModelConfig) -> VOSNetwork:
-    """A network with fresh weights and the gates of its method, in evaluation mode."""
+    """A network with fresh weights and the gates of its method, in evaluation mode.
+
+    Raises:
+        InputError: the architecture is XMem's, whose layers are counted (`model.xmem`) but which has no
+            stream yet.
+    """
+    if config.architecture not in NETWORKS:
+        found = f"{config.architecture} can be counted but not run yet"
+        raise InputError(
+            f"--model {config.architecture}", found=found, expected=" or ".join(NETWORKS), fix="--model lite"
+        )
     network = NETWORKS[config.architecture](config)
     if config.method != "dense":
         add_gates(network, config.method, config.structure, gate_all=config.gate_all)
@@ -69,7 +79,11 @@ def save_weights(model: VOSNetwork, path: Path, notes: Mapping[str, str] | None 
 
 
 def load_checkpoint(
-    path: Path, overrides: Mapping[str, Any] | None = None, *, fresh_gates: bool = False
+    path: Path,
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    fresh_gates: bool = False,
+    architecture: str | None = None,
 ) -> VOSNetwork:
     """Rebuilds the network of a weight file: ours (.safetensors) or an official STCN checkpoint (.pth). Runs
     no code of it.
@@ -78,13 +92,18 @@ def load_checkpoint(
         overrides: fields of the config (method, structure, ...) that differ from the file's. Gates that are
             not asked for are ignored.
         fresh_gates: where gates are asked for that the file lacks, they start as before training.
+        architecture: of the network that the file must hold; None: any.
 
     Raises:
-        InputError: the file is missing, unreadable, holds something else, or lacks the gates asked for.
+        InputError: the file is missing, unreadable, holds something else or another network, or lacks the
+            gates asked for.
     """
     if not path.is_file():
         raise InputError(path, found="no such file", expected="a weight file", fix="--weights FILE")
     stored, tensors = _read_safetensors(path) if path.suffix == ".safetensors" else (SPVOS, _read_stcn(path))
+    if architecture not in (None, stored.architecture):
+        found, expected = (f"the weights of a {name} network" for name in (stored.architecture, architecture))
+        raise InputError(path, found=found, expected=expected, fix=f"--model {stored.architecture}")
     config = dataclasses.replace(stored, **overrides or {})
     model = build_model(config)
     expected = model.state_dict()

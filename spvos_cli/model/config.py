@@ -4,8 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import Literal
+from typing import Any, Literal, get_args
 
+Architecture = Literal["spvos", "lite", "xmem"]
+Method = Literal["dense", "static", "residual", "triple"]
+Structure = Literal["Q", "D", "QD", "QDM"]
+Strategy = Literal["mixed", "semi-mixed", "fully"]
+CHOICES: dict[str, tuple[str, ...]] = {
+    "architecture": get_args(Architecture),
+    "method": get_args(Method),
+    "structure": get_args(Structure),
+    "strategy": get_args(Strategy),
+}
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -30,9 +40,12 @@ class ModelConfig:
         gate_all: gates also on shortcuts, heads, skip convolutions and the prediction.
         strategy: which frames are sparse: mixed, all but memory frames; semi-mixed, all but annotated ones;
             fully.
+
+    Raises:
+        ValueError: a name that is none of those above.
     """
 
-    architecture: Literal["spvos", "lite", "xmem"] = "spvos"
+    architecture: Architecture = "spvos"
     key_channels: int = 64
     value_channels: int = 512
     decoder_channels: tuple[int, int, int] = (512, 256, 256)
@@ -42,18 +55,28 @@ class ModelConfig:
     max_memory: int = 10
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
-    method: Literal["dense", "static", "residual", "triple"] = "dense"
-    structure: Literal["Q", "D", "QD", "QDM"] = "QD"
+    method: Method = "dense"
+    structure: Structure = "QD"
     gate_all: bool = False
-    strategy: Literal["mixed", "semi-mixed", "fully"] = "mixed"
+    strategy: Strategy = "mixed"
+
+    def __post_init__(self) -> None:
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name} {getattr(self, name)!r}; expected {', '.join(choices)}")
 
     def to_json(self) -> str:
+        """An object with all fields."""
         return json.dumps(dataclasses.asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> ModelConfig:
-        """Raises ValueError where the text names a field that this version does not know."""
-        fields = json.loads(text)
+        """The inverse of `to_json`.
+
+        Raises:
+            ValueError: the text is no such object, or names something that this version does not know.
+        """
+        fields: dict[str, Any] = json.loads(text)
         known = {field.name for field in dataclasses.fields(cls)}
         if unknown := sorted(set(fields) - known):
             raise ValueError(f"unknown settings {', '.join(unknown)}: made by a newer spvos")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from spvos_cli.model.cpu.products import fast_conv2d
 from spvos_cli.model.cpu.winograd import LEAST_PIXELS, transform_weight, winograd_conv2d
@@ -70,11 +71,10 @@ class ConvUnit(nn.Conv2d):
         if self.norm is None:
             return
         norm, self.norm = self.norm, None
-        scale = norm.weight / (norm.running_var + norm.eps).sqrt()
-        bias = self.bias if self.bias is not None else torch.zeros_like(norm.bias)
-        self.weight.copy_(self.weight * scale[:, None, None, None])
-        self.constant = norm.bias - norm.running_mean * scale
-        self.bias = nn.Parameter(bias * scale + self.constant)
+        statistics = norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
+        _, constant = fuse_conv_bn_weights(self.weight, None, *statistics)
+        self.constant = constant.detach()
+        self.weight, self.bias = fuse_conv_bn_weights(self.weight, self.bias, *statistics)
 
     def prepare_winograd(self) -> None:
         """Keeps the weight also as Winograd's algorithm needs it, where that pays; for inference only."""

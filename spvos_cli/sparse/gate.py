@@ -28,7 +28,7 @@ from spvos_cli.sparse.policy import COMPUTE, REUSE, argmax_policy
 
 RESIDUAL_TEMPERATURE = 2 / 3  # Habibian et al., Skip-Convolutions (CVPR 2021)
 RESIDUAL_START = 0.6
-TRIPLE_START = (0.0, 0.5, 1.0)  # SKIP, REUSE, COMPUTE: everything is computed at first, then rather reused
+TRIPLE_START = (0.0, 0.0, 5.0)  # bias of SKIP, REUSE, COMPUTE: everything is computed, with noise nearly so
 
 Override = Callable[[Tensor], Tensor]  # (B, H, W) policies that a gate chose -> those that hold
 Noise = Callable[[Tensor], Tensor]  # standard Gumbel noise in the shape of a tensor

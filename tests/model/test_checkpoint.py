@@ -12,8 +12,9 @@ from safetensors.torch import save_file
 from spvos_cli import load_model
 from spvos_cli.errors import InputError
 from spvos_cli.model.checkpoint import build_model, load_checkpoint, save_weights, stored_config
-from spvos_cli.model.config import LITE, ModelConfig
+from spvos_cli.model.config import LITE, XMEM, ModelConfig
 from spvos_cli.resources import shipped_weights
+from spvos_cli.sparse.conv_unit import ConvUnit
 
 
 def test_round_trip_with_config(tmp_path: Path) -> None:
@@ -66,3 +67,53 @@ def test_weights_ship_by_method() -> None:
     assert load_model(method="triple").gated_parts == "D"
     with pytest.raises(InputError, match="no static gates"):
         load_model(method="static")
+
+
+def test_another_network_than_the_one_expected(tmp_path: Path) -> None:
+    save_weights(build_model(LITE), tmp_path / "small.safetensors")
+    with pytest.raises(InputError, match=r"small.*lite network; expected .* spvos network \(--model lite\)"):
+        load_checkpoint(tmp_path / "small.safetensors", architecture="spvos")
+    load_checkpoint(tmp_path / "small.safetensors", architecture="lite")
+
+
+def test_xmem_is_counted_and_not_run() -> None:
+    with pytest.raises(InputError, match="xmem can be counted but not run yet; expected spvos or lite"):
+        build_model(XMEM)
+
+
+@pytest.mark.parametrize("field", ["architecture", "method", "structure", "strategy"])
+def test_weights_that_name_what_nobody_knows(tmp_path: Path, field: str) -> None:
+    with pytest.raises(ValueError, match=f"{field} 'other'; expected .*, "):
+        dataclasses.replace(LITE, **{field: "other"})
+    text = LITE.to_json().replace(f'"{field}": "{getattr(LITE, field)}"', f'"{field}": "other"')
+    save_file({"x": torch.zeros(2)}, tmp_path / "odd.safetensors", metadata={"config": text})
+    with pytest.raises(InputError, match=f"odd.*{field} 'other'"):
+        load_checkpoint(tmp_path / "odd.safetensors")
+
+
+def test_folded_normalisation_changes_nothing() -> None:
+    """Nor does it leave the constant that a skipped pixel gets."""
+    torch.manual_seed(0)
+    for bias in (False, True):
+        conv = ConvUnit(5, 6, 3, norm=True, relu=True, bias=bias).eval()
+        for tensor in (conv.norm.weight, conv.norm.running_var):
+            torch.nn.init.uniform_(tensor, 0.5, 1.5)
+        for tensor in (conv.norm.bias, conv.norm.running_mean):
+            torch.nn.init.normal_(tensor)
+        x = torch.randn(2, 5, 7, 9)
+        with torch.no_grad():
+            expected, skipped = conv(x), conv.finish(torch.zeros(1, 6, 1, 1)).flatten()
+            conv.fold_norm()
+            assert conv.norm is None
+            torch.testing.assert_close(conv(x), expected, atol=1e-6, rtol=1e-6)
+            torch.testing.assert_close(conv.skipped(), skipped, atol=1e-6, rtol=1e-6)
+
+
+def test_the_image_is_normalised_without_an_upload() -> None:
+    """Mean and deviation lie where the network does, and are no part of its weights."""
+    model = build_model(LITE)
+    assert {"mean", "std"} <= dict(model.named_buffers()).keys()
+    assert not {"mean", "std"} & model.state_dict().keys()
+    image = torch.rand(1, 3, 4, 5)
+    expected = [(image[:, c] - LITE.mean[c]) / LITE.std[c] for c in range(3)]
+    torch.testing.assert_close(model.normalize(image), torch.stack(expected, dim=1))
