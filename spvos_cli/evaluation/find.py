@@ -13,7 +13,11 @@ from spvos_cli.files import images_in, natural_order
 from spvos_cli.video.label_files import read_label_map
 
 VIDEO_SUFFIXES = {".mkv", ".avi", ".mov", ".mp4", ".nut", ".webm"}
-MASK_FOLDERS = ("Annotations", "masks", "480p", "Full-Resolution")  # masks lie below these, where they exist
+# Masks lie below these, where they exist, as data sets and annotation tools have them; the first of each row.
+MASK_FOLDERS = (
+    ("Annotations", "masks", "SegmentationObject", "SegmentationClass"),
+    ("480p", "Full-Resolution"),
+)
 LAYOUTS = (
     "a folder of masks, a folder of such folders (DAVIS), a folder of masks for each object, or label videos"
 )
@@ -44,12 +48,22 @@ def find_label_maps(root: Path, option: str) -> MaskSet:
         found = "not a video or a folder" if root.exists() else "no such file or folder"
         raise InputError(root, found=found, expected=LAYOUTS, fix=f"{option} DIR")
     folder = root
-    for name in MASK_FOLDERS:
-        folder = folder / name if (folder / name).is_dir() else folder
+    for names in MASK_FOLDERS:
+        folder = next((folder / name for name in names if (folder / name).is_dir()), folder)
     for layout, find in FINDERS.items():
         if maps := find(folder):
             return MaskSet(layout, maps)
-    raise InputError(root, found="no masks in it", expected=LAYOUTS, fix=f"{option} DIR")
+    deeper = next((sub for sub in sorted(folder.rglob("*")) if sub.is_dir() and find_in(sub)), None)
+    found, fix = ("no masks in it", "DIR") if deeper is None else ("masks deeper in it alone", deeper)
+    raise InputError(root, found=found, expected=LAYOUTS, fix=f"{option} {fix}")
+
+
+def find_in(folder: Path) -> FoundMasks | None:
+    """The masks of a folder by the first layout that fits; None where none does."""
+    for layout, find in FINDERS.items():
+        if maps := find(folder):
+            return FoundMasks(layout, maps)
+    return None
 
 
 def label_images(folder: Path, name: str | None = None) -> LabelImages | None:

@@ -45,11 +45,16 @@ class LabelMaps:
         name: of the sequence.
         frames: names of the frames that have a mask, in the order of time.
         overlaps: frames read so far in which objects overlap, so that one hides the other.
+        unnamed: the frames' names are nothing but their places.
     """
 
     name: str
     frames: tuple[str, ...]
-    overlaps = 0
+    unnamed = False
+
+    @property
+    def overlaps(self) -> int:
+        return 0
 
     def read(self, frame: str) -> np.ndarray:
         """Ids (H, W) uint8, 0 the background."""
@@ -85,18 +90,21 @@ class ObjectImages(LabelMaps):
         names = {frame for files in folders.values() for frame in files}
         self.frames = tuple(sorted(names, key=lambda frame: natural_order(Path(frame))))
         self.first_id = int(0 in folders)
+        self._overlapping: set[str] = set()
+
+    @property
+    def overlaps(self) -> int:
+        return len(self._overlapping)
 
     def read(self, frame: str) -> np.ndarray:
         there = {i: files[frame] for i, files in self.folders.items() if frame in files}
-        labels, overlap = None, False
-        for i, file in there.items():
-            mask = read_label_map(file) > 0
-            if labels is None:
-                labels = np.zeros(mask.shape, np.uint8)
-            mask = rescaled(mask.astype(np.uint8), labels.shape, file).astype(bool)
-            overlap = overlap or bool(labels[mask].any())
+        masks = {i: (read_label_map(file) > 0).astype(np.uint8) for i, file in there.items()}
+        labels = np.zeros_like(next(iter(masks.values())))
+        for i, mask in masks.items():
+            mask = rescaled(mask, labels.shape, there[i]).astype(bool)
+            if labels[mask].any():
+                self._overlapping.add(frame)
             labels[mask] = i + self.first_id
-        self.overlaps += overlap
         return labels
 
 
@@ -106,6 +114,8 @@ class LabelMapVideo(LabelMaps):
     Raises:
         InputError: it is no video, or one whose ids did not survive compression.
     """
+
+    unnamed = True
 
     def __init__(self, path: Path) -> None:
         import av
@@ -152,9 +162,9 @@ class LabelMapVideo(LabelMaps):
 
     def _labels(self, frame: av.VideoFrame) -> np.ndarray:
         if frame.format.name == "gray":
-            return frame.to_ndarray()
+            return np.asarray(frame.to_ndarray())
         if frame.format.name == "pal8":
-            return frame.to_ndarray(format="pal8")[0]
+            return np.asarray(frame.to_ndarray(format="pal8")[0])
         return ids_of_colours(self.path, frame.to_ndarray(format="rgb24"))
 
 
@@ -168,7 +178,7 @@ class HeldLabels(LabelMaps):
         return self.labels[frame]
 
 
-def rescaled(labels: np.ndarray, shape: tuple[int, int], what: str | Path) -> np.ndarray:
+def rescaled(labels: np.ndarray, shape: tuple[int, ...], what: str | Path) -> np.ndarray:
     """A label map (H, W) at another size (height, width) of the same aspect.
 
     Raises:

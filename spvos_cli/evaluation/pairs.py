@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from spvos_cli.errors import InputError
+from spvos_cli.evaluation.frames import check_first_frame, match_frames
 from spvos_cli.evaluation.label_maps import LabelMaps, rescaled
 from spvos_cli.evaluation.measures import similarity_and_accuracy
 from spvos_cli.evaluation.protocol import ScoringProtocol, VoidRule
@@ -31,44 +33,109 @@ class Pair(NamedTuple):
 
 
 class MaskFindings:
-    """What came up while a sequence was read: ids and frames that complaints are about, and how many
-    predicted masks there were."""
+    """What came up while a sequence was read, and complaints or refusals are about.
+
+    Attributes:
+        joined: true ids that count, by the index of their first frame.
+        late: true ids that do not count, since the first true mask lacks them.
+        predicted: ids in predicted masks.
+        sizes: frames whose predicted mask has another size.
+        missing: frames without a predicted mask.
+        read: predicted masks.
+        agreement: pixels by whether they are object in the predicted mask, and in the true one: (2, 2).
+        rim: of the pixels at the frames' rims: how many are predicted to be object, and how many there are.
+    """
 
     def __init__(self) -> None:
+        self.joined: dict[int, int] = {}
         self.late: set[int] = set()
         self.predicted: set[int] = set()
         self.sizes: list[str] = []
         self.missing: list[str] = []
         self.read = 0
+        self.agreement = np.zeros((2, 2))
+        self.rim = np.zeros(2)
+
+    def add(self, predicted: np.ndarray, truth: np.ndarray) -> None:
+        """Counts a frame's pixels (H, W)."""
+        found, true = predicted > 0, truth > 0
+        both, ours, theirs = (np.count_nonzero(mask) for mask in (found & true, found, true))
+        self.agreement += [[found.size - ours - theirs + both, theirs - both], [ours - both, both]]
+        sides = found[0], found[-1], found[:, 0], found[:, -1]
+        self.rim += sum(map(np.count_nonzero, sides)), sum(side.size for side in sides)
+
+    @property
+    def inverted(self) -> bool:
+        """Whether the predicted background is what the true masks show as objects."""
+        (_, missed), (_, both) = self.agreement
+        like_truth = both / max(1, both + self.agreement[1, 0] + missed)
+        like_ground = missed / max(1, missed + self.agreement[0, 0] + both)
+        return bool(like_ground > 0.5 and like_truth < 0.1 and self.rim[0] > 0.5 * self.rim[1])
 
 
 def score_pair(pair: Pair, protocol: ScoringProtocol) -> SequenceScores:
-    """J and F of every object in every frame that the protocol counts.
-
-    Predicted frames belong to true ones of the same name, or, where no name is the same and there are as many
-    of the one as of the other, of the same place. A frame that is missing counts as empty.
+    """J and F of every object in every frame that the protocol counts; see `match_frames` for what belongs
+    together. A frame that is missing counts as empty. Where there is one true id and one predicted one, these
+    are the same object.
 
     Raises:
-        InputError: a mask cannot be read, or has another shape than the true one.
+        InputError: a mask cannot be read, or has another shape than the true one; names are shifted, ids
+            others, or masks inverted, so that a score would not say how good they are.
     """
-    frames, findings, joined = matched_frames(pair), MaskFindings(), {}
+    match = match_frames(pair.truth, pair.predicted)
+    check_first_frame(pair.truth, pair.predicted, match.frames)
+    objects, findings = _score_frames(pair, protocol, match.frames)
+    if findings.inverted:
+        raise InputError(
+            pair.predicted.name,
+            found="masks whose background is where the true objects are",
+            expected="objects that are not 0 or black",
+            fix="invert the masks",
+        )
+    true, found = set(findings.joined) | findings.late, findings.predicted
+    remarks = [match.remark] if match.remark else []
+    if found and true and not found & true:
+        if len(found) > 1 or len(true) > 1:
+            raise InputError(
+                pair.predicted.name,
+                found=counted_names(sorted(found), "id"),
+                expected=f"the true masks' {counted_names(sorted(true), 'id')}",
+                fix="--merge-objects, or masks with the true ids",
+            )
+        remarks.append(f"the only predicted id, {min(found)}, is taken for the only true one, {min(true)}")
+        objects, findings = _score_frames(pair, protocol, match.frames, renamed={min(found): min(true)})
+    complaints = [*remarks, *_complaints(pair, match.frames, objects, findings)]
+    return SequenceScores(pair.truth.name, objects, complaints)
+
+
+def _score_frames(
+    pair: Pair, protocol: ScoringProtocol, frames: Mapping[str, str], renamed: Mapping[int, int] = {}
+) -> tuple[dict[int, Score], MaskFindings]:
+    """Scores by object.
+
+    Args:
+        frames: predicted ones by true ones.
+        renamed: true ids by the predicted ones that stand for them.
+    """
+    findings = MaskFindings()
     values: dict[int, list[tuple[str, float, float]]] = {}
     predicted_ids = VoidRule(merge=protocol.merge_objects)
-    for frame, truth, counted in _counted(pair.truth, protocol, joined, findings):
+    for frame, truth, counted in _counted(pair.truth, protocol, findings):
         predicted = _predicted(pair, frames.get(frame), truth, frame, predicted_ids, findings)
+        for found, true in renamed.items():
+            predicted = np.where(predicted == found, np.uint8(true), predicted)
+            findings.predicted = {renamed.get(i, i) for i in findings.predicted}
+        findings.add(predicted, truth)
         for i in counted:
             values.setdefault(i, []).append((frame, *similarity_and_accuracy(predicted == i, truth == i)))
-    objects = {i: _score(rows) for i, rows in sorted(values.items())}
-    return SequenceScores(
-        pair.truth.name, objects, list(_complaints(pair, frames, joined, objects, findings))
-    )
+    return {i: _score(rows) for i, rows in sorted(values.items())}, findings
 
 
 def _counted(
-    maps: LabelMaps, protocol: ScoringProtocol, joined: dict[int, int], findings: MaskFindings
+    maps: LabelMaps, protocol: ScoringProtocol, findings: MaskFindings
 ) -> Iterator[tuple[str, np.ndarray, list[int]]]:
-    """Frames with their ids and the objects that count in them; `joined` gets each object's first frame."""
-    ids, last = VoidRule(merge=protocol.merge_objects), len(maps.frames) - 1
+    """Frames with their ids and the objects that count in them."""
+    ids, last, joined = VoidRule(merge=protocol.merge_objects), len(maps.frames) - 1, findings.joined
     for index, frame in enumerate(maps.frames):
         labels, found = ids.apply(maps.read(frame))
         new = [i for i in found if i not in joined]
@@ -97,28 +164,16 @@ def _predicted(
     return labels
 
 
-def matched_frames(pair: Pair) -> dict[str, str]:
-    """Predicted frames by true ones."""
-    true, predicted = pair.truth.frames, pair.predicted.frames
-    if len(true) == len(predicted) and not set(true) & set(predicted):
-        return dict(zip(true, predicted, strict=True))
-    known = set(predicted)
-    return {frame: frame for frame in true if frame in known}
-
-
 def _score(rows: list[tuple[str, float, float]]) -> Score:
     frames, j, f = zip(*rows, strict=True)
     return Score(np.array(j), np.array(f), frames)
 
 
 def _complaints(
-    pair: Pair,
-    frames: dict[str, str],
-    joined: dict[int, int],
-    objects: dict[int, Score],
-    findings: MaskFindings,
+    pair: Pair, frames: Mapping[str, str], objects: Mapping[int, Score], findings: MaskFindings
 ) -> Iterator[str]:
-    extra = [frame for frame in pair.predicted.frames if frame not in frames.values()]
+    joined, used = findings.joined, set(frames.values())
+    extra = [frame for frame in pair.predicted.frames if frame not in used]
     unseen = sorted(set(objects) - findings.predicted) if findings.read else []
     if not joined:
         yield "no object in the true masks: not scored"

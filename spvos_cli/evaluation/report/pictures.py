@@ -11,8 +11,9 @@ import cv2
 import numpy as np
 
 from spvos_cli.data.folders import PAIRS, read_frame
+from spvos_cli.evaluation.frames import match_frames
 from spvos_cli.evaluation.label_maps import LabelImages, LabelMaps, rescaled
-from spvos_cli.evaluation.pairs import Pair, SequenceScores, matched_frames
+from spvos_cli.evaluation.pairs import Pair, SequenceScores
 from spvos_cli.evaluation.protocol import VoidRule
 from spvos_cli.files import images_in
 from spvos_cli.video.paint import Look, overlay
@@ -77,7 +78,7 @@ def _images_beside(maps: LabelMaps) -> dict[str, Path]:
 
 
 def _picture(pair: Pair, frame: str, i: int, j: float, f: float, frames: Frames) -> Picture:
-    true, counterpart = _labels(pair.truth, frame), matched_frames(pair).get(frame)
+    true, counterpart = _labels(pair.truth, frame), match_frames(pair.truth, pair.predicted).frames.get(frame)
     predicted = np.zeros_like(true) if counterpart is None else _labels(pair.predicted, counterpart)
     predicted = rescaled(predicted, true.shape, pair.predicted.name)
     file = frames.get(pair.truth.name, {}).get(frame)

@@ -126,8 +126,8 @@ def density(runs: Iterable[SequenceRun], letters: Iterable[str] = "QDM") -> floa
 
 def policy_shares(runs: Iterable[SequenceRun]) -> dict[str, float] | None:
     """Of the pixels of gated convolutions on sparse frames; None where none ran sparsely."""
-    pixels = sum(counts[:3] for counts in _layers(runs).values())
-    return shares_by_name(pixels) if np.any(pixels) else None
+    pixels = np.sum([counts[:3] for counts in _layers(runs).values()] or [[0, 0, 0]], axis=0)
+    return shares_by_name(pixels) if pixels.any() else None
 
 
 def layer_shares(runs: Iterable[SequenceRun]) -> dict[str, dict[str, float]] | None:
@@ -150,7 +150,8 @@ def _layers(runs: Iterable[SequenceRun]) -> dict[str, np.ndarray]:
 
 def by_group(evaluation: Evaluation) -> dict[str, float]:
     """YouTube-VOS's columns: J and F by group of categories, and the mean of them all."""
-    columns, objects = {}, evaluation.objects
+    columns: dict[str, float] = {}
+    objects = evaluation.objects
     for group, names in evaluation.groups.items():
         scores = [objects[f"{name}_{i}"] for name, i in names if f"{name}_{i}" in objects]
         if scores:
