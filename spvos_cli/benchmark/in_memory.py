@@ -4,7 +4,6 @@ out, all of it in memory."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Protocol
 
 import numpy as np
 
@@ -12,12 +11,7 @@ from spvos_cli.data.folders import Sequence
 from spvos_cli.evaluation.label_maps import HeldLabels, LabelImages
 from spvos_cli.evaluation.pairs import Pair, SequenceScores, score_pair
 from spvos_cli.evaluation.protocol import ScoringProtocol, VoidRule
-
-
-class Segmenter(Protocol):
-    """What is scored: `VideoSegmenter`, or anything else that takes frames one by one."""
-
-    def step(self, frame: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray: ...
+from spvos_cli.inference.steps import GivenFrame, Segmenter, segment_sequence
 
 
 def evaluate(
@@ -41,12 +35,11 @@ def evaluate(
         names = [frame.stem for frame in sequence.frames]
         truth = LabelImages(sequence.name, dict(zip(names, sequence.masks, strict=True)))
         first, _ = VoidRule(merge=merge_objects).apply(truth.read(names[0]))
-        predicted = HeldLabels(
-            sequence.name, dict(zip(names, _segment(sequence, first, make_segmenter()), strict=True))
-        )
+        steps = segment_sequence(make_segmenter(), _given(sequence, names, first))
+        predicted = HeldLabels(sequence.name, {step.name: step.labels for step in steps})
         yield score_pair(Pair(truth, predicted), protocol)
 
 
-def _segment(sequence: Sequence, first: np.ndarray, segmenter: Segmenter) -> Iterator[np.ndarray]:
-    for i in range(len(sequence.frames)):
-        yield segmenter.step(sequence.read_frame(i), first if i == 0 else None)
+def _given(sequence: Sequence, names: list[str], first: np.ndarray) -> Iterator[GivenFrame]:
+    for i, name in enumerate(names):
+        yield GivenFrame(name, sequence.read_frame(i), first if i == 0 else None)

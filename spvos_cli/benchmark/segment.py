@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -16,26 +14,13 @@ from spvos_cli.distributed import Processes
 from spvos_cli.evaluation.protocol import VoidRule
 from spvos_cli.evaluation.report.results import SequenceRun
 from spvos_cli.inference.segmenter import VideoSegmenter
+from spvos_cli.inference.steps import GivenFrame, Step, segment_sequence
 from spvos_cli.sparse.plan import PARTS, gated_convolutions
 from spvos_cli.sparse.tally import PolicyTally
 from spvos_cli.ui import Reporter
 from spvos_cli.video.label_files import read_label_map, save_label_map
 from spvos_cli.video.pngs import remove_own_pngs
 from spvos_cli.video.threads import Background, prefetch
-
-
-class BenchmarkFrame(NamedTuple):
-    """A frame of a benchmark.
-
-    Attributes:
-        name: of its file, without suffix.
-        image: (H, W, 3) uint8, RGB.
-        mask: ids (H, W) uint8 of the objects that join in it; None where none does.
-    """
-
-    name: str
-    image: np.ndarray
-    mask: np.ndarray | None
 
 
 def own_share(videos: list[BenchmarkVideo], group: Processes) -> list[BenchmarkVideo]:
@@ -68,21 +53,22 @@ def segment_videos(
         reporter.note(f"{finished}: {folder.path} (--fresh runs them again)")
     left = [video for video in videos if video.name not in runs]
 
-    def frames() -> Iterator[None]:
+    def segment_left() -> Iterator[Step]:
         for video in left:
-            run = yield from _segment(video, benchmark, segmenter, folder.masks / video.name)
-            folder.finish(video, run)
-            runs[video.name] = run
+            run = _Run(segmenter)
+            yield from run.segment(video, benchmark, folder.masks / video.name)
+            runs[video.name] = run.result()
+            folder.finish(video, runs[video.name])
 
-    for _ in reporter.track(frames(), sum(len(video.frames) for video in left)):
+    for _ in reporter.track(segment_left(), sum(len(video.frames) for video in left)):
         pass
     return runs
 
 
-def given_frames(video: BenchmarkVideo, benchmark: Benchmark) -> Iterator[BenchmarkFrame]:
+def given_frames(video: BenchmarkVideo, benchmark: Benchmark) -> Iterator[GivenFrame]:
     """The frames, each with the masks of the objects that join in it: all in the first annotated frame, or
     each in the one that first has it."""
-    ids, known = VoidRule(merge=benchmark.merge_objects), set()
+    ids, known = VoidRule(merge=benchmark.merge_objects), set[int]()
     for file in video.frames:
         mask = None
         if file.stem in video.masks and (benchmark.late_objects or not known):
@@ -90,33 +76,40 @@ def given_frames(video: BenchmarkVideo, benchmark: Benchmark) -> Iterator[Benchm
             new = [i for i in found if i not in known]
             known.update(new)
             mask = np.where(np.isin(labels, new), labels, 0).astype(np.uint8) if new else None
-        yield BenchmarkFrame(file.stem, read_frame(file), mask)
+        yield GivenFrame(file.stem, read_frame(file), mask)
 
 
-def _segment(
-    video: BenchmarkVideo, benchmark: Benchmark, segmenter: VideoSegmenter, folder: Path
-) -> Iterator[None]:
-    """Yields after every frame; returns what it took."""
-    segmenter.reset()
-    config, seconds, objects = segmenter.network.config, 0.0, set()
-    convolutions = gated_convolutions(segmenter.network, config.structure, gate_all=config.gate_all)
-    tally = PolicyTally({conv: name for name, conv in convolutions.items()})
-    folder.mkdir(parents=True, exist_ok=True)
-    remove_own_pngs(folder)
-    with Background(lambda item: save_label_map(*item)) as background:
-        for name, image, mask in prefetch(given_frames(video, benchmark)):
-            start = time.perf_counter()
-            labels = segmenter.step(image, mask)
-            seconds += time.perf_counter() - start
-            objects.update(segmenter.objects)
-            tally.add(segmenter.runs)
-            if name in video.kept:
-                background.put((folder / f"{name}.png", labels))
-            yield
-    size = (0, 0) if segmenter.prob is None else tuple(segmenter.prob.shape[:0:-1])
-    return SequenceRun(
-        len(video.frames), seconds, *tally_macs(tally), tally_layers(tally), size, len(objects)
-    )
+class _Run:
+    """One sequence: masks are written beside the network, and what it takes is added up."""
+
+    def __init__(self, segmenter: VideoSegmenter) -> None:
+        segmenter.reset()
+        config = segmenter.network.config
+        convolutions = gated_convolutions(segmenter.network, config.structure, gate_all=config.gate_all)
+        self._segmenter = segmenter
+        self._tally = PolicyTally({conv: name for name, conv in convolutions.items()})
+        self._frames, self._seconds, self._objects = 0, 0.0, set[int]()
+
+    def segment(self, video: BenchmarkVideo, benchmark: Benchmark, folder: Path) -> Iterator[Step]:
+        """Yields each step when its mask is on its way to the folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        remove_own_pngs(folder)
+        background: Background[tuple[Path, np.ndarray]] = Background(lambda item: save_label_map(*item))
+        with background:
+            for step in segment_sequence(self._segmenter, prefetch(given_frames(video, benchmark))):
+                self._frames, self._seconds = self._frames + 1, self._seconds + step.seconds
+                self._objects.update(self._segmenter.objects)
+                self._tally.add(self._segmenter.runs)
+                if step.name in video.kept:
+                    background.put((folder / f"{step.name}.png", step.labels))
+                yield step
+
+    def result(self) -> SequenceRun:
+        prob = self._segmenter.prob
+        size = (0, 0) if prob is None else (prob.shape[2], prob.shape[1])
+        computed, gated = tally_macs(self._tally)
+        layers = tally_layers(self._tally)
+        return SequenceRun(self._frames, self._seconds, computed, gated, layers, size, len(self._objects))
 
 
 def tally_macs(tally: PolicyTally) -> tuple[dict[str, int], dict[str, int]]:

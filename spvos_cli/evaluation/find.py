@@ -50,19 +50,18 @@ def find_label_maps(root: Path, option: str) -> MaskSet:
     folder = root
     for names in MASK_FOLDERS:
         folder = next((folder / name for name in names if (folder / name).is_dir()), folder)
-    for layout, find in FINDERS.items():
-        if maps := find(folder):
-            return MaskSet(layout, maps)
+    if there := find_in(folder):
+        return there
     deeper = next((sub for sub in sorted(folder.rglob("*")) if sub.is_dir() and find_in(sub)), None)
     found, fix = ("no masks in it", "DIR") if deeper is None else ("masks deeper in it alone", deeper)
     raise InputError(root, found=found, expected=LAYOUTS, fix=f"{option} {fix}")
 
 
-def find_in(folder: Path) -> FoundMasks | None:
+def find_in(folder: Path) -> MaskSet | None:
     """The masks of a folder by the first layout that fits; None where none does."""
     for layout, find in FINDERS.items():
         if maps := find(folder):
-            return FoundMasks(layout, maps)
+            return MaskSet(layout, maps)
     return None
 
 

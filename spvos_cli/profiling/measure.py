@@ -11,6 +11,7 @@ import numpy as np
 from spvos_cli.data.demo_scene import scene
 from spvos_cli.errors import InputError
 from spvos_cli.inference.segmenter import VideoSegmenter
+from spvos_cli.inference.steps import GivenFrame, segment_sequence
 from spvos_cli.model.network import VOSNetwork
 from spvos_cli.profiling.patterns import PatternTally
 from spvos_cli.sparse.plan import PARTS, gated_convolutions
@@ -53,8 +54,8 @@ def tally_policies(
     convolutions = gated_convolutions(network, config.structure, gate_all=config.gate_all)
     tally = PatternTally({conv: name for name, conv in convolutions.items()})
     segmenter = VideoSegmenter(network, size=size)
-    for i, frame in enumerate(frames):
-        segmenter.step(frame, mask if i == 0 else None)
+    given = (GivenFrame(str(i), frame, None if i else mask) for i, frame in enumerate(frames))
+    for _ in segment_sequence(segmenter, given):
         tally.add(segmenter.runs)
     return tally
 

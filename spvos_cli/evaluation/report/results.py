@@ -126,7 +126,7 @@ def density(runs: Iterable[SequenceRun], letters: Iterable[str] = "QDM") -> floa
 
 def policy_shares(runs: Iterable[SequenceRun]) -> dict[str, float] | None:
     """Of the pixels of gated convolutions on sparse frames; None where none ran sparsely."""
-    pixels = np.sum([counts[:3] for counts in _layers(runs).values()] or [[0, 0, 0]], axis=0)
+    pixels = np.sum([np.zeros(3), *(counts[:3] for counts in _layers(runs).values())], axis=0)
     return shares_by_name(pixels) if pixels.any() else None
 
 
