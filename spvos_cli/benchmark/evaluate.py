@@ -18,6 +18,7 @@ from spvos_cli.benchmark.record import RunFolder, run_settings
 from spvos_cli.benchmark.segment import own_share, segment_videos
 from spvos_cli.distributed import Processes, local_device, processes
 from spvos_cli.errors import InputError
+from spvos_cli.evaluation.colours import true_masks
 from spvos_cli.evaluation.label_maps import LabelImages
 from spvos_cli.evaluation.pairs import Pair, SequenceScores
 from spvos_cli.evaluation.report.deliver import Outputs
@@ -125,7 +126,7 @@ def join_shares(benchmark: Benchmark, shares: list[Share]) -> Share:
 def pair_of(video: BenchmarkVideo, masks: Path) -> Pair:
     """The true masks, and those written for the same frames."""
     written = {frame: masks / video.name / f"{frame}.png" for frame in video.masks}
-    return Pair(LabelImages(video.name, video.masks), LabelImages(video.name, written))
+    return Pair(true_masks(video.name, video.masks), LabelImages(video.name, written), ids_agree=True)
 
 
 def shared_machine(engine: EngineOptions) -> EngineOptions:

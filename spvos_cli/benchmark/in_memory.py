@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from spvos_cli.data.folders import Sequence
-from spvos_cli.evaluation.label_maps import HeldLabels, LabelImages
+from spvos_cli.evaluation.colours import true_masks
+from spvos_cli.evaluation.label_maps import HeldLabels
 from spvos_cli.evaluation.pairs import Pair, SequenceScores, score_pair
 from spvos_cli.evaluation.protocol import ScoringProtocol, VoidRule
 from spvos_cli.inference.steps import GivenFrame, Segmenter, segment_sequence
@@ -33,11 +34,11 @@ def evaluate(
     protocol = ScoringProtocol(merge_objects=merge_objects, last_frame=all_frames)
     for sequence in sequences:
         names = [frame.stem for frame in sequence.frames]
-        truth = LabelImages(sequence.name, dict(zip(names, sequence.masks, strict=True)))
+        truth = true_masks(sequence.name, dict(zip(names, sequence.masks, strict=True)))
         first, _ = VoidRule(merge=merge_objects).apply(truth.read(names[0]))
         steps = segment_sequence(make_segmenter(), _given(sequence, names, first))
         predicted = HeldLabels(sequence.name, {step.name: step.labels for step in steps})
-        yield score_pair(Pair(truth, predicted), protocol)
+        yield score_pair(Pair(truth, predicted, ids_agree=True), protocol)
 
 
 def _given(sequence: Sequence, names: list[str], first: np.ndarray) -> Iterator[GivenFrame]:

@@ -11,6 +11,7 @@ from spvos_cli.benchmark.datasets import Benchmark, BenchmarkVideo
 from spvos_cli.benchmark.record import RunFolder
 from spvos_cli.data.folders import read_frame
 from spvos_cli.distributed import Processes
+from spvos_cli.evaluation.colours import true_masks
 from spvos_cli.evaluation.protocol import VoidRule
 from spvos_cli.evaluation.report.results import SequenceRun
 from spvos_cli.inference.segmenter import VideoSegmenter
@@ -18,7 +19,7 @@ from spvos_cli.inference.steps import GivenFrame, Step, segment_sequence
 from spvos_cli.sparse.plan import PARTS, gated_convolutions
 from spvos_cli.sparse.tally import PolicyTally
 from spvos_cli.ui import Reporter
-from spvos_cli.video.label_files import read_label_map, save_label_map
+from spvos_cli.video.label_files import save_label_map
 from spvos_cli.video.pngs import remove_own_pngs
 from spvos_cli.video.threads import Background, prefetch
 
@@ -69,10 +70,11 @@ def given_frames(video: BenchmarkVideo, benchmark: Benchmark) -> Iterator[GivenF
     """The frames, each with the masks of the objects that join in it: all in the first annotated frame, or
     each in the one that first has it."""
     ids, known = VoidRule(merge=benchmark.merge_objects), set[int]()
+    maps = true_masks(video.name, video.masks)
     for file in video.frames:
         mask = None
         if file.stem in video.masks and (benchmark.late_objects or not known):
-            labels, found = ids.apply(read_label_map(video.masks[file.stem]))
+            labels, found = ids.apply(maps.read(file.stem))
             new = [i for i in found if i not in known]
             known.update(new)
             mask = np.where(np.isin(labels, new), labels, 0).astype(np.uint8) if new else None

@@ -10,7 +10,8 @@ from spvos_cli.errors import InputError
 from spvos_cli.evaluation.label_maps import LabelImages, LabelMaps, LabelMapVideo, ObjectImages
 from spvos_cli.evaluation.protocol import objects_in
 from spvos_cli.files import images_in, natural_order
-from spvos_cli.video.label_files import read_label_map
+from spvos_cli.video.masks import MaskReader
+from spvos_cli.video.numbers import split_frames
 
 VIDEO_SUFFIXES = {".mkv", ".avi", ".mov", ".mp4", ".nut", ".webm"}
 # Masks lie below these, where they exist, as data sets and annotation tools have them; the first of each row.
@@ -66,8 +67,9 @@ def find_in(folder: Path) -> MaskSet | None:
 
 
 def label_images(folder: Path, name: str | None = None) -> LabelImages | None:
-    """The masks of one folder; None where it holds none."""
-    files = sorted(images_in(folder), key=natural_order)
+    """The masks of one folder, without the frames that lie between them; None where it holds none."""
+    images, masks = split_frames(sorted(images_in(folder), key=natural_order))
+    files = masks or images
     return LabelImages(name or folder.name, {file.stem: file for file in files}) if files else None
 
 
@@ -92,7 +94,7 @@ def _object_images(folder: Path) -> ObjectImages | None:
     numbered = [sub for sub in folders if sub.name.isdecimal() and int(sub.name) < 255 and images_in(sub)]
     if not folders or numbered != folders:
         return None
-    if any(len(objects_in(read_label_map(images_in(sub)[0]))) > 1 for sub in folders):
+    if any(len(objects_in(MaskReader().read(images_in(sub)[0]).ids)) > 1 for sub in folders):
         return None
     files = {int(sub.name): {file.stem: file for file in images_in(sub)} for sub in folders}
     return ObjectImages(folder.name, files)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from spvos_cli.errors import InputError
 from spvos_cli.evaluation.label_maps import LabelMaps
+from spvos_cli.video.numbers import number_in, numbers_of
 
 BY_NAME = "the names of the true masks' frames"
 
@@ -54,8 +54,8 @@ def check_first_frame(truth: LabelMaps, predicted: LabelMaps, frames: dict[str, 
         InputError: it is.
     """
     first, other = truth.frames[0], predicted.frames[0]
-    numbers = [_last_number(name) for name in (first, other)]
-    if first in frames or None in numbers or not numbers[0] < numbers[1]:  # type: ignore[operator]
+    number, later = number_in(first), number_in(other)
+    if first in frames or number is None or later is None or later <= number:
         return
     mask, copy = truth.read(first) > 0, predicted.read(other) > 0
     if mask.any() and mask.shape == copy.shape and (mask == copy).all():
@@ -65,17 +65,6 @@ def check_first_frame(truth: LabelMaps, predicted: LabelMaps, frames: dict[str, 
             expected=BY_NAME,
             fix="rename the masks",
         )
-
-
-def numbers_of(names: Sequence[str]) -> list[int] | None:
-    """The numbers that tell names apart: the last group of digits that differs in all of them; None where
-    there is none."""
-    groups = [re.findall(r"\d+", name) for name in names]
-    for place in range(1, min(map(len, groups), default=0) + 1):
-        found = [int(group[-place]) for group in groups]
-        if len(set(found)) == len(found):
-            return found
-    return None
 
 
 def _offset(true: Sequence[str], found: Sequence[str]) -> int | None:
@@ -118,11 +107,6 @@ def _by_number(true: Sequence[str], found: Sequence[str]) -> dict[str, str]:
     by_number = dict(zip(numbers, found, strict=True))
     pairs = zip(true, true_numbers, strict=True)
     return {frame: by_number[number] for frame, number in pairs if number in by_number}
-
-
-def _last_number(name: str) -> int | None:
-    found = re.findall(r"\d+", name)
-    return int(found[-1]) if found else None
 
 
 def _ends(names: Sequence[str]) -> str:

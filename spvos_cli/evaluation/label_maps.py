@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ import numpy as np
 from spvos_cli.errors import InputError
 from spvos_cli.files import natural_order
 from spvos_cli.video.frames import same_aspect
-from spvos_cli.video.label_files import read_label_map
+from spvos_cli.video.masks import MaskReader
 from spvos_cli.video.palettes import ids_of_colours
 
 if TYPE_CHECKING:  # masks in folders are read without PyAV
@@ -46,11 +46,13 @@ class LabelMaps:
         frames: names of the frames that have a mask, in the order of time.
         overlaps: frames read so far in which objects overlap, so that one hides the other.
         unnamed: the frames' names are nothing but their places.
+        remarks: what the masks' reader had to say, so far.
     """
 
     name: str
     frames: tuple[str, ...]
     unnamed = False
+    remarks: Sequence[str] = ()
 
     @property
     def overlaps(self) -> int:
@@ -66,13 +68,20 @@ class LabelImages(LabelMaps):
 
     Args:
         files: by the names of the frames, in the order of time.
+        coloured: images whose colours are numbered together, where ids are colours of no known order; empty:
+            ids are indices, grey values, or DAVIS's colours.
     """
 
-    def __init__(self, name: str, files: Mapping[str, Path]) -> None:
+    def __init__(self, name: str, files: Mapping[str, Path], coloured: Sequence[Path] = ()) -> None:
         self.name, self.files, self.frames = name, dict(files), tuple(files)
+        self.coloured = tuple(coloured)
+        self.remarks: list[str] = []
+        self._reader: MaskReader | None = None  # made where it is used, which may be another process
 
     def read(self, frame: str) -> np.ndarray:
-        return read_label_map(self.files[frame])
+        if self._reader is None:
+            self._reader = MaskReader(self.remarks.append, strict=not self.coloured, files=self.coloured)
+        return self._reader.read(self.files[frame]).ids
 
 
 class ObjectImages(LabelMaps):
@@ -90,6 +99,7 @@ class ObjectImages(LabelMaps):
         names = {frame for files in folders.values() for frame in files}
         self.frames = tuple(sorted(names, key=lambda frame: natural_order(Path(frame))))
         self.first_id = int(0 in folders)
+        self.remarks: list[str] = []
         self._overlapping: set[str] = set()
 
     @property
@@ -98,7 +108,10 @@ class ObjectImages(LabelMaps):
 
     def read(self, frame: str) -> np.ndarray:
         there = {i: files[frame] for i, files in self.folders.items() if frame in files}
-        masks = {i: (read_label_map(file) > 0).astype(np.uint8) for i, file in there.items()}
+        masks = {
+            i: (MaskReader(self.remarks.append).read(file).ids > 0).astype(np.uint8)
+            for i, file in there.items()
+        }
         labels = np.zeros_like(next(iter(masks.values())))
         for i, mask in masks.items():
             mask = rescaled(mask, labels.shape, there[i]).astype(bool)

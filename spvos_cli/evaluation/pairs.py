@@ -9,7 +9,7 @@ import numpy as np
 
 from spvos_cli.errors import InputError
 from spvos_cli.evaluation.frames import check_first_frame, match_frames
-from spvos_cli.evaluation.label_maps import LabelMaps, rescaled
+from spvos_cli.evaluation.label_maps import LabelImages, LabelMaps, rescaled
 from spvos_cli.evaluation.measures import similarity_and_accuracy
 from spvos_cli.evaluation.protocol import ScoringProtocol, VoidRule
 from spvos_cli.evaluation.scores import Score
@@ -26,10 +26,16 @@ class SequenceScores(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """What is compared. predicted: no frames where there is no such sequence."""
+    """What is compared.
+
+    Attributes:
+        truth, predicted: the masks; predicted ones without frames where there is no such sequence.
+        ids_agree: the predicted masks were made from the true ones, so that ids mean the same.
+    """
 
     truth: LabelMaps
     predicted: LabelMaps
+    ids_agree: bool = False
 
 
 class MaskFindings:
@@ -93,6 +99,7 @@ def score_pair(pair: Pair, protocol: ScoringProtocol) -> SequenceScores:
             fix="invert the masks",
         )
     true, found = set(findings.joined) | findings.late, findings.predicted
+    _check_colours(pair, true, found, protocol)
     remarks = [match.remark] if match.remark else []
     if found and true and not found & true:
         if len(found) > 1 or len(true) > 1:
@@ -106,6 +113,24 @@ def score_pair(pair: Pair, protocol: ScoringProtocol) -> SequenceScores:
         objects, findings = _score_frames(pair, protocol, match.frames, renamed={min(found): min(true)})
     complaints = [*remarks, *_complaints(pair, match.frames, objects, findings)]
     return SequenceScores(pair.truth.name, objects, complaints)
+
+
+def _check_colours(pair: Pair, true: set[int], found: set[int], protocol: ScoringProtocol) -> None:
+    """Which id a colour of a class is, is known where there is one object, or where both sides have colours.
+
+    Raises:
+        InputError: it is not known.
+    """
+    coloured = [isinstance(maps, LabelImages) and bool(maps.coloured) for maps in pair[:2]]
+    if pair.ids_agree or coloured[0] == coloured[1] or protocol.merge_objects:
+        return
+    if max(len(true), len(found)) > 1:
+        raise InputError(
+            pair.truth.name if coloured[0] else pair.predicted.name,
+            found="colours that are not DAVIS's palette, whose order says nothing about ids",
+            expected="ids, or the same colours in the true and the predicted masks",
+            fix="--merge-objects, or indexed PNGs",
+        )
 
 
 def _score_frames(
@@ -192,6 +217,9 @@ def _complaints(
     if ids := sorted(set(joined) - set(objects)):
         yield f"{counted_names(ids, 'true id')} without a frame that counts, not scored"
     for maps, whose in ((pair.truth, "true"), (pair.predicted, "predicted")):
+        if maps.remarks:
+            more = f" ({len(maps.remarks)} such remarks)" if len(maps.remarks) > 1 else ""
+            yield f"{maps.remarks[0]}{more}"
         if maps.overlaps:
             yield f"{maps.overlaps} {whose} frame(s) with objects that overlap: the higher id holds"
 

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 VOID = 255  # DAVIS: belongs to no object, where there are other ids
+SMALL = 127  # ids are at most this; larger ones beside 255 are grey levels
 
 
 class ScoringProtocol(NamedTuple):
@@ -40,8 +41,8 @@ class ScoringProtocol(NamedTuple):
 
 
 class VoidRule:
-    """Settles what 255 means in the label maps of one sequence: the object, where no other id is there when
-    first something is; else no object.
+    """Decides what 255 means in the label maps of one sequence, when first something is there: the object,
+    where no other id is there, or where others are no small numbers but grey levels; else no object.
 
     Args:
         merge: all ids are one object.
@@ -49,17 +50,18 @@ class VoidRule:
 
     def __init__(self, *, merge: bool) -> None:
         self.merge = merge
-        self._white: bool | None = None
+        self._first: list[int] | None = None
 
     def apply(self, labels: np.ndarray) -> tuple[np.ndarray, list[int]]:
         """(H, W) uint8 as stored -> ids (H, W) uint8, and the objects among them."""
         found = objects_in(labels)
-        if self._white is None and found:
-            self._white = found == [VOID]
-        if VOID in found and not self._white:
+        if self._first is None and found:
+            self._first = found
+        white = self._first == [VOID]
+        if VOID in found and not white and max((i for i in found if i != VOID), default=0) <= SMALL:
             labels = np.where(labels == VOID, np.uint8(0), labels)
             found.remove(VOID)
-        if self.merge or self._white:
+        if self.merge or white:
             labels, found = (labels > 0).astype(np.uint8), [1] if found else []
         return labels, found
 

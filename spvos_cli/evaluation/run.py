@@ -13,8 +13,9 @@ from typing import NamedTuple
 import cv2
 
 from spvos_cli.errors import InputError
+from spvos_cli.evaluation.colours import number_colours
 from spvos_cli.evaluation.find import MaskSet, find_label_maps
-from spvos_cli.evaluation.label_maps import ObjectImages
+from spvos_cli.evaluation.label_maps import LabelMaps, ObjectImages
 from spvos_cli.evaluation.pairs import Pair, SequenceScores, counted_names, score_pair
 from spvos_cli.evaluation.protocol import ScoringProtocol
 from spvos_cli.evaluation.report.deliver import Outputs
@@ -67,7 +68,7 @@ def match_sequences(truth: MaskSet, predicted: MaskSet) -> SequencePairs:
     """
     _number_alike(truth, predicted)
     if len(truth.maps) == len(predicted.maps) == 1:
-        return SequencePairs([Pair(*truth.maps.values(), *predicted.maps.values())], [])
+        return SequencePairs([_pair(*truth.maps.values(), *predicted.maps.values())], [])
     names = [name for name in truth.maps if name in predicted.maps]
     if not names:
         found, expected = (counted_names(list(maps), "sequence") for maps in (predicted.maps, truth.maps))
@@ -79,7 +80,12 @@ def match_sequences(truth: MaskSet, predicted: MaskSet) -> SequencePairs:
         for maps, other in ((truth.maps, "predicted"), (predicted.maps, "true"))
         if (alone := [name for name in maps if name not in names])
     ]
-    return SequencePairs([Pair(truth.maps[name], predicted.maps[name]) for name in names], complaints)
+    return SequencePairs([_pair(truth.maps[name], predicted.maps[name]) for name in names], complaints)
+
+
+def _pair(truth: LabelMaps, predicted: LabelMaps) -> Pair:
+    number_colours(truth, predicted)
+    return Pair(truth, predicted)
 
 
 def score_all(

@@ -82,6 +82,15 @@ def is_cutout(rgba: np.ndarray) -> bool:
     return len(unique) > 3 and bool(inner.any()) and float(flat[inner].mean()) < FLAT_SHARE
 
 
+def is_matte(values: np.ndarray) -> bool:
+    """Whether grey values (H, W) have flat areas of their darkest and their brightest one alone: whatever is
+    in between is the edge of one object."""
+    unique, index = np.unique(values, return_inverse=True)
+    index = index.reshape(values.shape)
+    solid = set(np.unique(index[flat_pixels(index)]).tolist())
+    return len(unique) > 2 and not unique[0] and solid == {0, len(unique) - 1}
+
+
 def has_void(present: np.ndarray, *, indexed: bool) -> bool:
     """Whether 255 among the ids (N,) that a mask holds is no object: the others are small."""
     ids = present[(present > 0) & (present != VOID)]

@@ -14,12 +14,14 @@ from spvos_cli.video.frames import Note, Source, check_size, same_aspect
 from spvos_cli.video.images import UNREADABLE
 from spvos_cli.video.mask_images import (
     CLEAR,
+    SMALL_GREY,
     VOID,
     clear_entries,
     ground_colour,
     ground_index,
     has_void,
     is_cutout,
+    is_matte,
     palette_colours,
 )
 from spvos_cli.video.palettes import ids_of_colours, pack, unpack, voc_palette
@@ -108,7 +110,19 @@ class MaskReader:
         if values.dtype != np.uint8:
             values = np.nan_to_num(values.astype(np.float64), posinf=0, neginf=0).astype(np.int64)
         found = np.unique(values[values != 0])
-        if lossy or len(found) > (FEW if self.strict else 1):
+        if self.strict and lossy and len(found) and found[-1] < 2 * NOISE:
+            raise InputError(
+                path,
+                found=f"ids in a format that changes them (grey values up to {found[-1]})",
+                expected="ids in PNG, or white objects",
+                fix="write indexed PNGs",
+            )
+        if _has_soft_edges(found) and is_matte(values):
+            self.note(
+                f"{path}: {len(found) - 1} values on soft edges were merged into the objects beside them"
+            )
+            return self._white(values > found[-1] / 2)
+        if lossy or len(found) > (FEW if self.strict else 1) or _has_soft_edges(found):
             values = self._hard(path, values, lossy=lossy)
             found = np.unique(values[values != 0])
         if len(found) > MOST_OBJECTS:
@@ -288,6 +302,11 @@ def open_mask(path: Path) -> Image.Image:
         raise InputError(
             path, found=f"not readable as an image ({reason})", expected=A_MASK, fix="--mask MASK"
         ) from error
+
+
+def _has_soft_edges(values: np.ndarray) -> bool:
+    """Whether grey values (N,) between black and white are no ids."""
+    return bool(values.size and values[-1] >= WHITE and ((values > SMALL_GREY) & (values < WHITE)).any())
 
 
 def _is_lossy(image: Image.Image) -> bool:

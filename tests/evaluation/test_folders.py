@@ -260,7 +260,10 @@ def test_official_csv_files(spvos_eval: Command, tmp_path: Path, clip: Clip) -> 
         ("--pred lossy.mkv --truth truth", "lossy.mkv: pixels that do not hold ids exactly (yuv420p)"),
         ("--pred nothing.mkv --truth truth", "nothing.mkv: not readable as a video"),
         ("--pred square --truth truth", "square, frame 00001: 96x96 pixels"),
-        ("--pred colours --truth truth", "00001.png: colours that are not DAVIS's palette"),
+        (
+            "--pred colours --truth truth",
+            "colours: colours that are not DAVIS's palette, whose order",
+        ),
         ("--pred many --truth others", "--pred: 2 sequences (a, b)"),
         ("--pred pred --truth blank", "no object in a frame that counts"),
         ("--pred pred --truth truth --report no/r.html", "r.html: no folder no"),
