@@ -7,6 +7,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+RIM = (2, 16)  # pixels around an object whose mean colours clear pixels get, those nearest first
+
 
 class Look(NamedTuple):
     """How overlays are painted.
@@ -33,10 +35,28 @@ def overlay(image: np.ndarray, labels: np.ndarray, look: Look) -> np.ndarray:
     return result
 
 
-def cutout(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """The objects alone: (H, W, 4) RGBA, clear and black elsewhere."""
+def cutout(image: np.ndarray, labels: np.ndarray, *, rim: bool = False) -> np.ndarray:
+    """The objects alone: (H, W, 4) RGBA, clear and black elsewhere.
+
+    Args:
+        rim: clear pixels near an object get its colours, for encoders that mix neighbouring colours.
+    """
     solid = labels > 0
-    return np.dstack([image * solid[..., None], solid * np.uint8(255)])
+    colours = with_rim(image, solid) if rim else image * solid[..., None]
+    return np.dstack([colours, solid * np.uint8(255)])
+
+
+def with_rim(image: np.ndarray, solid: np.ndarray) -> np.ndarray:
+    """The image (H, W, 3) where a mask (H, W) is, around it the mean colour of the mask's pixels nearby, and
+    black further away. Nothing of what is not in the mask is left."""
+    result = image * solid[..., None]
+    for reach in RIM:
+        size = (2 * reach + 1,) * 2
+        share = cv2.blur(solid.astype(np.float32), size)
+        mean = cv2.blur((image * solid[..., None]).astype(np.float32), size)
+        near = (share > 1e-4) & ~result.any(axis=2) & ~solid
+        result[near] = np.clip(mean[near] / share[near][:, None] + 0.5, 0, 255)
+    return result
 
 
 def fitted(image: np.ndarray, width: int, height: int, interpolation: int = cv2.INTER_AREA) -> np.ndarray:

@@ -8,34 +8,85 @@ from typing import Any
 import av
 import cv2
 import numpy as np
+from av.container import OutputContainer
+from av.video.stream import VideoStream
 
 from spvos_cli.errors import ReaderGone
+from spvos_cli.video.colours import FULL, LIMITED, Colours
+from spvos_cli.video.frames import Source
 from spvos_cli.video.paint import cutout, fitted, overlay
 from spvos_cli.video.writers.pieces import MATROSKA, MOV, MP4, WEBM, PieceVideo, encoding_error
 from spvos_cli.video.writers.stdout import STDOUT_NAME, to_stdout
 from spvos_cli.video.writers.writer import SegmentedFrame, Setting, Writer
+from spvos_cli.video.writers.yuv import YuvConverter
 
-FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 
+class ColourVideo(PieceVideo):
+    """A video of pictures in colour; the source's times, pixel aspect and colours.
 
-class OverlayVideo(PieceVideo):
-    """H.264 of the frames with their objects tinted; the source's times, pixel aspect and audio."""
+    Attributes:
+        pixels: the encoder's format, as FFmpeg names it.
+    """
 
-    format, with_audio = MP4, True
+    pixels: str
 
-    def add_video(self, container: av.container.OutputContainer) -> av.VideoStream:
-        # without look-ahead a frame is in the file as soon as it is written
-        options = {"crf": "18", "preset": "veryfast", "tune": "zerolatency"}
-        stream = container.add_stream("libx264", rate=self.source.rate, options=options)
-        width, height = self.source.width, self.source.height
-        stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
+    def __init__(self, path: Path, setting: Setting, saved: dict[str, Any] | None = None) -> None:
+        super().__init__(path, setting, saved)
+        self._converter = YuvConverter(self.width, self.height, self.pixels, self.colours)
+
+    @property
+    def width(self) -> int:
+        return self.source.width
+
+    @property
+    def height(self) -> int:
+        return self.source.height
+
+    @property
+    def colours(self) -> Colours:
+        """What the file says about its colours."""
+        return self.source.colours
+
+    def add_encoder(self, container: OutputContainer) -> VideoStream:
+        """The encoder, but for its size and colours."""
+        raise NotImplementedError
+
+    def image(self, segmented: SegmentedFrame) -> np.ndarray:
+        """What is shown, (H, W, 3) RGB or (H, W, 4) RGBA."""
+        raise NotImplementedError
+
+    def add_video(self, container: OutputContainer) -> VideoStream:
+        stream = self.add_encoder(container)
+        stream.width, stream.height, stream.pix_fmt = self.width, self.height, self.pixels
+        self._converter.tag(stream.codec_context)
         return stream
 
     def picture(self, segmented: SegmentedFrame) -> av.VideoFrame:
+        return self._converter.convert(self.image(segmented))
+
+
+class OverlayVideo(ColourVideo):
+    """H.264 of the frames with their objects tinted; also the source's audio."""
+
+    format, pixels, with_audio = MP4, "yuv420p", True
+
+    @property
+    def width(self) -> int:
+        return self.source.width + self.source.width % 2
+
+    @property
+    def height(self) -> int:
+        return self.source.height + self.source.height % 2
+
+    def add_encoder(self, container: OutputContainer) -> VideoStream:
+        # without look-ahead a frame is in the file as soon as it is written
+        options = {"crf": "18", "preset": "veryfast", "tune": "zerolatency"}
+        return container.add_stream("libx264", rate=self.source.rate, options=options)
+
+    def image(self, segmented: SegmentedFrame) -> np.ndarray:
         width, height = self.source.width, self.source.height
         image = fitted(overlay(segmented.frame.image, segmented.labels, self.look), width, height)
-        even = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-        return av.VideoFrame.from_ndarray(even, format="rgb24")
+        return np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
 
 
 class LabelVideo(PieceVideo):
@@ -43,42 +94,40 @@ class LabelVideo(PieceVideo):
 
     format = MATROSKA
 
-    def add_video(self, container: av.container.OutputContainer) -> av.VideoStream:
+    def add_video(self, container: OutputContainer) -> VideoStream:
         return add_labels(container, self.source)
 
     def picture(self, segmented: SegmentedFrame) -> av.VideoFrame:
         return label_picture(segmented, self.source)
 
 
-class ProResCutout(PieceVideo):
+class ProResCutout(ColourVideo):
     """ProRes 4444 with an alpha channel, for editing."""
 
-    format = MOV
+    format, pixels = MOV, "yuva444p10le"
 
-    def add_video(self, container: av.container.OutputContainer) -> av.VideoStream:
-        stream = container.add_stream("prores_ks", rate=self.source.rate, options={"profile": "4444"})
-        stream.width, stream.height = self.source.width, self.source.height
-        stream.pix_fmt = "yuva444p10le"
-        return stream
+    @property
+    def colours(self) -> Colours:
+        return self.source.colours._replace(range=LIMITED)  # as editors take all ProRes
 
-    def picture(self, segmented: SegmentedFrame) -> av.VideoFrame:
+    def add_encoder(self, container: OutputContainer) -> VideoStream:
+        return container.add_stream("prores_ks", rate=self.source.rate, options={"profile": "4444"})
+
+    def image(self, segmented: SegmentedFrame) -> np.ndarray:
         return cutout_picture(segmented, self.source)
 
 
-class Vp9Cutout(PieceVideo):
+class Vp9Cutout(ColourVideo):
     """VP9 with an alpha channel, for the web."""
 
-    format = WEBM
+    format, pixels = WEBM, "yuva420p"
 
-    def add_video(self, container: av.container.OutputContainer) -> av.VideoStream:
+    def add_encoder(self, container: OutputContainer) -> VideoStream:
         options = {"auto-alt-ref": "0", "lag-in-frames": "0", "deadline": "realtime", "cpu-used": "5"}
         options |= {"crf": "24", "b": "0"}
-        stream = container.add_stream("libvpx-vp9", rate=self.source.rate, options=options)
-        stream.width, stream.height = self.source.width, self.source.height
-        stream.pix_fmt = "yuva420p"
-        return stream
+        return container.add_stream("libvpx-vp9", rate=self.source.rate, options=options)
 
-    def picture(self, segmented: SegmentedFrame) -> av.VideoFrame:
+    def image(self, segmented: SegmentedFrame) -> np.ndarray:
         return cutout_picture(segmented, self.source)
 
 
@@ -119,25 +168,25 @@ class LabelPipe(Writer):
             raise error if isinstance(error, ReaderGone) else encoding_error(STDOUT_NAME, error) from error
 
 
-def add_labels(container: av.container.OutputContainer, source: Any) -> av.VideoStream:
+def add_labels(container: OutputContainer, source: Source) -> VideoStream:
     """An FFV1 encoder of grey frames; every frame stands alone and has a checksum."""
     options = {"level": "3", "g": "1", "slicecrc": "1"}
     stream = container.add_stream("ffv1", rate=source.rate, options=options)
     stream.width, stream.height, stream.pix_fmt = source.width, source.height, "gray"
-    stream.codec_context.color_range = FULL_RANGE
+    stream.codec_context.color_range = FULL
     return stream
 
 
-def label_picture(segmented: SegmentedFrame, source: Any) -> av.VideoFrame:
+def label_picture(segmented: SegmentedFrame, source: Source) -> av.VideoFrame:
     """Grey, the ids as values."""
     labels = fitted(segmented.labels, source.width, source.height, cv2.INTER_NEAREST)
     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(labels), format="gray")
-    frame.color_range = FULL_RANGE
+    frame.color_range = FULL
     return frame
 
 
-def cutout_picture(segmented: SegmentedFrame, source: Any) -> av.VideoFrame:
-    """RGBA."""
+def cutout_picture(segmented: SegmentedFrame, source: Source) -> np.ndarray:
+    """(H, W, 4) RGBA, at the size of the source's first frame."""
     labels = fitted(segmented.labels, source.width, source.height, cv2.INTER_NEAREST)
     image = fitted(segmented.frame.image, source.width, source.height)
-    return av.VideoFrame.from_ndarray(cutout(image, labels), format="rgba")
+    return cutout(image, labels, rim=True)

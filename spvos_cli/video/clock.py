@@ -1,0 +1,61 @@
+"""One clock for all streams of a container, which begins at 0 and goes on where the container's falls back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fractions import Fraction
+
+from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Stream
+
+PRIMING = Fraction(1, 2)  # seconds before 0 in which encoders put what their sound needs to begin
+BACK = Fraction(1, 10)  # seconds by which times of a stream may fall back, as FFmpeg allows
+GAP = Fraction(10)  # the longest one between packets of a format whose clock may jump, as FFmpeg allows
+LONGEST_GAP = Fraction(10_000)  # of any other format; a longer one is a damaged time
+LATEST_START = Fraction(10**7)
+
+
+class Clock:
+    """Moves packets: first by the earliest start of the streams; where one stream's times fall back, or leap,
+    by what makes that stream go on, all streams by the same.
+
+    Args:
+        container: that the packets are of.
+        streams: those that are read.
+
+    Attributes:
+        offset: seconds that are added to the container's times.
+        jumps: how often its clock fell back or leapt.
+    """
+
+    def __init__(self, container: InputContainer, streams: Iterable[Stream]) -> None:
+        starts = [s.start_time * s.time_base for s in streams if s.start_time is not None and s.time_base]
+        first = min(starts, default=Fraction(0))
+        self.offset = Fraction(0) if -PRIMING <= first <= 0 or abs(first) > LATEST_START else -first
+        self.jumps = 0
+        self._gap = GAP if container.format.flags & TS_DISCONT else LONGEST_GAP
+        self._before = self.offset  # the last jump
+        self._last: dict[int, tuple[Fraction, Fraction]] = {}  # by stream: its last packet's time and end
+
+    def move(self, packet: Packet) -> None:
+        """Puts a packet on this clock, and the clock forward where the packet does not fit."""
+        at = packet.dts if packet.dts is not None else packet.pts
+        if at is None or packet.time_base is None:
+            return
+        time, index = at * packet.time_base, packet.stream.index
+        if index in self._last and not self._fits(time + self.offset, index):
+            offset = self._before if self._fits(time + self._before, index) else self._last[index][1] - time
+            self._before, self.offset = self.offset, offset
+            self.jumps += 1
+        length = (packet.duration or 0) * packet.time_base
+        self._last[index] = time + self.offset, time + self.offset + length
+        shift = round(self.offset / packet.time_base)
+        if packet.pts is not None:
+            packet.pts += shift
+        if packet.dts is not None:
+            packet.dts += shift
+
+    def _fits(self, time: Fraction, index: int) -> bool:
+        last, end = self._last[index]
+        return last - BACK <= time <= end + self._gap
