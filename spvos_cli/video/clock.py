@@ -1,4 +1,4 @@
-"""One clock for all streams of a container, which begins at 0 and goes on where the container's falls back."""
+"""One clock for a container's streams, which begins at 0 and goes on where the container's falls back."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from fractions import Fraction
 
 from av.container import InputContainer
+from av.format import Flags
 from av.packet import Packet
 from av.stream import Stream
 
@@ -34,7 +35,7 @@ class Clock:
         first = min(starts, default=Fraction(0))
         self.offset = Fraction(0) if -PRIMING <= first <= 0 or abs(first) > LATEST_START else -first
         self.jumps = 0
-        self._gap = GAP if container.format.flags & TS_DISCONT else LONGEST_GAP
+        self._gap = GAP if container.format.flags & Flags.ts_discont.value else LONGEST_GAP
         self._before = self.offset  # the last jump
         self._last: dict[int, tuple[Fraction, Fraction]] = {}  # by stream: its last packet's time and end
 
@@ -55,6 +56,10 @@ class Clock:
             packet.pts += shift
         if packet.dts is not None:
             packet.dts += shift
+
+    def forget(self) -> None:
+        """After a seek: the next packets go on from nothing."""
+        self._last.clear()
 
     def _fits(self, time: Fraction, index: int) -> bool:
         last, end = self._last[index]

@@ -11,15 +11,15 @@ import av
 import numpy as np
 
 from spvos_cli.errors import InputError
-from spvos_cli.video.colours import Colours
+from spvos_cli.video.clock import LATEST_START, LONGEST_GAP, Clock
+from spvos_cli.video.colours import UNSPECIFIED, Colours
 from spvos_cli.video.frames import A_VIDEO, MAX_PIXELS, STILLS_RATE, Frame, Note, SameSize, Source, check_size
 
 NETWORK_PROTOCOLS = (
     "http,https,tls,tcp,udp,rtp,rtsp,rtmp,crypto,data"  # no file: what a server sends stays out
 )
 CHUNK_BYTES = 2**28  # decoded frames held at a time when reading backwards
-LONGEST_GAP = 10_000  # seconds; a longer one between two frames is a damaged time
-LATEST_START = 10**7  # seconds
+LOST_SOUND = 0.1  # seconds of sound that may go without a word
 UNREADABLE = (av.FFmpegError, ValueError, NotImplementedError, MemoryError)
 
 
@@ -52,8 +52,9 @@ class VideoSource(Source):
         self._video.thread_type = "AUTO"
         check_size(self._video.width, self._video.height, label, "INPUT")
         self._video.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
-        audio = [stream for stream in self._container.streams.audio if stream.codec_context is not None]
-        self.audio = next(iter(audio), None)
+        self.audio = tuple(s for s in self._container.streams.audio if s.codec_context is not None)
+        self._clock = Clock(self._container, [self._video, *self.audio])
+        self._describe()
         self.name = (
             file.stem if isinstance(file, Path) else "stdin" if not isinstance(file, str) else "stream"
         )
@@ -63,7 +64,8 @@ class VideoSource(Source):
         self.damaged = 0
         self._fit = SameSize(label, note)
         self._last: int | None = None
-        self._last_audio: float | None = None
+        self._last_audio: dict[int, float] = {}
+        self._lost_audio = 0.0  # seconds
         self._decoded = self._number()
         self._first = next(self._decoded, None)
         if self._first is None:
@@ -71,6 +73,7 @@ class VideoSource(Source):
                 label, found="a video without a frame that decodes", expected=A_VIDEO, fix="INPUT"
             )
         self.height, self.width = self._first.image.shape[:2]
+        self.begins = self._first.pts * self.time_base
 
     @property
     def colours(self) -> Colours:
@@ -81,6 +84,9 @@ class VideoSource(Source):
         yield from self._decoded
         if self.damaged:
             self.note(f"{self.label}: {self.damaged} damaged parts were passed over")
+        if self._lost_audio >= LOST_SOUND:
+            found = f"{self._lost_audio:.1f} s of sound have times that do not go on"
+            self.note(f"{self.label}: {found}, and are left out")
 
     def backwards(self, stop: int) -> Iterator[Frame]:
         if not isinstance(self._file, Path):
@@ -115,6 +121,17 @@ class VideoSource(Source):
             found = f"not readable as video ({_reason(error)})"
             raise InputError(self.label, found=found, expected=A_VIDEO, fix="INPUT") from error
 
+    def _describe(self) -> None:
+        """What the file says about itself."""
+        self.metadata = dict(self._container.metadata)
+        shift = self._clock.offset
+        for chapter in self._container.chapters():
+            late = round(shift / (chapter["time_base"] or Fraction(1)))
+            moved = chapter | {"start": chapter["start"] + late, "end": chapter["end"] + late}
+            self.chapters = (*self.chapters, moved)
+        texts = [self.metadata, *(stream.metadata for stream in self._container.streams)]
+        self.timecode = next((text["timecode"] for text in texts if "timecode" in text), None)
+
     def _plausible_rate(self) -> Fraction:
         for rate in (self._video.average_rate, self._video.guessed_rate):
             if rate and Fraction(1, 3600) <= rate <= 1000:
@@ -143,7 +160,8 @@ class VideoSource(Source):
         """Times, images, and the audio packets since the frame before."""
         audio: list[av.Packet] = []
         for packet in self._packets():
-            if packet.stream is self.audio:
+            self._clock.move(packet)
+            if packet.stream in self.audio:
                 if self._fits(packet):
                     audio.append(packet)
                 continue
@@ -156,18 +174,21 @@ class VideoSource(Source):
     def _packets(self) -> Iterator[av.Packet]:
         """All packets; a container that breaks off ends there."""
         try:
-            yield from self._container.demux(*[s for s in (self._video, self.audio) if s])
+            yield from self._container.demux(self._video, *self.audio)
         except UNREADABLE:
             self.damaged += 1
 
     def _fits(self, packet: av.Packet) -> bool:
-        """Whether an audio packet is later than the one before, and not by too much, as containers need."""
-        if packet.pts is None or packet.dts is None:
-            return False
-        seconds, last = float(packet.pts * packet.time_base), self._last_audio
-        fits = last < seconds <= last + LONGEST_GAP if last is not None else abs(seconds) < LATEST_START
-        if fits:
-            self._last_audio = seconds
+        """Whether an audio packet is later than its stream's one before, and not by too much, as containers
+        need."""
+        fits, stream = False, packet.stream.index
+        if packet.pts is not None and packet.dts is not None:
+            seconds, last = float(packet.pts * packet.time_base), self._last_audio.get(stream)
+            fits = last < seconds <= last + LONGEST_GAP if last is not None else abs(seconds) < LATEST_START
+            if fits:
+                self._last_audio[stream] = seconds
+        if not fits:
+            self._lost_audio += float((packet.duration or 0) * packet.time_base)
         return fits
 
     def _frames_of(self, packet: av.Packet) -> list[av.VideoFrame]:
@@ -182,6 +203,8 @@ class VideoSource(Source):
         try:
             check_size(frame.width, frame.height, self.label, "INPUT")
             turns = round(frame.rotation / 90) % 4
+            if int(frame.colorspace) == UNSPECIFIED and not frame.format.is_rgb:
+                frame.colorspace = Colours.of_size(frame.height).matrix
             image = np.rot90(frame.to_ndarray(format="rgb24"), turns)
         except (*UNREADABLE, InputError):
             self.damaged += 1
@@ -206,14 +229,23 @@ class VideoSource(Source):
             self._last = last + max(1, round(1 / (self.rate * self.time_base)))
         return self._last
 
+    def _from(self, first: int, clock: Clock) -> Iterator[tuple[int, np.ndarray]]:
+        """Times and images from some frame on that is not after a time of another source of the same file."""
+        if clock.jumps:  # the place in the file cannot be told from the time
+            yield from ((frame.pts, frame.image) for frame in self)
+            return
+        place = first - round(clock.offset / self.time_base)
+        self._container.seek(place, stream=self._video, backward=True)
+        self._clock.forget()
+        self._last = None
+        yield from ((pts, image) for pts, image, _ in self._decode())
+
     def _between(self, first: int, last: int) -> dict[int, np.ndarray]:
         """Images of the frames from one time to another, by time."""
         images: dict[int, np.ndarray] = {}
         again = VideoSource(self._file, self.label)
         try:
-            again._container.seek(first, stream=again._video, backward=True)
-            again._last = None
-            for pts, image, _ in again._decode():
+            for pts, image in again._from(first, self._clock):
                 if first <= pts <= last:
                     images[pts] = image
                 if pts >= last:

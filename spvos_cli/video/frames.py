@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
@@ -16,6 +17,7 @@ from spvos_cli.video.orientation import UPRIGHT, Orientation
 
 if TYPE_CHECKING:  # av is imported where videos are read and written
     from av.audio.stream import AudioStream
+    from av.container.core import Chapter
     from av.packet import Packet
 
 STILLS_RATE = Fraction(24)  # frames a second of an image folder
@@ -55,7 +57,11 @@ class Source:
         rate: frames a second, the average where it varies.
         time_base: seconds in a unit of `Frame.pts`.
         pixel_aspect: width of a pixel over its height, upright.
-        audio: the stream that `Frame.audio` belongs to.
+        audio: the streams that `Frame.audio` belongs to.
+        begins: seconds from the start of its earliest stream to its first frame.
+        metadata: of the container: title, creation_time ...
+        chapters: by the clock of the container, in PyAV's form.
+        timecode: SMPTE time code of its first frame.
         orientation: how its pictures were turned to stand upright.
         colours: what the RGB of its frames means, and the YUV that it came from.
     """
@@ -67,7 +73,11 @@ class Source:
     rate: Fraction
     time_base: Fraction
     pixel_aspect: Fraction = Fraction(1)
-    audio: AudioStream | None = None
+    audio: tuple[AudioStream, ...] = ()
+    begins: Fraction = Fraction(0)
+    metadata: Mapping[str, str] = MappingProxyType({})
+    chapters: tuple[Chapter, ...] = ()
+    timecode: str | None = None
     orientation: Orientation = UPRIGHT
 
     @property

@@ -135,7 +135,8 @@ def test_times_that_do_not_grow_are_mended(tmp_path: Path, clip: Clip) -> None:
 def test_sound_whose_times_do_not_grow_is_left_out(video: Path) -> None:
     source = open_source(str(video))
     times = [-0.02, 0.0, 0.0, 0.02, 1e6, None, 0.04, 0.03]
-    packets = [SimpleNamespace(pts=t, dts=t, time_base=1) for t in times]
+    stream = SimpleNamespace(index=1)
+    packets = [SimpleNamespace(pts=t, dts=t, time_base=1, duration=0, stream=stream) for t in times]
     assert [p.pts for p in packets if source._fits(p)] == [-0.02, 0.0, 0.02, 0.04]
 
 

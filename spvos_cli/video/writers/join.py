@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Iterator
+import heapq
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.stream import Stream
+from av.video.codeccontext import VideoCodecContext
 
 from spvos_cli.video.frames import Source
 from spvos_cli.video.timecode import later_timecode
@@ -20,6 +23,9 @@ from spvos_cli.video.writers.matroska import HEADER_BYTES, ROOM, with_pixel_aspe
 from spvos_cli.video.writers.sound import AacEncoder
 
 OWN_KEYS = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration"}  # of the container
+
+SOUND_SUFFIX = ".sound"  # NUT beside a piece that can hold no sound of its own
+SOUND_LATE = Fraction(10)  # seconds that it is late, as NUT knows no times before 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +38,7 @@ class Joint:
         skipped: seconds of the source before its first frame.
         sounds: the source's audio streams that the pieces hold, after the video.
         encoded: those of them that the format does not hold as they are, and that become AAC.
+        tag: sets what the video says about its colours.
     """
 
     format: str
@@ -39,6 +46,7 @@ class Joint:
     skipped: Fraction
     sounds: tuple[AudioStream, ...]
     encoded: tuple[AudioStream, ...]
+    tag: Callable[[VideoCodecContext], None]
 
     @property
     def is_matroska(self) -> bool:
@@ -85,24 +93,40 @@ def _append(
     if start is None:
         return
     late = start - int(piece.stem.split("@")[1]) * joint.source.time_base
-    with av.open(str(piece), format=piece.suffix[1:]) as source:
-        for stream in source.streams:
-            if stream.index not in tracks:
-                tracks[stream.index] = _add_track(container, stream, joint)
-        for packet in source.demux():
-            if packet.pts is None:
-                continue
+    with contextlib.ExitStack() as stack:
+        files = [(stack.enter_context(av.open(str(piece), format=piece.suffix[1:])), late)]
+        beside = piece.with_suffix(SOUND_SUFFIX)
+        with contextlib.suppress(av.FFmpegError):  # none, or a killed run's without a header
+            files.append((stack.enter_context(av.open(str(beside), format="nut")), SOUND_LATE))
+        for file, _ in files:
+            for stream in file.streams:
+                if _number(stream) not in tracks:
+                    tracks[_number(stream)] = _add_track(container, stream, joint)
+        readers = [_packets(file, late) for file, late in files]
+        for packet in heapq.merge(*readers, key=lambda packet: packet.pts * packet.time_base):
+            for ready in _for_track(packet, tracks[_number(packet.stream)]):
+                container.mux(ready)
+
+
+def _packets(file: InputContainer, late: Fraction) -> Iterator[Packet]:
+    """A piece's, earlier by so many seconds."""
+    for packet in file.demux():
+        if packet.pts is not None:
             # no encoder here reorders frames, but reading H.264 from NUT FFmpeg is not always sure of that
             packet.pts = packet.dts = packet.pts - round(late / packet.time_base)
-            for ready in _for_track(packet, tracks[packet.stream.index]):
-                container.mux(ready)
+            yield packet
+
+
+def _number(stream: Stream) -> int:
+    """0 for the video, from 1 on for sound, whatever file it is in."""
+    return [*stream.container.streams.audio].index(stream) + 1 if isinstance(stream, AudioStream) else 0
 
 
 def _add_track(container: OutputContainer, stream: Stream, joint: Joint) -> Stream | AacEncoder:
     if isinstance(stream, AudioStream):
-        original = joint.sounds[stream.index - 1]
+        original = joint.sounds[_number(stream) - 1]
         if original in joint.encoded:
-            encoder = AacEncoder(container, stream)
+            encoder = AacEncoder(container, original)
             _name(encoder.stream, original)
             return encoder
         track = container.add_stream_from_template(stream)
@@ -111,6 +135,7 @@ def _add_track(container: OutputContainer, stream: Stream, joint: Joint) -> Stre
     track = container.add_stream_from_template(stream)
     track.metadata.update(stream.metadata)
     context = track.codec_context
+    joint.tag(context)
     context.framerate, context.sample_aspect_ratio = joint.source.rate, joint.source.pixel_aspect
     if stream.container.format.name.startswith("mov"):  # else the tag is lost that says which ProRes it is
         context.codec_tag = stream.codec_context.codec_tag

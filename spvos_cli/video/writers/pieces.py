@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import errno
-import io
 import os
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import av
+from av.audio.stream import AudioStream
+from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
 
 from spvos_cli.errors import RunError
 from spvos_cli.files import atomic_path
+from spvos_cli.video.frames import Frame
+from spvos_cli.video.writers.join import SOUND_LATE, SOUND_SUFFIX, Joint, join
+from spvos_cli.video.writers.sound import holds, is_sound
 from spvos_cli.video.writers.writer import PartWriter, SegmentedFrame, Setting
 
 DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG}
@@ -20,7 +25,7 @@ DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG}
 PIECE_OPTIONS = {"flush_packets": "1", "max_interleave_delta": "1"}
 
 
-class Format(NamedTuple):
+class VideoFormat(NamedTuple):
     """Attributes: name, FFmpeg's, of the joined file; piece, of what it is joined from; piece_options."""
 
     name: str
@@ -29,10 +34,10 @@ class Format(NamedTuple):
 
 
 # NUT is whole after every packet and keeps any time base; it has no ProRes and no alpha beside VP9
-MP4 = Format("mp4", "nut", {})
-MATROSKA = Format("matroska", "nut", {})
-WEBM = Format("webm", "webm", {"cluster_time_limit": "1"})
-MOV = Format("mov", "mov", {"movflags": "empty_moov+frag_every_frame+default_base_moof"})
+MP4 = VideoFormat("mp4", "nut", {})
+MATROSKA = VideoFormat("matroska", "nut", {})
+WEBM = VideoFormat("webm", "webm", {"cluster_time_limit": "1"})
+MOV = VideoFormat("mov", "mov", {"movflags": "empty_moov+frag_every_frame+default_base_moof"})
 
 
 class PieceVideo(PartWriter):
@@ -41,7 +46,7 @@ class PieceVideo(PartWriter):
     A piece is named after its first frame and that frame's time.
     """
 
-    format: Format
+    format: VideoFormat
     with_audio = False
 
     def __init__(self, path: Path, setting: Setting, saved: dict[str, Any] | None = None) -> None:
@@ -49,11 +54,20 @@ class PieceVideo(PartWriter):
         for piece in self._pieces():
             if first_frame(piece) >= saved["frame"]:
                 piece.unlink()
+                piece.with_suffix(SOUND_SUFFIX).unlink(missing_ok=True)
         self._container: av.container.OutputContainer | None = None
-        self._audio = self._usable_audio() if self.with_audio else None
+        self._sounds: tuple[AudioStream, ...] = ()
+        self._encoded: tuple[AudioStream, ...] = ()
+        self._skipped = Fraction(0)
+        if self.with_audio:
+            self._choose_sounds()
 
     def add_video(self, container: av.container.OutputContainer) -> av.VideoStream:
         """The encoder."""
+        raise NotImplementedError
+
+    def tag(self, encoder: VideoCodecContext) -> None:
+        """What the file says about its colours."""
         raise NotImplementedError
 
     def picture(self, segmented: SegmentedFrame) -> av.VideoFrame:
@@ -63,10 +77,8 @@ class PieceVideo(PartWriter):
     def write(self, segmented: SegmentedFrame) -> None:
         try:
             if self._container is None:
-                self._open(segmented.frame.index, segmented.frame.pts)
-            for packet in segmented.frame.audio if self._audio else ():
-                packet.stream = self._sound
-                self._container.mux(packet)
+                self._open(segmented.frame)
+            self._write_sound(segmented.frame)
             frame = self.picture(segmented)
             frame.pts, frame.time_base = segmented.frame.pts, self.source.time_base
             self._container.mux(self._video.encode(frame))
@@ -80,23 +92,43 @@ class PieceVideo(PartWriter):
     def close(self) -> None:
         self._end_piece()
         if pieces := self._pieces():
+            joint = Joint(self.format.name, self.source, self._skipped, self._sounds, self._encoded, self.tag)
             try:
                 with atomic_path(self.path) as part:
-                    join(pieces, part, self.format.name, self.source.time_base)
+                    join(pieces, part, joint)
             except (av.FFmpegError, ValueError) as error:
                 raise encoding_error(self.path, error) from error
 
     def _pieces(self) -> list[Path]:
         return sorted(self.folder.glob(f"*.{self.format.piece}"), key=first_frame)
 
-    def _open(self, index: int, pts: int) -> None:
-        path = self.folder / f"{index:08d}@{pts}.{self.format.piece}"
+    def _open(self, frame: Frame) -> None:
+        shown = frame.pts * self.source.time_base
+        self._skipped = self.source.begins + Fraction(frame.seconds).limit_denominator(10**6) - shown
+        path = self.folder / f"{frame.index:08d}@{frame.pts}.{self.format.piece}"
         options = PIECE_OPTIONS | self.format.piece_options
         self._container = av.open(str(path), "w", format=self.format.piece, container_options=options)
         self._video = self.add_video(self._container)
         self._video.time_base = self._video.codec_context.time_base = self.source.time_base
         self._video.codec_context.sample_aspect_ratio = self.source.pixel_aspect
-        self._sound = self._container.add_stream_from_template(self._audio) if self._audio else None
+        self._sound_container, self._sound_late = self._container, Fraction(0)
+        if self._sounds and self.format.piece != "nut":
+            beside = path.with_suffix(SOUND_SUFFIX)
+            self._sound_container = av.open(str(beside), "w", format="nut", container_options=PIECE_OPTIONS)
+            self._sound_late = SOUND_LATE
+        self._tracks = {s.index: self._sound_container.add_stream_from_template(s) for s in self._sounds}
+
+    def _write_sound(self, frame: Frame) -> None:
+        """The packets that came with a frame; several outputs share them, and each gets its own."""
+        for packet in frame.audio:
+            if track := self._tracks.get(packet.stream.index):
+                copy = Packet(bytes(packet))
+                late = round(self._sound_late / packet.time_base)
+                copy.pts, copy.dts, copy.duration = packet.pts + late, packet.dts + late, packet.duration
+                copy.time_base, copy.is_keyframe, copy.stream = packet.time_base, packet.is_keyframe, track
+                for data in packet.iter_sidedata():  # how much of it is priming
+                    copy.set_sidedata(data)
+                self._sound_container.mux(copy)
 
     def _end_piece(self) -> None:
         container, self._container = self._container, None
@@ -105,69 +137,30 @@ class PieceVideo(PartWriter):
         try:
             container.mux(self._video.encode(None))
             container.close()
+            if self._sound_container is not container:
+                self._sound_container.close()
         except (av.FFmpegError, ValueError) as error:
             raise encoding_error(self.path, error) from error
 
-    def _usable_audio(self) -> av.AudioStream | None:
-        """The source's audio, where both the pieces and the file can hold it."""
-        audio = self.source.audio
-        if audio and not (audio.codec_context.channels and audio.codec_context.sample_rate):
-            self.note(f"{self.path}: the source's audio is damaged and is left out")
-            return None
-        for name in (self.format.name, self.format.piece) if audio else ():
-            try:
-                av.open(io.BytesIO(), "w", format=name).add_stream_from_template(audio)
-            except (av.FFmpegError, ValueError):
-                found = f"its audio ({audio.codec_context.name}) does not fit into {self.format.name}"
+    def _choose_sounds(self) -> None:
+        """Those of the source's audio streams that pieces hold, and those of them that the file does not."""
+        for stream in self.source.audio:
+            name = stream.codec_context.name
+            if not is_sound(stream):
+                self.note(f"{self.path}: the source's audio is damaged and is left out")
+            elif not holds("nut", stream):
+                found = f"its audio ({name}) does not fit into {self.format.name}"
                 self.note(f"{self.path}: {found} and is left out")
-                return None
-        return audio
+            else:
+                self._sounds += (stream,)
+                if not holds(self.format.name, stream):
+                    self._encoded += (stream,)
+                    self.note(f"{self.path}: {self.format.name} holds no {name}: its audio becomes AAC")
 
 
 def first_frame(piece: Path) -> int:
     """The number of a piece's first frame."""
     return int(piece.name.split("@")[0])
-
-
-def join(pieces: list[Path], target: Path, name: str, time_base: Fraction) -> None:
-    """Puts pieces one after the other into one container, as they are encoded."""
-    with av.open(str(target), "w", format=name) as container:
-        streams: dict[int, av.stream.Stream] = {}
-        for piece in pieces:
-            _append(piece, container, streams, time_base)
-
-
-def _append(
-    piece: Path, container: av.container.OutputContainer, streams: dict[int, Any], time_base: Fraction
-) -> None:
-    start = _start(piece)
-    if start is None:
-        return
-    late = start - int(piece.stem.split("@")[1]) * time_base
-    with av.open(str(piece), format=piece.suffix[1:]) as source:
-        for stream in source.streams:
-            if stream.index not in streams:
-                streams[stream.index] = container.add_stream_from_template(stream)
-                streams[stream.index].metadata.update(stream.metadata)
-                if piece.suffix == ".mov":  # else the tag is lost that says which ProRes it is
-                    streams[stream.index].codec_context.codec_tag = stream.codec_context.codec_tag
-        for packet in source.demux():
-            if packet.pts is None:
-                continue
-            # no encoder here reorders frames, but reading H.264 from NUT FFmpeg is not always sure of that
-            packet.pts = packet.dts = packet.pts - round(late / packet.time_base)
-            packet.stream = streams[packet.stream.index]
-            container.mux(packet)
-
-
-def _start(piece: Path) -> Fraction | None:
-    """Seconds at which a piece's first frame lies; None where no frame got there.
-
-    A MOV starts at 0 whatever it was given, and where audio starts before 0 everything is moved.
-    """
-    with av.open(str(piece), format=piece.suffix[1:]) as source:
-        stream = source.streams.video[0]
-        return next((p.pts * stream.time_base for p in source.demux(stream) if p.pts is not None), None)
 
 
 def encoding_error(path: Path | str, error: Exception) -> Exception:

@@ -15,6 +15,7 @@ from av.packet import Packet
 
 RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)  # of AAC
 USUAL_RATE = 48000
+LAYOUTS = {1: "mono", 2: "stereo"}  # many files say how many channels, and not which
 
 
 def is_sound(stream: AudioStream) -> bool:
@@ -36,15 +37,16 @@ class AacEncoder:
 
     Args:
         container: gets the track.
-        template: the track as it is.
+        original: the source's track, whose packets come, from whatever container.
     """
 
-    def __init__(self, container: OutputContainer, template: AudioStream) -> None:
-        decoder = template.codec_context
+    def __init__(self, container: OutputContainer, original: AudioStream) -> None:
+        decoder = original.codec_context
         rate = decoder.sample_rate if decoder.sample_rate in RATES else USUAL_RATE
-        self.stream = container.add_stream("aac", rate=rate, layout=decoder.layout.name)
+        layout = LAYOUTS.get(decoder.channels, decoder.layout.name)
+        self.stream = container.add_stream("aac", rate=rate, layout=layout)
         self._decoder: AudioCodecContext = decoder
-        self._shape = f"sample_fmts=fltp:sample_rates={rate}:channel_layouts={decoder.layout.name}"
+        self._shape = f"sample_fmts=fltp:sample_rates={rate}:channel_layouts={layout}"
         self._graph: av.filter.Graph | None = None
 
     def encode(self, packet: Packet) -> Iterator[Packet]:
@@ -59,7 +61,10 @@ class AacEncoder:
     def flush(self) -> list[Packet]:
         """The rest."""
         rest = [] if self._graph is None else [*self._filtered(None)]
-        return [*(packet for frame in rest for packet in self.stream.encode(frame)), *self.stream.encode(None)]
+        return [
+            *(packet for frame in rest for packet in self.stream.encode(frame)),
+            *self.stream.encode(None),
+        ]
 
     def _encode(self, frame: AudioFrame) -> Iterator[Packet]:
         if self._graph is None:

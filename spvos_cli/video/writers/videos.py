@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,14 @@ import av
 import cv2
 import numpy as np
 from av.container import OutputContainer
+from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from spvos_cli.errors import ReaderGone
 from spvos_cli.video.colours import FULL, LIMITED, Colours
 from spvos_cli.video.frames import Source
 from spvos_cli.video.paint import cutout, fitted, overlay
+from spvos_cli.video.writers.matroska import ROOM, with_pixel_aspect
 from spvos_cli.video.writers.pieces import MATROSKA, MOV, MP4, WEBM, PieceVideo, encoding_error
 from spvos_cli.video.writers.stdout import STDOUT_NAME, to_stdout
 from spvos_cli.video.writers.writer import SegmentedFrame, Setting, Writer
@@ -58,8 +61,11 @@ class ColourVideo(PieceVideo):
     def add_video(self, container: OutputContainer) -> VideoStream:
         stream = self.add_encoder(container)
         stream.width, stream.height, stream.pix_fmt = self.width, self.height, self.pixels
-        self._converter.tag(stream.codec_context)
+        self.tag(stream.codec_context)
         return stream
+
+    def tag(self, encoder: VideoCodecContext) -> None:
+        self._converter.tag(encoder)
 
     def picture(self, segmented: SegmentedFrame) -> av.VideoFrame:
         return self._converter.convert(self.image(segmented))
@@ -97,6 +103,9 @@ class LabelVideo(PieceVideo):
     def add_video(self, container: OutputContainer) -> VideoStream:
         return add_labels(container, self.source)
 
+    def tag(self, encoder: VideoCodecContext) -> None:
+        encoder.color_range = FULL
+
     def picture(self, segmented: SegmentedFrame) -> av.VideoFrame:
         return label_picture(segmented, self.source)
 
@@ -104,7 +113,7 @@ class LabelVideo(PieceVideo):
 class ProResCutout(ColourVideo):
     """ProRes 4444 with an alpha channel, for editing."""
 
-    format, pixels = MOV, "yuva444p10le"
+    format, pixels, with_audio = MOV, "yuva444p10le", True
 
     @property
     def colours(self) -> Colours:
@@ -132,10 +141,20 @@ class Vp9Cutout(ColourVideo):
 
 
 class Pipe:
-    """Standard output as FFmpeg writes to it: no seeking, and each part goes on at once."""
+    """Standard output as FFmpeg writes to it: no seeking, and each part goes on at once.
+
+    Args:
+        pixel_aspect: for the header, which is written first.
+    """
+
+    def __init__(self, pixel_aspect: Fraction) -> None:
+        self._pixel_aspect = pixel_aspect
 
     def write(self, data: bytes) -> int:
-        to_stdout(data)
+        changed = with_pixel_aspect(data, self._pixel_aspect) if self._pixel_aspect != 1 else data
+        if changed != data:
+            self._pixel_aspect = Fraction(1)
+        to_stdout(changed)
         return len(data)
 
 
@@ -144,9 +163,12 @@ class LabelPipe(Writer):
 
     def __init__(self, path: Path, setting: Setting, saved: dict[str, Any] | None = None) -> None:
         super().__init__(path, setting, saved)
-        options = {"cluster_time_limit": "1", "flush_packets": "1"}
-        self._container = av.open(Pipe(), "w", format="matroska", container_options=options)
+        options = {"cluster_time_limit": "1", "flush_packets": "1", "write_crc32": "0"}
+        pipe = Pipe(self.source.pixel_aspect)
+        self._container = av.open(pipe, "w", format="matroska", container_options=options)
         self._video = add_labels(self._container, self.source)
+        if self.source.pixel_aspect != 1:
+            self._video.metadata["title"] = ROOM
         self._video.time_base = self._video.codec_context.time_base = self.source.time_base
         self._broken = False
 
