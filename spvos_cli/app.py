@@ -15,7 +15,7 @@ from spvos_cli.commands.train import train_command
 app = typer.Typer(
     name="spvos",
     help="Video object segmentation: point at a video and the mask of a thing, get its mask in every frame.",
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import Enum
 from types import NoneType, UnionType
 from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin, get_type_hints
@@ -19,6 +19,25 @@ class Only(NamedTuple):
     """In an annotation, `Annotated[EngineOptions, Only(...)]`: the fields that the command takes."""
 
     names: tuple[str, ...]
+
+
+class AnyOf(NamedTuple):
+    """In an annotation, `Annotated[dict[str, Any], AnyOf(...)]`: dataclasses of which the command will make
+    one. It takes the fields of all, and the function gets those that were given, by name.
+
+    Attributes:
+        kinds: by the value of the option that chooses, the default first.
+        chooser: that option.
+    """
+
+    kinds: Mapping[str, type]
+    chooser: str
+
+
+class Typed(NamedTuple):
+    """An argument of this type gets the names of the options that were typed, whatever their value."""
+
+    names: frozenset[str]
 
 
 class Parameter(NamedTuple):
@@ -37,6 +56,11 @@ class Parameter(NamedTuple):
     default: Any
     declared: Declaration
     names: tuple[str, ...]
+
+    @property
+    def shown(self) -> str:
+        """What it is called in messages."""
+        return self.names[0] if self.names else self.name.upper()
 
     def signature(self) -> inspect.Parameter:
         """As Typer reads it."""
@@ -57,11 +81,10 @@ class Parameter(NamedTuple):
         kind, keyword = form[self.kind, info], inspect.Parameter.KEYWORD_ONLY
         return inspect.Parameter(self.name, keyword, default=self.default, annotation=kind)
 
-    def value(self, given: Any) -> Any:
+    def value(self, typed: Any) -> Any:
         """The field's value, from that of the command line."""
-        if isinstance(given, Enum):
-            given = given.value
-        return self.declared.parse(given) if self.declared.parse and given is not None else given
+        plain = typed.value if isinstance(typed, Enum) else typed
+        return self.declared.parse(plain) if self.declared.parse and plain is not None else plain
 
 
 def parameters_of(options: type, only: tuple[str, ...] = ()) -> Iterator[Parameter]:
@@ -77,66 +100,100 @@ def parameters_of(options: type, only: tuple[str, ...] = ()) -> Iterator[Paramet
         yield Parameter(field.name, kind, default, declared, names)
 
 
-def options_of(run: Callable[..., None]) -> dict[str, Parameter]:
-    """All options of a command, by name.
+def parameters_of_any(choice: AnyOf) -> Iterator[Parameter]:
+    """An option for each field of any of the dataclasses, not given by default; its help says which of them
+    have it, and their defaults."""
+    found: dict[str, dict[str, Parameter]] = {}
+    for value, options in choice.kinds.items():
+        for parameter in parameters_of(options):
+            found.setdefault(parameter.name, {})[value] = parameter
+    for name, by_value in found.items():
+        first = next(iter(by_value.values()))
+        text = f"{first.declared.help} {_defaults(by_value)}".strip()
+        if len(by_value) < len(choice.kinds):
+            text += f" Only with --{choice.chooser} {' or '.join(by_value)}."
+        declared = first.declared._replace(help=text)
+        kind = first.kind if first.default is None else first.kind | None
+        yield Parameter(name, kind, None, declared, first.names)
 
-    Raises:
-        TypeError: two of its dataclasses have a field of one name.
-    """
-    found: dict[str, Parameter] = {}
-    for options, only in _dataclasses(run).values():
-        for parameter in parameters_of(options, only):
-            if parameter.name in found:
-                raise TypeError(f"two options {parameter.name}")
-            found[parameter.name] = parameter
-    return found
+
+def _defaults(by_value: Mapping[str, Parameter]) -> str:
+    """ "By default 256, with paper 384." """
+    defaults = {value: parameter.default for value, parameter in by_value.items()}
+    usual = next(iter(defaults.values()))
+    other = [f"with {value} {default}" for value, default in defaults.items() if default != usual]
+    if usual is None or isinstance(usual, bool):
+        return ""
+    return f"By default {', '.join([str(usual), *other])}."
 
 
-def typer_command(
-    run: Callable[..., None], uses: Mapping[str, tuple[Use, ...]] | None = None
-) -> Callable[..., None]:
+class Command:
+    """A function that takes dataclasses, as its annotations say, with the options that are made of them."""
+
+    def __init__(self, run: Callable[..., None]) -> None:
+        self.run = run
+        self.groups: dict[str, list[Parameter]] = {}
+        self._makers: dict[str, Callable[..., Any]] = {}
+        self._typed: list[str] = []
+        for argument, hint in get_type_hints(run, include_extras=True).items():
+            kind, *notes = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+            choice = next((note for note in notes if isinstance(note, AnyOf)), None)
+            if kind is Typed:
+                self._typed.append(argument)
+            elif choice is not None:
+                self.groups[argument], self._makers[argument] = list(parameters_of_any(choice)), dict
+            elif dataclasses.is_dataclass(kind) and isinstance(kind, type):
+                only = next((note.names for note in notes if isinstance(note, Only)), ())
+                self.groups[argument], self._makers[argument] = list(parameters_of(kind, only)), kind
+        names = [parameter.name for parameter in self]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise TypeError(f"two options {', '.join(sorted(twice))}")
+
+    def __iter__(self) -> Iterator[Parameter]:
+        """All options."""
+        return (parameter for group in self.groups.values() for parameter in group)
+
+    def call(self, values: Mapping[str, Any], typed: Iterable[str]) -> None:
+        """Runs the function.
+
+        Args:
+            values: of all options; None: the field's default.
+            typed: names of those that the user gave.
+        """
+        arguments: dict[str, Any] = dict.fromkeys(self._typed, Typed(frozenset(typed)))
+        for argument, group in self.groups.items():
+            given = {p.name: values[p.name] for p in group if values[p.name] is not None}
+            arguments[argument] = self._makers[argument](**given)
+        self.run(**arguments)
+
+
+def typer_command(run: Callable[..., None], uses: Mapping[str, tuple[Use, ...]]) -> Callable[..., None]:
     """A function that Typer makes a command of.
 
     Args:
         run: takes dataclasses, as its annotations say; its docstring is the command's help.
-        uses: when each option has an effect, for `refuse_unused`; None: `run` refuses by itself.
+        uses: when each option has an effect, for `refuse_unused`.
     """
-    parameters, classes = options_of(run), _dataclasses(run)
+    command = Command(run)
 
     def call(context: typer.Context, **typed: Any) -> None:
-        values = {name: parameters[name].value(value) for name, value in typed.items()}
-        if uses is not None:
-            shown = {p.name: p.names[0] if p.names else p.name.upper() for p in parameters.values()}
-            refuse_unused(uses, values, given_on_command_line(context), shown)
-        arguments = {}
-        for argument, (options, only) in classes.items():
-            own = [p.name for p in parameters_of(options, only)]
-            arguments[argument] = options(**{n: values[n] for n in own if values[n] is not None})
-        run(**arguments)
+        values = {parameter.name: parameter.value(typed[parameter.name]) for parameter in command}
+        given = typed_names(context)
+        refuse_unused(uses, values, given, {parameter.name: parameter.shown for parameter in command})
+        command.call(values, given)
 
     first = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
-    signature = inspect.Signature([first, *(p.signature() for p in parameters.values())])
+    signature = inspect.Signature([first, *(parameter.signature() for parameter in command)])
     call.__signature__ = signature  # type: ignore[attr-defined] # a function's attribute that inspect reads
     call.__annotations__ = {name: p.annotation for name, p in signature.parameters.items()}
     call.__doc__, call.__name__ = run.__doc__, run.__name__
     return call
 
 
-def given_on_command_line(context: typer.Context) -> list[str]:
+def typed_names(context: typer.Context) -> list[str]:
     """Names of the options that were typed, whatever their value."""
     sources = {name: context.get_parameter_source(name) for name in context.params}
     return [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
-
-
-def _dataclasses(run: Callable[..., None]) -> dict[str, tuple[type, tuple[str, ...]]]:
-    """The dataclasses that a function takes, by argument, with the fields that are options of it."""
-    found = {}
-    for name, hint in get_type_hints(run, include_extras=True).items():
-        options, *rest = get_args(hint) if get_origin(hint) is Annotated else (hint,)
-        if dataclasses.is_dataclass(options) and isinstance(options, type):
-            only = next((note.names for note in rest if isinstance(note, Only)), ())
-            found[name] = (options, only)
-    return found
 
 
 def _kind(name: str, declared: Declaration, hint: Any, default: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,7 +25,7 @@ from spvos_cli.profiling.paper_tables import operation_cells, parameter_cells
 from spvos_cli.profiling.patterns import draw_patterns
 from spvos_cli.profiling.speed import Bench, Workload, interleaved, summarize
 from spvos_cli.profiling.tune import tune as tune_card
-from spvos_cli.profiling.variants import has_trained_gates, profile_network, readout_of, variant
+from spvos_cli.profiling.variants import EAGER, has_trained_gates, profile_network, readout_of, variant
 from spvos_cli.sparse.policy import shares_by_name
 from spvos_cli.sparse.tally import PolicyTally
 
@@ -77,7 +78,9 @@ def profile(
         raise InputError(
             patterns, found="it exists already", expected="a file that does not", fix="--patterns FILE"
         )
-    if patterns is not None or (not shares and flops and has_trained_gates(engine)):
+    decides = patterns is not None or (not shares and flops and has_trained_gates(engine))
+    _check_effect(engine, compare, density, video if not decides else None)
+    if decides:
         tally = tally_policies(engine.network(), *measured_clip(video, mask), engine.size)
         shares, result["policies"] = shares or densities(tally), policy_table(tally)
         if patterns is not None:
@@ -100,6 +103,26 @@ def profile(
     if paper:
         result["paper"] = [cell._asdict() for cell in [*parameter_cells(), *operation_cells()]]
     return {**result, "density": shares or None, "environment": environment(engine)}
+
+
+def _check_effect(
+    engine: EngineOptions, compare: Sequence[str], density: Mapping[str, float], unused: Path | None
+) -> None:
+    """Refuses what the network makes an option without effect of.
+
+    Args:
+        unused: a video that no gates decide about.
+    """
+    if unused is not None:
+        found, expected = "the weights have no gates that decide", "weights with trained gates"
+        raise InputError(f"--video {unused}", found=found, expected=expected, fix="--method triple")
+    methods = [name for name in compare if name != EAGER] or [engine.method]
+    configs = [profile_network(dataclasses.replace(engine, method=name)).config for name in methods]
+    gated = "".join(sorted({letter for c in configs if c.method != "dense" for letter in c.structure}))
+    if unknown := [letter for letter in density if letter not in gated]:
+        found = f"no gates in {', '.join(unknown)}"
+        expected = f"modules with gates ({', '.join(gated) or 'none here'})"
+        raise InputError("--density", found=found, expected=expected, fix="--method triple --sparse QDM")
 
 
 def _shapes(engine: EngineOptions) -> VOSNetwork:

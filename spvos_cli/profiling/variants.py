@@ -30,7 +30,13 @@ def profile_network(engine: EngineOptions) -> VOSNetwork:
         return load_checkpoint(path, engine.overrides(), fresh_gates=True, architecture=named)
     fields: dict[str, Any] = {"method": "triple" if engine.model == "spvos" else "dense"}
     torch.manual_seed(0)
-    return build_model(dataclasses.replace(CONFIGS[engine.model], **fields | engine.overrides()))
+    return build_model(dataclasses.replace(CONFIGS[engine.model], **fields | _overrides(engine)))
+
+
+def _overrides(engine: EngineOptions) -> dict[str, Any]:
+    """The fields of the config that the options change."""
+    memory = {"mem_every": engine.mem_every, "top_k": engine.top_k}
+    return engine.overrides() | {name: value for name, value in memory.items() if value is not None}
 
 
 def has_trained_gates(engine: EngineOptions) -> bool:

@@ -1,0 +1,288 @@
+"""Every option of every command: declared once, explained in sentences, and never taken and ignored."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, get_type_hints
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from spvos_cli.commands import evaluate, profile, segment
+from spvos_cli.commands.parameters import Command, Parameter, typer_command
+from spvos_cli.errors import InputError
+from spvos_cli.option import Use
+
+ENGINE = {
+    "model": "lite",
+    "weights": "w.safetensors",
+    "method": "triple",
+    "sparse": "D",
+    "gate_all": "",
+    "strategy": "fully",
+    "size": "100",
+    "mem_every": "2",
+    "top_k": "3",
+    "max_memory": "4",
+    "reuse": "--no-reuse",
+    "device": "cpu",
+    "dtype": "fp32",
+    "threads": "1",
+    "quiet": "",
+    "json": "",
+}
+NETWORK = {"model", "weights", "method", "sparse", "gate_all", "strategy"}
+
+
+class Case(NamedTuple):
+    """A command, and what each of its options is tried with.
+
+    Attributes:
+        values: by the option's name; "" for a flag, a text that starts with - as it is typed.
+        modes: arguments -> the options that have no effect beside them.
+    """
+
+    run: Callable[..., None]
+    uses: Mapping[str, tuple[Use, ...]]
+    values: dict[str, str]
+    modes: dict[str, set[str]]
+
+
+SEGMENT_LOOKS = {"overlay_alpha", "contour"}
+CASES = {
+    "segment": Case(
+        segment.segment,
+        segment.USES,
+        ENGINE
+        | {
+            "input": "other.mp4",
+            "mask": "m.png",
+            "box": "1,2,3,4",
+            "output": "out",
+            "demo": "",
+            "start": "3",
+            "end": "12.5s",
+            "stride": "2",
+            "backward": "",
+            "live": "",
+            "allow_network": "",
+            "format": "jsonl",
+            "preview": "3",
+            "overlay_alpha": "0.3",
+            "contour": "0",
+            "colours": "red",
+            "resume": "",
+            "save_every": "1",
+            "overwrite": "",
+        },
+        {
+            "in.mp4 --mask a.png": {"format", "demo"},
+            "in.mp4 --mask a.png -o -": {"demo", "save_every", "colours", *SEGMENT_LOOKS},
+            "in.mp4 --mask a.png -o a.mkv": {"demo", "format", "colours", *SEGMENT_LOOKS},
+            "in.mp4 --mask a.png -o a.soft --preview 2": {"demo", "format"},
+            "in.mp4 --mask a.png -o masks/": {"demo", "format", *SEGMENT_LOOKS},
+            "in.mp4 --mask a.png --backward": {"demo", "format", "live"},
+            "in.mp4 --mask a.png --method dense": {
+                *("demo", "format", "sparse", "gate_all", "strategy", "reuse"),
+            },
+            "--demo": {
+                *("input", "mask", "box", "start", "end", "stride", "backward", "live", "allow_network"),
+                *("format", "resume", "save_every"),
+            },
+        },
+    ),
+    "eval": Case(
+        evaluate.evaluate,
+        evaluate.USES,
+        ENGINE
+        | {
+            "dataset": "davis",
+            "data": "d",
+            "year": "2017",
+            "split": "train",
+            "frames": "all",
+            "only": "a,b",
+            "compare": "dense,triple",
+            "pred": "p",
+            "truth": "t",
+            "merge_objects": "",
+            "late_objects": "",
+            "all_frames": "",
+            "strict": "",
+            "out": "o",
+            "fresh": "",
+            "report": "r.html",
+            "csv": "c",
+            "overwrite": "",
+        },
+        {
+            "--pred p --truth t": {
+                *("data", "year", "split", "frames", "only", "compare", "out", "fresh"),
+                *(set(ENGINE) - {"threads", "quiet", "json"}),
+            },
+            "--dataset davis": {"frames", "pred", "truth"},
+            "--dataset youtube-vos": {"year", "pred", "truth"},
+            "--dataset folder": {"year", "split", "frames", "pred", "truth"},
+            "--dataset davis --compare dense,triple": {"frames", "pred", "truth", "csv", "method"},
+            "--dataset davis --method dense": {
+                *("frames", "pred", "truth", "sparse", "gate_all", "strategy", "reuse", "compare"),
+            },
+        },
+    ),
+    "profile": Case(
+        profile.profile,
+        profile.USES,
+        {name: value for name, value in ENGINE.items() if name not in ("size", "max_memory", "reuse")}
+        | {
+            "params": "",
+            "flops": "",
+            "layers": "",
+            "speed": "",
+            "paper": "",
+            "patterns": "p.png",
+            "tune": "",
+            "compare": "dense,triple",
+            "frame": "96x64",
+            "objects": "2",
+            "video_list": "l.csv",
+            "density": "D=0.1",
+            "video": "v.mp4",
+            "mask": "m.png",
+            "cycles": "2",
+        },
+        {
+            "": {"compare", "mask", "cycles", "top_k"},
+            "--params": {
+                *("compare", "frame", "objects", "video_list", "density", "video", "mask", "cycles"),
+                *("mem_every", "top_k", "device", "dtype", "threads"),
+            },
+            "--flops --video-list l.csv": {"compare", "frame", "objects", "mask", "cycles", "top_k"},
+            "--flops --density D=0.1": {"compare", "video", "mask", "cycles", "top_k"},
+            "--layers": {
+                *("compare", "video_list", "density", "video", "mask", "cycles"),
+                *("mem_every", "top_k", "device", "dtype", "threads"),
+            },
+            "--speed": {"video_list", "video", "mask"},
+            "--speed --compare dense,triple": {"video_list", "video", "mask", "method"},
+            "--paper": {
+                *("compare", "frame", "objects", "video_list", "density", "video", "mask", "cycles"),
+                *("mem_every", "top_k", "device", "dtype", "threads", *NETWORK),
+            },
+            "--patterns p.png --video v.mp4": {
+                *("compare", "frame", "objects", "video_list", "density", "cycles", "mem_every", "top_k"),
+            },
+            "--tune": {
+                *("compare", "frame", "objects", "video_list", "density", "video", "mask", "cycles"),
+                *("mem_every", "top_k", "dtype", "threads", *NETWORK),
+            },
+        },
+    ),
+}
+TRIALS = [
+    pytest.param(command, mode, id=f"{command} {mode}")
+    for command, case in CASES.items()
+    for mode in case.modes
+]
+
+
+def options(command: str) -> dict[str, Parameter]:
+    return {parameter.name: parameter for parameter in Command(CASES[command].run)}
+
+
+@pytest.fixture
+def attempt() -> Callable[[str, list[str]], dict[str, Any] | str]:
+    """What a command's function got, or the line with which the options were refused."""
+
+    def attempt(command: str, arguments: list[str]) -> dict[str, Any] | str:
+        case, got = CASES[command], dict[str, Any]()
+
+        def run(**given: Any) -> None:
+            for group in given.values():
+                got.update(vars(group))
+
+        run.__annotations__ = get_type_hints(case.run, include_extras=True)
+        app = typer.Typer()
+        app.command()(typer_command(run, case.uses))
+        result = CliRunner().invoke(app, arguments, catch_exceptions=True)
+        if isinstance(result.exception, InputError):
+            return str(result.exception)
+        assert result.exit_code == 0, result.output
+        return got
+
+    return attempt
+
+
+def typed(parameter: Parameter, value: str) -> list[str]:
+    if value.startswith("--"):
+        return [value]
+    name = parameter.names[0].split("/")[0] if parameter.names else None
+    return [part for part in (name, value) if part]
+
+
+@pytest.mark.parametrize("command", CASES)
+def test_no_option_is_forgotten(command: str) -> None:
+    """Each says when it has an effect, and is tried below."""
+    assert set(CASES[command].uses) == set(options(command)) == set(CASES[command].values)
+
+
+@pytest.mark.parametrize(("command", "mode"), TRIALS)
+def test_an_option_is_taken_or_refused(command: str, mode: str, attempt: Any) -> None:
+    case, refused, words = CASES[command], set(), mode.split()
+    there = {p.shown: p for p in options(command).values() if set(p.names) & set(words) or is_given(p, words)}
+    for name, parameter in options(command).items():
+        if parameter.shown in there:
+            continue
+        found = attempt(command, [*words, *typed(parameter, case.values[name])])
+        if isinstance(found, str):
+            title = found.split(": it has no effect here; expected ")[0]
+            assert title in {parameter.shown, *there}, found
+            assert found.endswith(f"(leave {title} out)")
+            refused.add(name)
+        else:
+            assert found[name] not in (None, (), [])
+    assert refused == case.modes[mode]
+
+
+def is_given(parameter: Parameter, words: list[str]) -> bool:
+    """Whether an argument without a name is there."""
+    return not parameter.names and not words[0].startswith("--")
+
+
+@pytest.mark.parametrize("command", CASES)
+def test_help_is_whole_sentences(command: str) -> None:
+    for name, parameter in options(command).items():
+        text = parameter.declared.help
+        assert text[0].isupper(), name
+        assert text.endswith("."), name
+        assert len(text.split()) >= 4, name
+        assert not text.startswith(("The same", "In it", "Of ", "Likewise")), name
+
+
+@pytest.mark.parametrize("command", CASES)
+def test_limits_hold_on_the_command_line(command: str, attempt: Any) -> None:
+    for parameter in options(command).values():
+        if parameter.declared.least is not None:
+            below = str(int(parameter.declared.least) - 1)
+            with pytest.raises(AssertionError, match="Invalid value"):
+                attempt(command, [parameter.names[0], below])
+
+
+def test_completion_offers_options_and_choices() -> None:
+    """As bash asks for it after `spvos --install-completion`."""
+
+    def complete(line: str) -> list[str]:
+        words = line.split(" ")
+        asked = {"_SPVOS_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
+        code = "import sys; sys.argv = ['spvos']; from spvos_cli.__main__ import main; main()"
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=os.environ | asked, capture_output=True, text=True, check=False
+        )
+        return done.stdout.split()
+
+    assert complete("spvos seg") == ["segment"]
+    assert complete("spvos segment x --model ") == ["lite", "spvos"]
+    assert "--mem-every" in complete("spvos segment x --mem")
