@@ -146,6 +146,17 @@ def test_paper_compares_like_with_like(monkeypatch, capsys) -> None:
         assert rows["triple total"]["ours"] == pytest.approx(128.42, rel=1e-3)
 
 
+def test_memory_frames_count_as_often_as_is_asked_for(monkeypatch, capsys) -> None:
+    """The memory encoder runs on every n-th frame."""
+    memory = {}
+    for every in (1, 2, 5):
+        _, out, _ = run(
+            monkeypatch, capsys, f"--model spvos --flops --frame 96x64 --mem-every {every} --json"
+        )
+        memory[every] = json.loads(out)["macs_g"]["memory_encoder"]
+    assert memory[1] == pytest.approx(2 * memory[2]) == pytest.approx(5 * memory[5])
+
+
 def test_speed_of_two_methods(monkeypatch, capsys) -> None:
     arguments = "--speed --compare dense,triple --sparse D --density D=0.1 --frame 96x64 --objects 2"
     arguments += " --cycles 2 --json"
@@ -199,6 +210,9 @@ def test_patterns(monkeypatch, capsys, tmp_path: Path, video: Path, mask: Path) 
         ("--speed --compare dense", "--compare dense"),
         ("--speed --compare dense,wolf", "--compare dense,wolf"),
         ("--weights gone.safetensors", "gone.safetensors"),
+        ("--density D=0.1", "--density: no gates in D"),
+        ("--model spvos --density M=0.1", "--density: no gates in M"),
+        ("--video clip.mp4 --mask first.png", "--video clip.mp4: the weights have no gates"),
     ],
 )
 def test_bad_input(monkeypatch, capsys, arguments: str, named: str) -> None:
