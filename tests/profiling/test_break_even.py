@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 import torch
 
 from spvos_cli.profiling import break_even
 from spvos_cli.profiling.break_even import GatedShape, break_even_density
-from spvos_cli.sparse.kernels.cpu import LIMITS
-from tools.cpu_limits import renewed_limits
 
 SHAPE = GatedShape(8, 8, 3, 1, (12, 16))
 
@@ -46,12 +42,3 @@ def test_where_the_two_take_as_long(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found(lambda density: density / 0.45) == pytest.approx(0.45, abs=0.02)
     assert found(lambda density: 0.5) == 1.0
     assert found(lambda density: 2.0) == pytest.approx(0.0, abs=0.05)
-
-
-def test_renewing_keeps_the_other_types(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(break_even, "REPEATS", 1)
-    shipped, renewed = json.loads(LIMITS.read_text()), renewed_limits(["float32"], [SHAPE])
-    assert set(renewed) == set(shipped)
-    assert renewed["bfloat16"] == shipped["bfloat16"]
-    (limit,) = renewed["float32"].values()
-    assert 0 <= limit <= 1

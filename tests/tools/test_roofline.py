@@ -1,0 +1,71 @@
+"""The page about the CUDA kernels is what its program writes, and its program's predictions are those that one
+gets by hand."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tools.roofline import (
+    CARDS,
+    LAUNCH,
+    OWN_LAUNCHES,
+    Layer,
+    break_even,
+    counted_launches,
+    dense_seconds,
+    layers,
+    page,
+    sparse_seconds,
+)
+
+PAGE = Path(__file__).parents[2] / "docs" / "cuda_roofline.md"
+LAYER = Layer("64 channels", 64, 64, 3, 1, 10_000)
+
+
+def test_the_page_is_up_to_date() -> None:
+    """All of it, at the number of launches that it says: that of a gate's steps differs by PyTorch's version."""
+    text = PAGE.read_text()
+    assert text == page(launches=int(re.search(r"a sparse one is (\d+)", text)[1]))
+
+
+def test_launches() -> None:
+    """A gate convolves, chooses, and compares with what is there."""
+    assert OWN_LAUNCHES + 3 <= counted_launches() <= OWN_LAUNCHES + 40
+
+
+def test_layers() -> None:
+    """39 in the query encoder, 6 in the decoder, 16 in the memory encoder; f4 has 120x216 pixels."""
+    found = {layer.name: layer for layer in layers()}
+    assert len(found) == 61
+    assert found["decoder.up4.block.conv2"][1:] == (256, 256, 3, 1, 2 * 120 * 216)
+    assert found["decoder.up4.block.conv2"].operations == 2 * 51840 * 256 * 256 * 9
+
+
+def test_dense_by_hand() -> None:
+    """0.737 GFLOP at 60 % of 989 T/s take longer than 2.63 MB at 75 % of 3.35 TB/s; on V100 the same holds."""
+    assert LAYER.operations == 737_280_000
+    assert LAYER.bytes() == 2 * (640_000 + 36_864 + 640_000)
+    assert dense_seconds(LAYER, CARDS["H100"]) == pytest.approx(1.5e-6 + 1.2425e-6, rel=1e-3)
+    assert dense_seconds(LAYER, CARDS["V100"]) == pytest.approx(1.5e-6 + 9.8304e-6, rel=1e-3)
+
+
+@pytest.mark.parametrize("card", CARDS.values(), ids=CARDS)
+def test_sparse(card) -> None:
+    """At full density a sparse layer moves and computes more than a dense one; launches simply add."""
+    times = [sparse_seconds(LAYER, card, density, 4) for density in (0, 0.1, 0.5, 1)]
+    assert times == sorted(times)
+    assert times[-1] > dense_seconds(LAYER, card)
+    assert sparse_seconds(LAYER, card, 0.1, 14) - times[1] == pytest.approx(10 * LAUNCH)
+
+
+@pytest.mark.parametrize("card", CARDS.values(), ids=CARDS)
+def test_break_even(card) -> None:
+    layer = Layer("a large one", 512, 512, 3, 1, 100_000)
+    limit = break_even(layer, card, launches=4)
+    assert 0 < limit < 1
+    assert sparse_seconds(layer, card, limit, 4) <= dense_seconds(layer, card)
+    assert sparse_seconds(layer, card, limit + 0.05, 4) > dense_seconds(layer, card)
+    assert break_even(Layer("a small one", 8, 8, 1, 1, 100), card, launches=4) is None
