@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -25,14 +27,14 @@ class Sleeper:
 class Clock:
     time = 0.0
 
-    def __call__(self, device: torch.device) -> float:
+    def __call__(self) -> float:
         return self.time
 
 
 def test_where_the_two_take_as_long(monkeypatch: pytest.MonkeyPatch) -> None:
     """Between the densities that are measured; never and always at the ends."""
     clock = Clock()
-    monkeypatch.setattr(break_even, "now", clock)
+    monkeypatch.setattr(break_even, "time", SimpleNamespace(perf_counter=clock))
     monkeypatch.setattr(Sleeper, "clock", clock, raising=False)
 
     def found(sparse) -> float:

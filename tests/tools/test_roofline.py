@@ -1,5 +1,4 @@
-"""The page about the CUDA kernels is what its program writes, and its program's predictions are those that one
-gets by hand."""
+"""The page about the CUDA kernels is what its program writes, and its predictions are those made by hand."""
 
 from __future__ import annotations
 
@@ -26,7 +25,7 @@ LAYER = Layer("64 channels", 64, 64, 3, 1, 10_000)
 
 
 def test_the_page_is_up_to_date() -> None:
-    """All of it, at the number of launches that it says: that of a gate's steps differs by PyTorch's version."""
+    """All of it, at the number of launches that it says, which differs by PyTorch's version."""
     text = PAGE.read_text()
     assert text == page(launches=int(re.search(r"a sparse one is (\d+)", text)[1]))
 
@@ -45,7 +44,7 @@ def test_layers() -> None:
 
 
 def test_dense_by_hand() -> None:
-    """0.737 GFLOP at 60 % of 989 T/s take longer than 2.63 MB at 75 % of 3.35 TB/s; on V100 the same holds."""
+    """0.737 GFLOP at 60 % of 989 T/s take longer than 2.63 MB at 75 % of 3.35 TB/s; so on V100."""
     assert LAYER.operations == 737_280_000
     assert LAYER.bytes() == 2 * (640_000 + 36_864 + 640_000)
     assert dense_seconds(LAYER, CARDS["H100"]) == pytest.approx(1.5e-6 + 1.2425e-6, rel=1e-3)
