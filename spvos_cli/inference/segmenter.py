@@ -142,15 +142,16 @@ class VideoSegmenter:
         scale = min(1.0, self.size / min(height, width))
         shape = (round(height * scale), round(width * scale))
         image = torch.from_numpy(_resize(frame, shape)).to(self.device).permute(2, 0, 1) / 255
+        if mask is None:
+            self.prob = self._stream.step(image)
+            return self._labels(self.prob, height, width)
         given = {
             i: torch.from_numpy(_resize((mask == i).astype(np.float32), shape)).to(self.device) for i in ids
         }
         self.prob = self._stream.step(image, given)
-        labels = self._labels(height, width)
-        if mask is not None:
-            labels = np.where(np.isin(labels, ids), 0, labels)
-            labels = np.where(mask > 0, mask, labels).astype(np.uint8)
-        return labels
+        labels = self._labels(self.prob, height, width)
+        labels = np.where(np.isin(labels, ids), 0, labels)
+        return np.where(mask > 0, mask, labels).astype(np.uint8)
 
     @property
     def confidence(self) -> dict[int, float]:
@@ -208,20 +209,24 @@ class VideoSegmenter:
         self._joining = {}
         return mask
 
-    def _labels(self, height: int, width: int) -> np.ndarray:
+    def _labels(self, prob: Tensor, height: int, width: int) -> np.ndarray:
         """The most probable id of each pixel, one object's probabilities at a time: all of them at the size
         of a large frame take much memory."""
-        best = row = None
-        for k, prob in enumerate(self.prob):
-            if prob.shape != (height, width):
-                prob = F.interpolate(prob[None, None], (height, width), mode="bilinear")[0, 0]
-            if best is None:
-                best, row = prob.clone(), torch.zeros(prob.shape, dtype=torch.uint8, device=prob.device)
-                continue
-            row.masked_fill_(prob > best, k)
-            best = torch.maximum(best, prob)
+        best = _scaled(prob[0], height, width).clone()
+        row = torch.zeros(best.shape, dtype=torch.uint8, device=best.device)
+        for k in range(1, len(prob)):
+            each = _scaled(prob[k], height, width)
+            row.masked_fill_(each > best, k)
+            best = torch.maximum(best, each)
         table = np.array([0, *self.objects], np.uint8)
         return table[row.cpu().numpy()]
+
+
+def _scaled(prob: Tensor, height: int, width: int) -> Tensor:
+    """(h, w) -> (height, width)"""
+    if prob.shape == (height, width):
+        return prob
+    return F.interpolate(prob[None, None], (height, width), mode="bilinear")[0, 0]
 
 
 def _resize(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

@@ -178,12 +178,13 @@ class Stream:
 
     def state(self) -> State:
         """Copies of all that a stream in the same network needs to go on with a frame that `can_resume`."""
-        tensors, groups = {}, []
+        tensors: dict[str, Tensor] = {}
+        groups = []
         for number, group in enumerate(self.groups):
             groups.append(group.ids)
             bank = group.bank.tensors()
             tensors |= {f"bank.{number}.{name}": tensor for name, tensor in bank.items()}
-        facts = {"groups": groups, "since_memory": self.since_memory, "pending": None}
+        facts: dict[str, Any] = {"groups": groups, "since_memory": self.since_memory, "pending": None}
         if self.previous:
             facts["pending"] = [self.previous.annotated, self.previous.memory_frame]
             query = {name: x for name, x in self.previous.query._asdict().items() if isinstance(x, Tensor)}

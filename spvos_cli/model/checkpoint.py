@@ -102,8 +102,8 @@ def load_checkpoint(
         raise InputError(path, found="no such file", expected="a weight file", fix="--weights FILE")
     stored, tensors = _read_safetensors(path) if path.suffix == ".safetensors" else (SPVOS, _read_stcn(path))
     if architecture not in (None, stored.architecture):
-        found, expected = (f"the weights of a {name} network" for name in (stored.architecture, architecture))
-        raise InputError(path, found=found, expected=expected, fix=f"--model {stored.architecture}")
+        found, wanted = (f"the weights of a {name} network" for name in (stored.architecture, architecture))
+        raise InputError(path, found=found, expected=wanted, fix=f"--model {stored.architecture}")
     config = dataclasses.replace(stored, **overrides or {})
     model = build_model(config)
     expected = model.state_dict()

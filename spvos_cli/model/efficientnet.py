@@ -103,7 +103,8 @@ class EfficientNetLite(nn.Module):
         """
         tensors = torch.load(path, map_location="cpu", weights_only=True)
         _load_folded(self.stem, tensors, "_conv_stem", "_bn0")
-        for i, block in enumerate(block for stage in self.stages for block in stage):
+        blocks = [module for module in self.modules() if isinstance(module, InvertedResidual)]
+        for i, block in enumerate(blocks):
             prefix = f"_blocks.{i}."
             if block.expand is not None:
                 _load_folded(block.expand, tensors, f"{prefix}_expand_conv", f"{prefix}_bn0")
@@ -114,4 +115,5 @@ class EfficientNetLite(nn.Module):
 def _load_folded(conv: SameConv2d, tensors: dict[str, Tensor], name: str, norm: str) -> None:
     scale = tensors[f"{norm}.weight"] / (tensors[f"{norm}.running_var"] + NORM_EPS).sqrt()
     conv.weight.copy_(tensors[f"{name}.weight"] * scale[:, None, None, None])
+    assert conv.bias is not None  # normalisation's constant becomes it
     conv.bias.copy_(tensors[f"{norm}.bias"] - tensors[f"{norm}.running_mean"] * scale)

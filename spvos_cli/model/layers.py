@@ -31,8 +31,8 @@ class ResidualBlock(nn.Module):
         if in_channels != out_channels:
             self.shortcut = SparseConv2d(in_channels, out_channels, shortcut_size, role="other")
         if start_at_zero:
-            nn.init.zeros_(self.conv2.weight)
-            nn.init.zeros_(self.conv2.bias)
+            for parameter in self.conv2.parameters():
+                nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor, run: LayerRunner | None = None, shared: Tensor | None = None) -> Tensor:
         """(B, in_channels, H, W) -> (B, out_channels, H, W). May overwrite x where no gradient is recorded.

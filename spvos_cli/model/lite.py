@@ -36,13 +36,12 @@ class LiteQueryEncoder(nn.Module):
         self.trunk = EfficientNetLite()
         _, c8, c16 = self.trunk.channels
         self.project = ConvUnit(c16 + c8, key_channels, 1)
-        self.refine = nn.Sequential(
-            ConvUnit(c16 + c8, key_channels, 3, relu=True), ConvUnit(key_channels, key_channels, 3)
-        )
+        last = ConvUnit(key_channels, key_channels, 3)
+        self.refine = nn.Sequential(ConvUnit(c16 + c8, key_channels, 3, relu=True), last)
         self.log_scale = nn.Parameter(torch.tensor(math.log(12.0)))
         self.value = SparseConv2d(c16, value_channels, 3, role="other")
         nn.init.orthogonal_(self.project.weight)
-        for parameter in (self.project.bias, self.refine[1].weight, self.refine[1].bias):
+        for parameter in (self.project.get_parameter("bias"), *last.parameters()):
             nn.init.zeros_(parameter)
 
     def forward(self, image: Tensor, run: LayerRunner | None = None) -> Query:
@@ -90,7 +89,7 @@ class LiteUpBlock(nn.Module):
         self, x: Tensor, features: Tensor, run: LayerRunner | None = None, labels: Tensor | None = None
     ) -> Tensor:
         x = upsample(x, 2).add_(repeat_rows(self.skip(features, run), len(x)))
-        if self.labels is not None:
+        if self.labels is not None and labels is not None:
             x += self.labels(upsample(labels, 2))
         return self.block(x, run)
 

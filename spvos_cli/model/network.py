@@ -106,7 +106,8 @@ class VOSNetwork(nn.Module):
             if isinstance(module, nn.Conv2d | nn.Linear):
                 module.to(dtype)
         self.memory_format = torch.channels_last
-        self.eval().requires_grad_(False).to(device, memory_format=self.memory_format)
+        self.eval().requires_grad_(False).to(device)
+        self.to(memory_format=self.memory_format)  # type: ignore[call-overload]  # as torch documents it
         for module in self.modules():
             if isinstance(module, ConvUnit):
                 module.prepare_winograd()

@@ -97,12 +97,16 @@ class ResNet(nn.Module):
     def forward(self, x: Tensor, run: LayerRunner | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """(B, in_channels, H, W) -> f4, f8, f16 with 64, 128, 256 channels times the block's expansion."""
         x = F.max_pool2d(self.stem(x), 3, 2, padding=1)
-        features = []
-        for stage in self.stages:
-            for block in stage:
-                x = block(x, run)
-            features.append(x)
-        return tuple(features)
+        f4 = self._run_stage(0, x, run)
+        f8 = self._run_stage(1, f4, run)
+        return f4, f8, self._run_stage(2, f8, run)
+
+    def _run_stage(self, number: int, x: Tensor, run: LayerRunner | None) -> Tensor:
+        stage = self.stages[number]
+        assert isinstance(stage, nn.ModuleList)
+        for block in stage:
+            x = block(x, run)
+        return x
 
     @torch.no_grad()
     def load_imagenet(self, tensors: Mapping[str, Tensor]) -> None:

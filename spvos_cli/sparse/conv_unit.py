@@ -19,6 +19,12 @@ class ConvUnit(nn.Conv2d):
     out last) and because inference folds the normalisation into the weights.
     """
 
+    kernel_size: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    constant: Tensor
+    winograd_weight: Tensor | None
+
     def __init__(
         self,
         in_channels: int,
@@ -71,6 +77,8 @@ class ConvUnit(nn.Conv2d):
         if self.norm is None:
             return
         norm, self.norm = self.norm, None
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
         statistics = norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
         _, constant = fuse_conv_bn_weights(self.weight, None, *statistics)
         self.constant = constant.detach()

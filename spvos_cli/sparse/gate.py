@@ -72,6 +72,10 @@ class Gate(nn.Conv2d):
 
     method: str
     needs_previous: bool  # without a t-1 the convolution runs densely
+    kernel_size: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    bias: nn.Parameter
     frames_seen = 1  # inputs of the convolution that it looks at: this frame's, or also the previous one's
     logit_count = 1
 
@@ -171,6 +175,7 @@ class ResidualGate(Gate):
         self, conv: ConvUnit, x: Tensor, previous: Previous | None, tau: float, noise: Noise
     ) -> GatedOutput:
         """tau is relative to the method's own temperature."""
+        assert previous is not None
         change = x - previous.input
         logit = self(change.abs()).float()
         soft = ((logit + noise(logit)) / (RESIDUAL_TEMPERATURE * tau)).sigmoid()
@@ -179,6 +184,7 @@ class ResidualGate(Gate):
         return GatedOutput(previous.output + computed * added, computed)
 
     def choices(self, conv: ConvUnit, x: Tensor, previous: Previous | None) -> PolicyChoices:
+        assert previous is not None
         change = x - previous.input
         added = F.conv2d(change, conv.weight, None, conv.stride, conv.padding)
         return self._against_zero(change.detach().abs(), previous.output, previous.output + added)
@@ -197,6 +203,7 @@ class ResidualGate(Gate):
         kernel: Kernel,
         override: Override,
     ) -> Tensor:
+        assert state.input is not None
         if state.is_new is not None:
             state.input[state.is_new] = 0
             state.output[state.is_new] = 0 if conv.bias is None else conv.bias[:, None, None]
@@ -225,6 +232,7 @@ class TripleGate(Gate):
     def mix(
         self, conv: ConvUnit, x: Tensor, previous: Previous | None, tau: float, noise: Noise
     ) -> GatedOutput:
+        assert previous is not None
         logits = self(torch.cat([previous.input, x], dim=1)).float()
         soft = ((logits.log_softmax(dim=1) + noise(logits)) / tau).softmax(dim=1)
         hard = torch.zeros_like(soft).scatter_(1, soft.argmax(dim=1, keepdim=True), 1.0)
@@ -233,6 +241,7 @@ class TripleGate(Gate):
         return GatedOutput(computed * conv.convolve(x) + reused * previous.output, computed)
 
     def choices(self, conv: ConvUnit, x: Tensor, previous: Previous | None) -> PolicyChoices:
+        assert previous is not None
         seen, output = torch.cat([previous.input, x], dim=1).detach(), conv.convolve(x)
         logits = self(seen).float()
         return PolicyChoices(
@@ -255,6 +264,7 @@ class TripleGate(Gate):
     ) -> Tensor:
         parts = split_conv2d(x, shared, self.halves(), None, self.stride, self.padding)
         now, later = parts.float().chunk(2, dim=1)
+        assert state.logits is not None
         policy = argmax_policy(now + state.logits + self.bias.float()[:, None, None])
         policy = computed_where_new(override(policy), state.is_new)
         todo, state.policy, state.logits = without_repeated_skips(policy, state.policy), policy, later

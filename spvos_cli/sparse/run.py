@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from spvos_cli.sparse.conv import LayerRunner, SparseConv2d
+from spvos_cli.sparse.gate import Override
 from spvos_cli.sparse.kernels.kernel import Kernel
 from spvos_cli.sparse.layer_state import LayerState
 
@@ -84,14 +85,16 @@ class InferenceRun:
 
     def convolve(self, conv: SparseConv2d, x: Tensor, shared: Tensor | None) -> Tensor:
         """One layer; without a t-1, or one of another size, it runs densely."""
-        state = self.states.get(conv)
-        known = state is not None and state.size == x.shape[2:]
-        if not self.sparse or (conv.gate.needs_previous and not known):
-            output, self.states[conv] = conv.gate.dense_step(conv, x, shared)
+        gate, state = conv.gate, self.states.get(conv)
+        assert gate is not None
+        if state is not None and state.size != x.shape[2:]:
+            state = None
+        if not self.sparse or (gate.needs_previous and state is None):
+            output, self.states[conv] = gate.dense_step(conv, x, shared)
             return output
-        if not known:
+        if state is None:
             state = self.states[conv] = LayerState.blank(conv, x)
-        override = (lambda policy: policy) if self.inject is None else partial(self.inject, conv)
-        output = conv.gate.sparse_step(conv, x, shared, state, self.kernel, override)
+        override: Override = (lambda policy: policy) if self.inject is None else partial(self.inject, conv)
+        output = gate.sparse_step(conv, x, shared, state, self.kernel, override)
         self.policies[conv] = state.policy
         return output
