@@ -16,6 +16,7 @@ from spvos_cli.inference.engine import EngineOptions
 from spvos_cli.inference.machine import choose_device, choose_dtype, cpu_name, use_threads
 from spvos_cli.model.checkpoint import build_model
 from spvos_cli.model.network import VOSNetwork
+from spvos_cli.policy_names import shares_by_name
 from spvos_cli.processors import default_threads
 from spvos_cli.profiling.arguments import read_video_list
 from spvos_cli.profiling.cost import cycle_macs, layer_costs, mean_macs, parameter_size
@@ -26,7 +27,6 @@ from spvos_cli.profiling.patterns import draw_patterns
 from spvos_cli.profiling.speed import Bench, Workload, interleaved, summarize
 from spvos_cli.profiling.tune import tune as tune_card
 from spvos_cli.profiling.variants import EAGER, has_trained_gates, profile_network, readout_of, variant
-from spvos_cli.sparse.policy import shares_by_name
 from spvos_cli.sparse.tally import PolicyTally
 
 

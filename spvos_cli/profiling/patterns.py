@@ -11,8 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from spvos_cli.errors import InputError
+from spvos_cli.policy_names import NAMES
 from spvos_cli.sparse.plan import PARTS
-from spvos_cli.sparse.policy import COMPUTE, NAMES
+from spvos_cli.sparse.policy import COMPUTE
 from spvos_cli.sparse.run import InferenceRun
 from spvos_cli.sparse.tally import PolicyTally
 

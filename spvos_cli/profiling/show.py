@@ -8,8 +8,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from spvos_cli.policy_names import NAMES
 from spvos_cli.profiling.speed import MODULES
-from spvos_cli.sparse.policy import NAMES
 
 
 def show(result: Mapping[str, Any]) -> None:

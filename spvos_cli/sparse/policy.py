@@ -2,19 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:  # masks are scored without loading torch
-    import numpy as np
-    from torch import Tensor, nn
+from torch import Tensor, nn
 
 SKIP, REUSE, COMPUTE = 0, 1, 2  # the order of the triple gate's output channels
-NAMES = ("skip", "reuse", "compute")
-
-
-def shares_by_name(pixels: Tensor | np.ndarray) -> dict[str, float]:
-    """Of (3,) pixels that were skipped, reused and computed, by name."""
-    return dict(zip(NAMES, (pixels / pixels.sum()).tolist(), strict=True))
 
 
 def argmax_policy(logits: Tensor) -> Tensor:

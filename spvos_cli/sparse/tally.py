@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor
 
+from spvos_cli.policy_names import shares_by_name
 from spvos_cli.sparse.conv import SparseConv2d
-from spvos_cli.sparse.policy import COMPUTE, shares_by_name
+from spvos_cli.sparse.policy import COMPUTE
 from spvos_cli.sparse.run import ModuleRunner
 
 

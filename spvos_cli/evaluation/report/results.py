@@ -9,7 +9,7 @@ import numpy as np
 
 from spvos_cli.evaluation.pairs import SequenceScores
 from spvos_cli.evaluation.scores import Score, global_scores
-from spvos_cli.sparse.policy import shares_by_name
+from spvos_cli.policy_names import shares_by_name
 
 
 class SequenceRun(NamedTuple):

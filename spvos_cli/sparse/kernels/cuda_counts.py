@@ -74,7 +74,7 @@ class Counts:
 
 
 def new_event() -> Event:
-    event: Event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    event: Event = torch.cuda.Event()
     return event
 
 
