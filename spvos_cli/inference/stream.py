@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from spvos_cli.inference.memory_bank import MemoryBank
+from spvos_cli.inference.background import far_blocks, merge_blocks
+from spvos_cli.inference.memory_bank import MemoryBank, MemoryFrame
 from spvos_cli.model.encoders import Query
 from spvos_cli.model.layers import aggregate, pad_to_multiple, unpad
 from spvos_cli.model.matching import TopKReadout, as_rows, top_k_readout
-from spvos_cli.model.network import VOSNetwork
+from spvos_cli.model.network import LastFrame, VOSNetwork
 from spvos_cli.sparse.kernels.kernel import Kernel
 from spvos_cli.sparse.kernels.reference import REFERENCE
 from spvos_cli.sparse.plan import runs_sparsely
@@ -247,10 +248,16 @@ class Stream:
         run = self._begin("M", self.ids, sparse=sparse)
         value = self.network.encode_memory(previous.image, previous.query, masks, run)
         key, value = as_rows(previous.query.key), as_rows(value)
+        blocks = far_blocks(previous.masks) if self.network.merges_background else None
         for group, part in zip(
             self.groups, value.split([len(g.ids) for g in self.groups], dim=1), strict=True
         ):
-            group.bank.add(key, part, annotated=previous.annotated, memory_frame=previous.memory_frame)
+            frame = MemoryFrame(key, part)
+            if blocks is not None:
+                width = previous.query.key.shape[3]
+                frame = MemoryFrame(*(merge_blocks(rows, blocks, width) for rows in frame))
+            kind = {"annotated": previous.annotated, "memory_frame": previous.memory_frame}
+            group.bank.add(frame, last=LastFrame(key, part), **kind)
 
 
 def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

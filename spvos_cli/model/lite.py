@@ -19,7 +19,16 @@ from spvos_cli.model.config import LITE, ModelConfig
 from spvos_cli.model.efficientnet import EfficientNetLite
 from spvos_cli.model.encoders import Query
 from spvos_cli.model.layers import ResidualBlock, sum_of_others, upsample
-from spvos_cli.model.matching import TopKReadout, as_map, as_rows, readout, similarity, top_k_readout
+from spvos_cli.model.matching import (
+    TopKReadout,
+    as_map,
+    as_rows,
+    grid_positions,
+    nearby_readout,
+    readout,
+    similarity,
+    top_k_readout,
+)
 from spvos_cli.model.network import Memory, VOSNetwork
 from spvos_cli.sparse.conv import LayerRunner, SparseConv2d
 from spvos_cli.sparse.conv_unit import ConvUnit, repeat_rows
@@ -124,6 +133,7 @@ class LiteVOS(VOSNetwork):
     """The default network."""
 
     reads_last_frame = True
+    merges_background = True
 
     def __init__(self, config: ModelConfig = LITE) -> None:
         super().__init__(config)
@@ -150,9 +160,14 @@ class LiteVOS(VOSNetwork):
         far = self.read(key, memory, top_k, read_top_k)
         if memory.last is None:
             return as_map(torch.cat([far, far], dim=3), height, width)
-        last_key, last_value = memory.last
-        near = readout(self._nearby(similarity(key, last_key), height, width), last_value)
-        seen = last_value[..., -LABELS].amax(dim=-1) > SEEN
+        last = memory.last
+        if top_k is None:
+            near = readout(self._nearby(similarity(key, last.key), height, width), last.value)
+        else:
+            own = grid_positions(height, width, key.device)
+            positions = own if last.positions is None else last.positions
+            near = nearby_readout(key, last.key, last.value, own, positions, self.log_locality.exp())
+        seen = last.value[..., -LABELS].amax(dim=-1) > SEEN
         near = torch.where(seen[..., None, None], near, far)
         return as_map(torch.cat([far, near], dim=3), height, width)
 

@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from spvos_cli.model.cpu.products import fast_linear
-
-ROWS = 512  # query pixels matched at a time
+ROWS, CUDA_ROWS = 64, 4096  # query pixels matched at a time, on each thread of a CPU and on a GPU
+GROUP = 6  # memory pixels of which the largest similarity is looked for first
+ALIGNED = 8  # channels of which libraries multiply whole vectors
+BFLOAT16_PARTS = 3  # of a number, which together have float32's precision
 TopKReadout = Callable[[Tensor, Tensor, Tensor, int], Tensor]  # as `top_k_readout`
-GROUP = 12  # memory pixels of which the largest similarity is looked for first
 
 
 def as_rows(features: Tensor) -> Tensor:
@@ -25,6 +25,12 @@ def as_rows(features: Tensor) -> Tensor:
 def as_map(rows: Tensor, height: int, width: int) -> Tensor:
     """(..., height * width, C) -> (..., C, height, width)."""
     return rows.transpose(-2, -1).unflatten(-1, (height, width))
+
+
+def grid_positions(height: int, width: int, device: torch.device | None = None) -> Tensor:
+    """Rows and columns of the pixels of a map, as `as_rows` orders them: (height * width, 2) float32."""
+    axes = (torch.arange(n, dtype=torch.float32, device=device) for n in (height, width))
+    return torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=2).flatten(0, 1)
 
 
 def similarity(query_key: Tensor, memory_key: Tensor) -> Tensor:
@@ -68,21 +74,121 @@ def readout(similarities: Tensor, memory_value: Tensor) -> Tensor:
 def top_k_readout(query_key: Tensor, memory_key: Tensor, memory_value: Tensor, top_k: int) -> Tensor:
     """As `readout` of the similarity, with only the largest affinities of each query pixel (inference).
 
+    Keys in bfloat16 on a CPU are multiplied in bfloat16, as negative squared distances: each is off by at
+    most 2^-8 of itself, so the nearest keys' by least.
+
     Args:
         query_key: (1, L, Ck), memory_key: (1, N, Ck), memory_value: (1, K, N, Cv).
 
     Returns:
         (1, K, L, Cv)
     """
-    query, memory = _with_squares(query_key, memory_key)
-    top_k = min(top_k, memory.shape[1])
-    memory = F.pad(memory, (0, 0, 0, -memory.shape[1] % GROUP))
-    memory[:, memory_key.shape[1] :, -1] = -torch.inf  # padding can never be among the top k
-    # in parts, so that the similarities of all pairs are never in memory at once
-    largest = [grouped_top_k(fast_linear(part, memory[0], None), top_k) for part in query[0].split(ROWS)]
+    low, top_k = _in_bfloat16(query_key), min(top_k, memory_key.shape[1])
+    query, memory = _factors(query_key[0], memory_key[0])
+    if low:  # less |kQ|^2 too, which makes the largest the smallest numbers
+        squares = _bfloat16_parts(-query_key[0].float().square().sum(1) / math.sqrt(query_key.shape[2]))
+        query = torch.cat([query, squares], dim=1)
+        memory = torch.cat([memory, torch.ones_like(memory[:, : squares.shape[1]])], dim=1)
+    filling = (0, -memory.shape[1] % ALIGNED, 0, -memory.shape[0] % GROUP**2)
+    query, memory = F.pad(query, filling[:2]), F.pad(memory, filling)
+    memory[memory_key.shape[1] :, query_key.shape[2]] = -torch.inf  # what fills groups is never chosen
+    height, largest = _rows_at_a_time(query.device), []
+    memory = memory.T if low else memory.T.contiguous()
+    # one buffer for all, as a processor's cache holds it: fresh memory would take longer than the products
+    buffer = query.new_empty(min(height, len(query)), memory.shape[1])
+    for rows in query.split(height):
+        similarities = torch.mm(rows, memory, out=buffer[: len(rows)])
+        largest.append(grouped_top_k(similarities, top_k))
     values, indices = (torch.cat(parts) for parts in zip(*largest, strict=True))
-    affinities = values.softmax(dim=1).to(memory_value.dtype)
+    affinities = values.float().softmax(dim=1).to(memory_value.dtype)
     return torch.stack([_weighted_rows(rows, indices, affinities) for rows in memory_value[0]]).unsqueeze(0)
+
+
+def nearby_readout(
+    query_key: Tensor,
+    memory_key: Tensor,
+    memory_value: Tensor,
+    query_positions: Tensor,
+    memory_positions: Tensor,
+    locality: Tensor,
+) -> Tensor:
+    """As `readout` of the similarity less `locality` times the squared distance of the pixels (inference).
+
+    |p - q|^2 = |p|^2 + |q|^2 - 2 p.q adds channels to the keys, so that similarities need never lie in
+    memory: it is scaled dot product attention, which is fast on every device.
+
+    Args:
+        query_key: (1, L, Ck), memory_key: (1, N, Ck), memory_value: (1, K, N, Cv).
+        query_positions: (L, 2), memory_positions: (N, 2), whole numbers.
+
+    Returns:
+        (1, K, L, Cv)
+    """
+    centre = memory_positions.mean(dim=0).round()  # about which positions are small, and exact in bfloat16
+    positions = [p - centre for p in (query_positions, memory_positions)]
+    query, memory = _factors(query_key[0], memory_key[0], *positions, locality)
+    objects, channels = memory_value.shape[1], memory_value.shape[3]
+    width = max(query.shape[1], channels)
+    width += -width % ALIGNED
+    query, memory = (F.pad(x, (0, width - x.shape[1])).expand(1, objects, -1, -1) for x in (query, memory))
+    value = F.pad(memory_value.to(query.dtype), (0, width - channels))
+    read = F.scaled_dot_product_attention(query, memory, value, scale=1.0)[..., :channels]
+    return read.to(memory_value.dtype)
+
+
+def _in_bfloat16(key: Tensor) -> bool:
+    return key.device.type == "cpu" and key.dtype == torch.bfloat16
+
+
+def _rows_at_a_time(device: torch.device) -> int:
+    """Query pixels whose similarities a processor's cache holds: passes over them then cost little."""
+    return ROWS * torch.get_num_threads() if device.type == "cpu" else CUDA_ROWS
+
+
+def _factors(
+    query_key: Tensor,
+    memory_key: Tensor,
+    query_positions: Tensor | None = None,
+    memory_positions: Tensor | None = None,
+    locality: Tensor | float = 0.0,
+) -> tuple[Tensor, Tensor]:
+    """Two matrices whose product is the similarity, less `locality` times the squared distance of positions
+    where there are some, but for a term that is the query pixel's own.
+
+    Keys in bfloat16 on a CPU give bfloat16 matrices: what is added to the keys is a sum of three channels
+    each, exact to float32's precision.
+
+    Args:
+        query_key: (L, Ck), memory_key: (N, Ck), query_positions: (L, 2), memory_positions: (N, 2).
+
+    Returns:
+        (L, C), (N, C); channel Ck of the first is 1.
+    """
+    low = _in_bfloat16(query_key)
+    query_key, memory_key = query_key.float(), memory_key.float()
+    scale = 1 / math.sqrt(memory_key.shape[1])
+    query = [torch.ones(len(query_key), 1, device=query_key.device)]
+    memory = [-scale * memory_key.square().sum(dim=1, keepdim=True)]
+    if query_positions is not None and memory_positions is not None:
+        query.append(query_positions)
+        memory[0] = memory[0] - locality * memory_positions.square().sum(dim=1, keepdim=True)
+        memory.append(2 * locality * memory_positions)
+    added = torch.cat(query, dim=1), torch.cat(memory, dim=1)
+    if not low:
+        return torch.cat([query_key, added[0]], dim=1), torch.cat([2 * scale * memory_key, added[1]], dim=1)
+    parts = torch.cat([_bfloat16_parts(column) for column in added[1].unbind(1)], dim=1)
+    repeated = added[0].bfloat16().repeat_interleave(BFLOAT16_PARTS, dim=1)
+    keys = query_key.bfloat16(), (2 * scale * memory_key).bfloat16()
+    return torch.cat([keys[0], repeated], dim=1), torch.cat([keys[1], parts], dim=1)
+
+
+def _bfloat16_parts(x: Tensor) -> Tensor:
+    """(N,) float32 -> (N, 3) bfloat16 whose sum it is, but for float32's rounding; the largest part first."""
+    parts = []
+    for _ in range(BFLOAT16_PARTS):
+        parts.append(x.bfloat16())
+        x = x - parts[-1]
+    return torch.stack(parts, dim=1)
 
 
 def plain_top_k_readout(query_key: Tensor, memory_key: Tensor, memory_value: Tensor, top_k: int) -> Tensor:
@@ -96,22 +202,21 @@ def plain_top_k_readout(query_key: Tensor, memory_key: Tensor, memory_value: Ten
 
 def grouped_top_k(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """As topk along the second dimension, but faster where k is small: each of the k largest values is in
-    one of the k groups with the largest maxima.
+    one of the k groups with the largest maxima, which are found in the same way.
 
     Args:
-        values: (L, N), N a multiple of `GROUP`, N >= k.
+        values: (L, N), N >= k.
 
     Returns:
         Values and indices, (L, k), in no order.
     """
-    if k * GROUP > values.shape[1]:
+    if values.shape[1] % GROUP or values.shape[1] <= 2 * k * GROUP:
         return values.topk(k, dim=1, sorted=False)
     grid = values.unflatten(1, (GROUP, -1))  # a group is a column, so that maxima are taken of whole rows
-    columns = grid.amax(dim=1).topk(k, dim=1, sorted=False).indices
+    columns = grouped_top_k(grid.amax(dim=1), k)[1]
     candidates = grid.gather(2, columns.unsqueeze(1).expand(-1, GROUP, -1)).flatten(1)
     largest, places = candidates.topk(k, dim=1, sorted=False)
-    row, column = places // k, columns.gather(1, places % k)  # candidates are k columns of each row
-    return largest, row * grid.shape[2] + column
+    return largest, columns.gather(1, places % k) + places // k * grid.shape[2]
 
 
 def _weighted_rows(rows: Tensor, indices: Tensor, weights: Tensor) -> Tensor:

@@ -15,18 +15,33 @@ from spvos_cli.sparse.conv import LayerRunner
 from spvos_cli.sparse.conv_unit import ConvUnit
 
 
+class LastFrame(NamedTuple):
+    """The previous frame alone.
+
+    Attributes:
+        key: (B, N, Ck), N = pixels at stride 16.
+        value: (B, K, N, Cv), one an object.
+        positions: (N, 2), the pixels' rows and columns on the query's grid; None where they are the query's
+            pixels.
+    """
+
+    key: Tensor
+    value: Tensor
+    positions: Tensor | None = None
+
+
 class Memory(NamedTuple):
     """What matching reads, for objects that share their memory frames.
 
     Attributes:
         key: (B, N, Ck), N = memory frames x pixels at stride 16.
         value: (B, K, N, Cv), one an object.
-        last: key and value of the previous frame alone; None where that had another size.
+        last: the previous frame; None where that had another size.
     """
 
     key: Tensor
     value: Tensor
-    last: tuple[Tensor, Tensor] | None
+    last: LastFrame | None
 
 
 class VOSNetwork(nn.Module):
@@ -40,6 +55,7 @@ class VOSNetwork(nn.Module):
     mean: Tensor
     std: Tensor
     reads_last_frame = False
+    merges_background = False  # whether memory pixels far from all objects may be averaged
     query_encoder: nn.Module
     memory_encoder: nn.Module
     decoder: nn.Module

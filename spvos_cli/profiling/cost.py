@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from spvos_cli.model.layers import pad_to_multiple
 from spvos_cli.model.matching import as_rows
-from spvos_cli.model.network import Memory, VOSNetwork
+from spvos_cli.model.network import LastFrame, Memory, VOSNetwork
 from spvos_cli.sparse.conv import SparseConv2d
 from spvos_cli.sparse.plan import PARTS, runs_sparsely
 
@@ -105,7 +105,7 @@ def _run_frame(network: VOSNetwork, width: int, height: int, objects: int) -> No
     query = network.encode_query(image)
     masks = image.new_zeros(1, objects, *image.shape[2:])
     remembered = as_rows(query.key), as_rows(network.encode_memory(image, query, masks))
-    network.decode(network.match(query, Memory(*remembered, remembered)), query)
+    network.decode(network.match(query, Memory(*remembered, LastFrame(*remembered))), query)
 
 
 def calls(network: VOSNetwork, frames: int) -> dict[str, Calls]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from spvos_cli.inference.memory_bank import MemoryBank
+from spvos_cli.inference.memory_bank import MemoryBank, MemoryFrame
 
 
-def frame(number: int, objects: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
-    return torch.full((1, 2, 3), float(number)), torch.full((1, objects, 2, 4), float(number))
+def frame(number: int, objects: int = 1) -> MemoryFrame:
+    return MemoryFrame(torch.full((1, 2, 3), float(number)), torch.full((1, objects, 2, 4), float(number)))
 
 
 def frames_in(bank: MemoryBank) -> list[float]:
@@ -18,9 +18,9 @@ def frames_in(bank: MemoryBank) -> list[float]:
 
 def test_the_newest_stay_of_each_kind_and_the_first() -> None:
     bank = MemoryBank(max_frames=2)
-    bank.add(*frame(0), annotated=True, memory_frame=True)
+    bank.add(frame(0), annotated=True, memory_frame=True)
     for number in range(1, 6):
-        bank.add(*frame(number), annotated=number == 3, memory_frame=True)
+        bank.add(frame(number), annotated=number == 3, memory_frame=True)
     assert frames_in(bank) == [0, 3, 4, 5]
 
 
@@ -50,26 +50,26 @@ def test_a_file_may_order_its_tensors_as_it_likes() -> None:
 
 def test_the_previous_frame_is_there_for_one_frame() -> None:
     bank = MemoryBank(max_frames=2)
-    bank.add(*frame(0), annotated=True, memory_frame=True)
-    bank.add(*frame(1), annotated=False, memory_frame=False)
+    bank.add(frame(0), annotated=True, memory_frame=True)
+    bank.add(frame(1), annotated=False, memory_frame=False)
     assert frames_in(bank) == [0, 1]
-    bank.add(*frame(2), annotated=False, memory_frame=False)
+    bank.add(frame(2), annotated=False, memory_frame=False)
     assert frames_in(bank) == [0, 2]
     assert bank.read().last[0].unique().tolist() == [2]
 
 
 def test_no_memory_frames_but_the_annotated() -> None:
     bank = MemoryBank(max_frames=0)
-    bank.add(*frame(0), annotated=True, memory_frame=True)
-    bank.add(*frame(1), annotated=False, memory_frame=True)
-    bank.add(*frame(2), annotated=False, memory_frame=True)
+    bank.add(frame(0), annotated=True, memory_frame=True)
+    bank.add(frame(1), annotated=False, memory_frame=True)
+    bank.add(frame(2), annotated=False, memory_frame=True)
     assert frames_in(bank) == [0, 2]
 
 
 def test_objects_leave() -> None:
     bank = MemoryBank(max_frames=3)
     for number in range(3):
-        bank.add(*frame(number, objects=3), annotated=number == 0, memory_frame=number == 1)
+        bank.add(frame(number, objects=3), annotated=number == 0, memory_frame=number == 1)
     bank.keep_objects([0, 2])
     memory = bank.read()
     assert memory.value.shape == (1, 2, 6, 4)

@@ -9,7 +9,7 @@ from spvos_cli.model.config import LITE
 from spvos_cli.model.efficientnet import SameConv2d
 from spvos_cli.model.lite import squared_distances
 from spvos_cli.model.matching import as_rows
-from spvos_cli.model.network import Memory
+from spvos_cli.model.network import LastFrame, Memory
 
 
 def test_shapes() -> None:
@@ -19,7 +19,7 @@ def test_shapes() -> None:
     value = network.encode_memory(image, query, masks)
     assert value.shape == (2, 3, LITE.value_channels + 2, 4, 6)
     key, value = as_rows(query.key), as_rows(value)
-    logits = network.decode(network.match(query, Memory(key, value, (key, value))), query)
+    logits = network.decode(network.match(query, Memory(key, value, LastFrame(key, value))), query)
     assert logits.shape == (2, 3, 64, 96)
 
 
@@ -31,7 +31,7 @@ def test_objects_do_not_depend_on_each_others_place_in_the_batch() -> None:
 
     def logits(masks: torch.Tensor) -> torch.Tensor:
         memory = as_rows(query.key), as_rows(network.encode_memory(image, query, masks))
-        return network.decode(network.match(query, Memory(*memory, memory)), query)
+        return network.decode(network.match(query, Memory(*memory, LastFrame(*memory))), query)
 
     torch.testing.assert_close(logits(masks), logits(masks.flip(1)).flip(1), atol=1e-4, rtol=1e-4)
 
@@ -58,6 +58,6 @@ def test_objects_that_were_hidden_are_looked_for_everywhere() -> None:
     key = as_rows(query.key)
     masks, hidden = (masks > 0.5).float(), masks * torch.tensor([1.0, 0.0])[:, None, None]
     memory, last = (as_rows(network.encode_memory(image, query, m)) for m in (masks, hidden))
-    far, near = network.match(query, Memory(key, memory, (key, last))).chunk(2, dim=2)
+    far, near = network.match(query, Memory(key, memory, LastFrame(key, last))).chunk(2, dim=2)
     assert not torch.equal(far[:, 0], near[:, 0])
     assert torch.equal(far[:, 1], near[:, 1])

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from spvos_cli.model.matching import (
     GROUP,
+    grid_positions,
     grouped_top_k,
+    nearby_readout,
     plain_top_k_readout,
     readout,
     similarity,
@@ -33,16 +36,38 @@ def test_top_k_readout(pixels: int, top_k: int) -> None:
         torch.testing.assert_close(function(query, memory, value, top_k), expected)
 
 
-@pytest.mark.parametrize("k", [1, 2, 10, 11, 120])
-def test_grouped_top_k(k: int) -> None:
+@pytest.mark.parametrize(("n", "k"), [(10, 1), (10, 2), (10, 10), (GROUP, 11), (GROUP**2, 1), (GROUP**3, 7)])
+def test_grouped_top_k(n: int, k: int) -> None:
     """Rows that rise, fall, or have all of their largest values in one group or one column of groups."""
-    n = 10 * GROUP
+    n = n * GROUP
     rows = torch.stack([torch.randperm(n), torch.arange(n), torch.arange(n).flip(0)]).float()
     rows = torch.cat([rows, rows[1:].unflatten(1, (GROUP, -1)).transpose(1, 2).flatten(1)])
     values, indices = grouped_top_k(rows, k)
     assert torch.equal(values.sort(dim=1, descending=True).values, rows.topk(k, dim=1).values)
     assert torch.equal(rows.gather(1, indices), values)
     assert all(len(set(row.tolist())) == k for row in indices)
+
+
+def test_top_k_readout_in_bfloat16() -> None:
+    """Of the definition's on the same keys and values, within bfloat16's bound: 2e-2 of the values' range."""
+    query, memory = (8 * F.normalize(torch.randn(1, n, 64), dim=2).bfloat16() for n in (300, 2000))
+    value = torch.randn(1, 2, 2000, 10).bfloat16()
+    expected = plain_top_k_readout(query.float(), memory.float(), value.float(), 50)
+    found = top_k_readout(query, memory, value, 50)
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.float(), expected, atol=2e-2 * value.abs().max().item(), rtol=0)
+
+
+@pytest.mark.parametrize(("dtype", "error"), [(torch.float32, 1e-4), (torch.bfloat16, 2e-2)])
+def test_nearby_readout(dtype: torch.dtype, error: float) -> None:
+    """Also of a frame whose pixels lie elsewhere, far enough out that bfloat16 cannot count them."""
+    own, other = grid_positions(9, 13) + 700, grid_positions(11, 6) + 703
+    query, memory = (4 * F.normalize(torch.randn(1, len(p), 64), dim=2).to(dtype) for p in (own, other))
+    value = torch.randn(1, 3, len(other), 10).to(dtype)
+    distance = (own[:, None] - other).square().sum(dim=2)
+    expected = readout(similarity(query, memory) - 0.1 * distance, value.float())
+    found = nearby_readout(query, memory, value, own, other, torch.tensor(0.1))
+    torch.testing.assert_close(found.float(), expected, atol=error * value.abs().max().item(), rtol=0)
 
 
 def test_all_of_a_small_memory_is_read() -> None:

@@ -12,7 +12,7 @@ from spvos_cli.data.clips import MEMORY_FRAMES
 from spvos_cli.model.encoders import Query
 from spvos_cli.model.layers import aggregate_logits
 from spvos_cli.model.matching import as_rows
-from spvos_cli.model.network import Memory, VOSNetwork
+from spvos_cli.model.network import LastFrame, Memory, VOSNetwork
 from spvos_cli.sparse.plan import runs_sparsely
 from spvos_cli.training.clips.gumbel import TrainingRun, recomputed
 
@@ -50,7 +50,7 @@ def unroll(
     masks, logits, keys, values = first_masks, [], [], []
     for t in range(length):
         if t > 0:
-            memory = Memory(torch.cat(keys, dim=1), torch.cat(values, dim=2), (keys[-1], values[-1]))
+            memory = Memory(torch.cat(keys, dim=1), torch.cat(values, dim=2), LastFrame(keys[-1], values[-1]))
             with torch.autocast(frames.device.type, enabled=False):
                 readout = network.match(queries[t], memory)
             run = _at(network, runs.get("D"), t)
