@@ -29,9 +29,9 @@ def test_annotated_frames_are_bounded(max_frames: int) -> None:
     """A folder of masks with one on every frame: constant memory, the first and the newest stay."""
     bank = MemoryBank(max_frames)
     for number in range(50):
-        bank.add(*frame(number), annotated=number % 10 != 9, memory_frame=True)
+        bank.add(frame(number), annotated=number % 10 != 9, memory_frame=True)
         assert len(frames_in(bank)) <= 2 * max(1, max_frames) + 2
-    bank.add(*frame(50), annotated=True, memory_frame=True)
+    bank.add(frame(50), annotated=True, memory_frame=True)
     assert frames_in(bank)[0] == 0
     assert 50 in frames_in(bank)
 
@@ -39,12 +39,12 @@ def test_annotated_frames_are_bounded(max_frames: int) -> None:
 def test_a_file_may_order_its_tensors_as_it_likes() -> None:
     bank = MemoryBank(max_frames=12)
     for number in range(30):
-        bank.add(*frame(number), annotated=number % 2 == 0, memory_frame=True)
+        bank.add(frame(number), annotated=number % 2 == 0, memory_frame=True)
     tensors = dict(sorted(bank.tensors().items()))
     again = MemoryBank.from_tensors(12, tensors)
     for number in (30, 31):
         for each in (bank, again):
-            each.add(*frame(number), annotated=number == 30, memory_frame=True)
+            each.add(frame(number), annotated=number == 30, memory_frame=True)
         assert frames_in(again) == frames_in(bank)
 
 
