@@ -76,7 +76,7 @@ class Job:
 
     def open_again(self) -> Source:
         """The source from its start."""
-        return open_source(self.input, allow_network=self.options.allow_network)
+        return _open(self.input, self.options)
 
     def count_frames(self, resume_at: int = 0) -> int | None:
         """How many frames are left to segment from number `resume_at` on, as far as the source says; None
@@ -131,7 +131,7 @@ def prepare(
     Raises:
         InputError: something cannot be used; nothing has been written then.
     """
-    source = open_source(str(input), allow_network=options.allow_network, note=note)
+    source = _open(str(input), options, note)
     parsed = [parse_output(text, options.format) for text in outputs] or _default_outputs(source)
     paths = [output.path for output in parsed]
     state_file = _state_file(paths, input, masks, options, engine)
@@ -154,6 +154,14 @@ def prepare(
         job.range = settle_times(annotations, job.range, again)
     check_reach(annotations, job.range, source, again)
     return job
+
+
+def _open(input: str, options: SegmentOptions, note: Note = lambda text: None) -> Source:
+    rate = options.rate()
+    source = open_source(input, allow_network=options.allow_network, note=note)
+    if rate:
+        source.set_rate(rate)
+    return source
 
 
 def _default_outputs(source: Source) -> list[Output]:

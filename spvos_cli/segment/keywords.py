@@ -37,6 +37,7 @@ class VideoKeywords(FrameKeywords, total=False):
     backward: bool
     live: bool
     allow_network: bool
+    fps: str | float | None
     format: str
     preview: int
     overlay_alpha: float

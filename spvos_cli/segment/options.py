@@ -10,6 +10,8 @@ from spvos_cli.errors import InputError
 from spvos_cli.option import OUTPUT, check_values, option
 
 if TYPE_CHECKING:  # --help must not wait for NumPy and FFmpeg
+    from fractions import Fraction
+
     from spvos_cli.video.moments import Range
 
 FRAMES = "Frames"
@@ -55,6 +57,14 @@ class SegmentOptions:
         False, "Frames that come faster than they can be segmented are dropped.", panel=FRAMES
     )
     allow_network: bool = option(False, "INPUT may be the address of a network stream.", panel=FRAMES)
+    fps: str | float | None = option(
+        None,
+        "How many frames a second there are in a folder of images or a raw stream, which do not say it"
+        " themselves: 30, 29.97 or 30000/1001. Without it a folder has 24.",
+        panel=FRAMES,
+        kind=str,
+        metavar="RATE",
+    )
     format: str = option(
         "mkv",
         "What the output - is: mkv, a video of labels, or jsonl, a line of JSON for each frame.",
@@ -128,6 +138,16 @@ class SegmentOptions:
                 fix="--end",
             )
         return Range(start, end, self.stride)
+
+    def rate(self) -> Fraction | None:
+        """The frames a second that fps gives.
+
+        Raises:
+            InputError: it is no rate.
+        """
+        from spvos_cli.video.rates import parse_rate
+
+        return None if self.fps is None else parse_rate(str(self.fps), "--fps")
 
     def shaping(self) -> dict[str, Any]:
         """Those that a resumed run must share with the run that it continues."""

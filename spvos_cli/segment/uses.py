@@ -55,6 +55,7 @@ USES: dict[str, tuple[Use, ...]] = {
     "backward": (VIDEO,),
     "live": (VIDEO, READ_AGAIN),
     "allow_network": (VIDEO,),  # a permission, like --overwrite: it needs no address to be right
+    "fps": (VIDEO,),  # a source that has times of its own refuses it
     "format": (VIDEO, PIPE),
     "preview": (ALWAYS,),
     "overlay_alpha": (OVERLAY,),

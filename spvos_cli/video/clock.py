@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from fractions import Fraction
 
 from av.container import InputContainer
-from av.format import Flags
 from av.packet import Packet
 from av.stream import Stream
 
+TS_DISCONT = 0x200  # AVFMT_TS_DISCONT, of a format whose clock may jump
 PRIMING = Fraction(1, 2)  # seconds before 0 in which encoders put what their sound needs to begin
 BACK = Fraction(1, 10)  # seconds by which times of a stream may fall back, as FFmpeg allows
 GAP = Fraction(10)  # the longest one between packets of a format whose clock may jump, as FFmpeg allows
@@ -35,7 +35,7 @@ class Clock:
         first = min(starts, default=Fraction(0))
         self.offset = Fraction(0) if -PRIMING <= first <= 0 or abs(first) > LATEST_START else -first
         self.jumps = 0
-        self._gap = GAP if container.format.flags & Flags.ts_discont.value else LONGEST_GAP
+        self._gap = GAP if container.format.flags & TS_DISCONT else LONGEST_GAP
         self._before = self.offset  # the last jump
         self._last: dict[int, tuple[Fraction, Fraction]] = {}  # by stream: its last packet's time and end
 

@@ -19,6 +19,7 @@ NETWORK_PROTOCOLS = (
     "http,https,tls,tcp,udp,rtp,rtsp,rtmp,crypto,data"  # no file: what a server sends stays out
 )
 CHUNK_BYTES = 2**28  # decoded frames held at a time when reading backwards
+NO_TIMESTAMPS = 0x80  # AVFMT_NOTIMESTAMPS: raw streams
 LOST_SOUND = 0.1  # seconds of sound that may go without a word
 UNREADABLE = (av.FFmpegError, ValueError, NotImplementedError, MemoryError)
 
@@ -87,6 +88,11 @@ class VideoSource(Source):
         if self._lost_audio >= LOST_SOUND:
             found = f"{self._lost_audio:.1f} s of sound have times that do not go on"
             self.note(f"{self.label}: {found}, and are left out")
+
+    def set_rate(self, rate: Fraction) -> None:
+        if not self._container.format.flags & NO_TIMESTAMPS:
+            super().set_rate(rate)
+        self.time_base, self.rate = self.time_base * self.rate / rate, rate
 
     def backwards(self, stop: int) -> Iterator[Frame]:
         if not isinstance(self._file, Path):

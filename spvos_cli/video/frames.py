@@ -116,6 +116,15 @@ class Source:
         """The name, with its suffix, of the file that a frame is, or that the outputs call it by."""
         return f"{frame.name}.png"
 
+    def set_rate(self, rate: Fraction) -> None:
+        """Frames a second, for what does not know when its frames are shown; before the first is read.
+
+        Raises:
+            InputError: its frames have times of their own.
+        """
+        found, expected = "frames with times of their own", "a folder of images, or a raw stream"
+        raise InputError("--fps", found=found, expected=expected, fix="no --fps")
+
     def backwards(self, stop: int) -> Iterator[Frame]:
         """The frames before number `stop`, the last of them first; instead of iterating.
 

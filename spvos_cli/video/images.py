@@ -82,6 +82,9 @@ class ImageSource(Source):
     def number_of(self, frame: Frame) -> int:
         return self.number(frame.index)
 
+    def set_rate(self, rate: Fraction) -> None:
+        self.rate, self.time_base = rate, 1 / rate
+
     def file_name(self, frame: Frame) -> str:
         return self.files[frame.index].name
 

@@ -70,6 +70,7 @@ CASES = {
             "backward": "",
             "live": "",
             "allow_network": "",
+            "fps": "30",
             "format": "jsonl",
             "preview": "3",
             "overlay_alpha": "0.3",
@@ -91,7 +92,7 @@ CASES = {
             },
             "--demo": {
                 *("input", "mask", "box", "start", "end", "stride", "backward", "live", "allow_network"),
-                *("format", "resume", "save_every"),
+                *("fps", "format", "resume", "save_every"),
             },
         },
     ),
