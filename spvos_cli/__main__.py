@@ -7,6 +7,7 @@ import errno
 import os
 import signal
 import sys
+import warnings
 from typing import Any
 
 import typer
@@ -23,6 +24,8 @@ def main() -> None:
     """Exits with 0 done, 1 failed, 2 bad usage or input, 130 or 143 interrupted."""
     # Waiting OpenMP threads spin by default: beside any other busy process that costs ten times the speed.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Pillow's remark about large images; what is too large is refused in a line
+    warnings.filterwarnings("ignore", message="Image size .* exceeds limit")
     signal.signal(signal.SIGTERM, _terminate)
     try:
         code = app(standalone_mode=False)

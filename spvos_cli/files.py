@@ -8,7 +8,11 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".tga"}
+    | {".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".j2c", ".jpx", ".avif", ".heic", ".heif"}
+    | {".exr", ".dpx", ".cin", ".hdr", ".jxl", ".qoi", ".sgi", ".rgb", ".bw", ".ras", ".pcx"}
+)  # of single pictures; an animation is a video
 
 
 def natural_order(path: Path) -> list[tuple[int, int | str]]:

@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import av
 import numpy as np
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.container.core import Chapter
+from av.packet import Packet
+from av.stream import Stream
+from av.video.stream import VideoStream
 
 from spvos_cli.errors import InputError
 from spvos_cli.video.clock import LATEST_START, LONGEST_GAP, Clock
-from spvos_cli.video.colours import UNSPECIFIED, Colours
-from spvos_cli.video.frames import A_VIDEO, MAX_PIXELS, STILLS_RATE, Frame, Note, SameSize, Source, check_size
+from spvos_cli.video.colours import Colours
+from spvos_cli.video.frames import (
+    A_VIDEO,
+    MAX_PIXELS,
+    STILLS_RATE,
+    Frame,
+    Note,
+    SameSize,
+    Source,
+    check_size,
+    no_note,
+)
+from spvos_cli.video.pictures import Pictures, deep_samples, is_deep_format
+from spvos_cli.video.samples import SampleRange
+from spvos_cli.video.tracks import choose_track
 
 NETWORK_PROTOCOLS = (
     "http,https,tls,tcp,udp,rtp,rtsp,rtmp,crypto,data"  # no file: what a server sends stays out
@@ -27,54 +47,47 @@ UNREADABLE = (av.FFmpegError, ValueError, NotImplementedError, MemoryError)
 class VideoSource(Source):
     """A container that FFmpeg reads.
 
-    Files are opened here and handed to FFmpeg as streams, with every protocol of its own forbidden: a
-    playlist reaches no other file and no network.
-
     Args:
         file: a path, an open binary stream, or the address of a network stream.
         label: what to call it in messages.
         note: takes remarks about what had to be passed over.
+        track: the video track, counted from 0; None for the one that players show.
+        sample_range: of samples of more than 8 bits; None to measure it.
 
     Raises:
         InputError: no container, no video stream in it, or no frame that decodes.
     """
 
-    def __init__(self, file: Path | BinaryIO | str, label: str, note: Note = lambda text: None) -> None:
-        self.label, self.note, self._file = label, note, file
-        self._stream = file.open("rb") if isinstance(file, Path) else file
-        self._container = self._open()
-        decodable = [stream for stream in self._container.streams.video if stream.codec_context is not None]
-        if not decodable:
-            found = (
-                "a format that nothing here decodes" if self._container.streams.video else "no video stream"
-            )
-            raise InputError(label, found=found, expected=A_VIDEO, fix="INPUT")
-        self._video = decodable[0]
-        self._video.thread_type = "AUTO"
-        check_size(self._video.width, self._video.height, label, "INPUT")
-        self._video.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
-        self.audio = tuple(s for s in self._container.streams.audio if s.codec_context is not None)
-        self._clock = Clock(self._container, [self._video, *self.audio])
-        self._describe()
+    def __init__(
+        self,
+        file: Path | BinaryIO | str,
+        label: str,
+        note: Note = no_note,
+        *,
+        track: int | None = None,
+        sample_range: SampleRange | None = None,
+    ) -> None:
+        self.label, self.note, self._file, self._track = label, note, file, track
         self.name = (
             file.stem if isinstance(file, Path) else "stdin" if not isinstance(file, str) else "stream"
         )
-        self.time_base = self._video.time_base or Fraction(1, 90000)
-        self.rate = self._plausible_rate()
-        self.frames = self._video.frames or self._estimate()
-        self.damaged = 0
-        self._fit = SameSize(label, note)
-        self._last: int | None = None
-        self._last_audio: dict[int, float] = {}
-        self._lost_audio = 0.0  # seconds
+        self._decoder = Decoder(file, label, note, track)
+        self._decoder.settle(sample_range)
+        self.time_base, self.rate = self._decoder.time_base, self._decoder.rate
+        self.frames, self.audio = self._decoder.promised, self._decoder.audio
+        pictures = self._decoder.pictures
+        self.pixel_aspect, self.orientation = pictures.pixel_aspect, pictures.orientation
+        self._colours = pictures.colours
+        self.metadata, self.chapters = self._decoder.metadata, self._decoder.chapters
+        self.timecode = self._decoder.timecode
         self._decoded = self._number()
-        self._first = next(self._decoded, None)
-        if self._first is None:
-            raise InputError(
-                label, found="a video without a frame that decodes", expected=A_VIDEO, fix="INPUT"
-            )
-        self.height, self.width = self._first.image.shape[:2]
-        self.begins = self._first.pts * self.time_base
+        first = next(self._decoded, None)
+        if first is None:
+            raise _no_frame(label)
+        self._first: Frame = first
+        self.height, self.width = first.image.shape[:2]
+        self.begins = first.pts * self.time_base
+        self._counted: int | None = None
 
     @property
     def colours(self) -> Colours:
@@ -83,10 +96,10 @@ class VideoSource(Source):
     def __iter__(self) -> Iterator[Frame]:
         yield self._first
         yield from self._decoded
-        if self.damaged:
-            self.note(f"{self.label}: {self.damaged} damaged parts were passed over")
-        if self._lost_audio >= LOST_SOUND:
-            found = f"{self._lost_audio:.1f} s of sound have times that do not go on"
+        if damaged := self._decoder.damaged:
+            self.note(f"{self.label}: {damaged} damaged parts were passed over")
+        if (lost := self._decoder.sound_times.lost) >= LOST_SOUND:
+            found = f"{lost:.1f} s of sound have times that do not go on"
             self.note(f"{self.label}: {found}, and are left out")
 
     def set_rate(self, rate: Fraction) -> None:
@@ -112,25 +125,159 @@ class VideoSource(Source):
                 if pts in chunk:  # missing where a damaged file decodes differently after a jump
                     yield Frame(index, chunk[pts], f"{index:05d}", pts, (), seconds)
 
+    def count(self) -> int | None:
+        """From a file's packets, without decoding them."""
+        if isinstance(self._file, Path) and self._counted is None:
+            with contextlib.closing(Decoder(self._file, self.label, no_note, self._track)) as again:
+                self._counted = again.count()
+        return self._counted
+
     def close(self) -> None:
         if isinstance(self._file, Path):  # in a stream a thread may still wait for more
-            self._container.close()
+            self._decoder.close()
+
+    def _until(self, stop: int) -> Iterator[Frame]:
+        for frame in self:
+            if frame.index >= stop:
+                return
+            yield frame
+
+    def _number(self) -> Iterator[Frame]:
+        start = None
+        for index, (pts, image, audio) in enumerate(self._decoder.decoded()):
+            start = pts if start is None else start
+            seconds = float((pts - start) * self.time_base)
+            yield Frame(index, image, f"{index:05d}", pts, tuple(audio), seconds)
+
+    def _between(self, first: int, last: int) -> dict[int, np.ndarray]:
+        """Images of the frames from one time to another, by time."""
+        images: dict[int, np.ndarray] = {}
+        with contextlib.closing(Decoder(self._file, self.label, no_note, self._track)) as again:
+            again.pictures = self._decoder.pictures
+            if not self._decoder.clock.jumps:  # else the place in the file cannot be told from the time
+                again.seek(first - round(self._decoder.clock.offset / self.time_base))
+            for pts, image, _ in again.decoded():
+                if first <= pts <= last:
+                    images[pts] = image
+                if pts >= last:
+                    break
+            self._decoder.damaged += again.damaged
+        return images
+
+
+class Decoder:
+    """One pass over a container.
+
+    Files are opened here and handed to FFmpeg as streams, with every protocol of its own forbidden: a
+    playlist reaches no other file and no network.
+
+    Args:
+        file, label, note, track: as in `VideoSource`.
+
+    Attributes:
+        audio: the sound tracks.
+        clock: that times are put on.
+        sound_times: which packets of them are kept.
+        metadata, chapters, timecode: as in `Source`.
+        rate: frames a second.
+        promised: the number of frames, as far as the container says.
+        damaged: parts that were passed over so far.
+        pictures: what makes RGB of frames; `settle` makes it.
+
+    Raises:
+        InputError: no container, or no video stream in it.
+    """
+
+    pictures: Pictures
+
+    def __init__(self, file: Path | BinaryIO | str, label: str, note: Note, track: int | None) -> None:
+        self.label, self.note, self._file = label, note, file
+        self._stream = file.open("rb") if isinstance(file, Path) else file
+        self._container = self._open()
+        self._video = choose_track(self._container, label, track, note)
+        self._video.thread_type = "AUTO"
+        check_size(self._video.width, self._video.height, label, "INPUT")
+        self._video.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+        self.audio = tuple(s for s in self._container.streams.audio if s.codec_context is not None)
+        self.clock = Clock(self._container, [self._video, *self.audio])
+        self._describe()
+        self.time_base = self._video.time_base or Fraction(1, 90000)
+        self.rate = self._plausible_rate()
+        self.promised = self._video.frames or self._estimate()
+        self.damaged = 0
+        self._fit = SameSize(label, note)
+        self._last: int | None = None
+        self.sound_times = GrowingTimes()
+        self._waiting: list[tuple[av.VideoFrame, list[Packet[AudioStream]]]] = []
+        self._raw = self._frames()
+
+    def settle(self, sample_range: SampleRange | None) -> None:
+        """Looks at the first frame, which is decoded later, for how pictures become RGB."""
+        for frame, audio in self._raw:
+            self._waiting.append((frame, audio))
+            try:
+                check_size(frame.width, frame.height, self.label, "INPUT")
+                aspect = self._video.sample_aspect_ratio
+                self.pictures = Pictures(frame, self.label, aspect, sample_range, self.note)
+            except (*UNREADABLE, InputError):
+                continue
+            return
+        raise _no_frame(self.label)
+
+    def first_frame(self) -> av.VideoFrame:
+        """The frame that settles how pictures become RGB.
+
+        Raises:
+            InputError: none decodes.
+        """
+        self.settle(SampleRange(0, 1))
+        return self._waiting[-1][0]
+
+    def decoded(self) -> Iterator[tuple[int, np.ndarray, list[Packet[AudioStream]]]]:
+        """Times, images, and the audio packets since the frame before."""
+        carried: list[Packet[AudioStream]] = []
+        for frame, audio in self._all_frames():
+            carried += audio
+            image = self._image(frame)
+            if image is not None:
+                yield self._time(frame), image, carried
+                carried = []
+
+    def count(self) -> int:
+        """Packets of pictures that are shown."""
+        return sum(packet.size > 0 and not packet.is_discard for packet in self._packets(sound=False))
+
+    def seek(self, pts: int) -> None:
+        """To the last keyframe before a time of the container's own clock; where that fails, decoding starts
+        where it is."""
+        try:
+            self._container.seek(pts, stream=self._video, backward=True)
+            self.clock.forget()
+        except UNREADABLE:
+            self.damaged += 1
+
+    def close(self) -> None:
+        """Closes what was opened here."""
+        self._container.close()
+        if not isinstance(self._stream, str):
             self._stream.close()
 
-    def _open(self) -> av.container.InputContainer:
+    def _open(self) -> InputContainer:
         options, timeout = {"protocol_whitelist": "none"}, None
         if isinstance(self._file, str):
             options, timeout = {"protocol_whitelist": NETWORK_PROTOCOLS}, (10.0, 30.0)
         try:
-            return av.open(self._stream, options=options, timeout=timeout, metadata_errors="replace")
+            return av.open(self._stream, "r", options=options, timeout=timeout, metadata_errors="replace")
         except (*UNREADABLE, OSError) as error:
-            found = f"not readable as video ({_reason(error)})"
-            raise InputError(self.label, found=found, expected=A_VIDEO, fix="INPUT") from error
+            raise InputError(
+                self.label, found=_why_unreadable(self._file, error), expected=A_VIDEO, fix="INPUT"
+            ) from error
 
     def _describe(self) -> None:
         """What the file says about itself."""
         self.metadata = dict(self._container.metadata)
-        shift = self._clock.offset
+        self.chapters: tuple[Chapter, ...] = ()
+        shift = self.clock.offset
         for chapter in self._container.chapters():
             late = round(shift / (chapter["time_base"] or Fraction(1)))
             moved = chapter | {"start": chapter["start"] + late, "end": chapter["end"] + late}
@@ -149,55 +296,33 @@ class VideoSource(Source):
             return None
         return round(self._container.duration / av.time_base * self._video.average_rate)
 
-    def _until(self, stop: int) -> Iterator[Frame]:
-        for frame in self:
-            if frame.index >= stop:
-                return
-            yield frame
+    def _all_frames(self) -> Iterator[tuple[av.VideoFrame, list[Packet[AudioStream]]]]:
+        while self._waiting:
+            yield self._waiting.pop(0)
+        yield from self._raw
 
-    def _number(self) -> Iterator[Frame]:
-        start = None
-        for index, (pts, image, audio) in enumerate(self._decode()):
-            start = pts if start is None else start
-            seconds = float((pts - start) * self.time_base)
-            yield Frame(index, image, f"{index:05d}", pts, tuple(audio), seconds)
-
-    def _decode(self) -> Iterator[tuple[int, np.ndarray, list[av.Packet]]]:
-        """Times, images, and the audio packets since the frame before."""
-        audio: list[av.Packet] = []
+    def _frames(self) -> Iterator[tuple[av.VideoFrame, list[Packet[AudioStream]]]]:
+        """Frames with the audio packets since the one before."""
+        audio: list[Packet[AudioStream]] = []
         for packet in self._packets():
-            self._clock.move(packet)
+            self.clock.move(packet)
             if packet.stream in self.audio:
-                if self._fits(packet):
-                    audio.append(packet)
+                sound = cast("Packet[AudioStream]", packet)
+                if self.sound_times.grow(sound):
+                    audio.append(sound)
                 continue
-            for frame in self._frames_of(packet):
-                image = self._image(frame)
-                if image is not None:
-                    yield self._time(frame), image, audio
-                    audio = []
+            for frame in self._frames_of(cast("Packet[VideoStream]", packet)):
+                yield frame, audio
+                audio = []
 
-    def _packets(self) -> Iterator[av.Packet]:
+    def _packets(self, *, sound: bool = True) -> Iterator[Packet[Stream]]:
         """All packets; a container that breaks off ends there."""
         try:
-            yield from self._container.demux(self._video, *self.audio)
+            yield from self._container.demux(self._video, *(self.audio if sound else ()))
         except UNREADABLE:
             self.damaged += 1
 
-    def _fits(self, packet: av.Packet) -> bool:
-        """Whether an audio packet is later than its stream's one before, and not by too much, as containers
-        need."""
-        fits, stream = False, packet.stream.index
-        if packet.pts is not None and packet.dts is not None:
-            seconds, last = float(packet.pts * packet.time_base), self._last_audio.get(stream)
-            fits = last < seconds <= last + LONGEST_GAP if last is not None else abs(seconds) < LATEST_START
-            if fits:
-                self._last_audio[stream] = seconds
-        if not fits:
-            self._lost_audio += float((packet.duration or 0) * packet.time_base)
-        return fits
-
-    def _frames_of(self, packet: av.Packet) -> list[av.VideoFrame]:
+    def _frames_of(self, packet: Packet[VideoStream]) -> list[av.VideoFrame]:
         try:
             return packet.decode()
         except UNREADABLE:
@@ -208,60 +333,84 @@ class VideoSource(Source):
         """(H, W, 3) RGB, upright; None where it cannot be had."""
         try:
             check_size(frame.width, frame.height, self.label, "INPUT")
-            turns = round(frame.rotation / 90) % 4
-            if int(frame.colorspace) == UNSPECIFIED and not frame.format.is_rgb:
-                frame.colorspace = Colours.of_size(frame.height).matrix
-            image = np.rot90(frame.to_ndarray(format="rgb24"), turns)
+            return self._fit(self.pictures(frame))
         except (*UNREADABLE, InputError):
             self.damaged += 1
             return None
-        if self._last is None:
-            aspect = self._video.sample_aspect_ratio or Fraction(1)
-            aspect = aspect if Fraction(1, 16) <= aspect <= 16 else Fraction(1)
-            tags = (frame.colorspace, frame.color_primaries, frame.color_trc, frame.color_range)
-            self._colours = Colours.of_tags(frame.height, *map(int, tags))
-            self.pixel_aspect = 1 / aspect if turns % 2 else aspect
-        return self._fit(np.ascontiguousarray(image))
 
     def _time(self, frame: av.VideoFrame) -> int:
         """Its pts where that is later than the last one's, as encoders need; else one step later."""
         pts, last = frame.pts, self._last
         if last is None:
-            late = pts is None or abs(pts * self.time_base) > LATEST_START
-            self._last = 0 if late else pts
+            self._last = pts if pts is not None and abs(pts * self.time_base) <= LATEST_START else 0
         elif pts is not None and last < pts <= last + LONGEST_GAP / self.time_base:
             self._last = pts
         else:
             self._last = last + max(1, round(1 / (self.rate * self.time_base)))
         return self._last
 
-    def _from(self, first: int, clock: Clock) -> Iterator[tuple[int, np.ndarray]]:
-        """Times and images from some frame on that is not after a time of another source of the same file."""
-        if clock.jumps:  # the place in the file cannot be told from the time
-            yield from ((frame.pts, frame.image) for frame in self)
-            return
-        place = first - round(clock.offset / self.time_base)
-        self._container.seek(place, stream=self._video, backward=True)
-        self._clock.forget()
-        self._last = None
-        yield from ((pts, image) for pts, image, _ in self._decode())
 
-    def _between(self, first: int, last: int) -> dict[int, np.ndarray]:
-        """Images of the frames from one time to another, by time."""
-        images: dict[int, np.ndarray] = {}
-        again = VideoSource(self._file, self.label)
-        try:
-            for pts, image in again._from(first, self._clock):
-                if first <= pts <= last:
-                    images[pts] = image
-                if pts >= last:
-                    break
-        except UNREADABLE:
-            self.damaged += 1
-        finally:
-            again.close()
-        return images
+def still_picture(file: Path) -> np.ndarray:
+    """The first picture of a file that FFmpeg reads: (H, W, 3) uint8; or float32, also (H, W), as it is.
+
+    Raises:
+        InputError: there is none.
+    """
+    with contextlib.closing(Decoder(file, str(file), no_note, None)) as decoder:
+        frame = decoder.first_frame()
+        return deep_samples(frame) if is_deep_format(frame.format) else decoder.pictures(frame)
 
 
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)
+class GrowingTimes:
+    """The times of sound tracks' packets, as containers need them.
+
+    Attributes:
+        lost: seconds of sound that do not have such times.
+    """
+
+    def __init__(self) -> None:
+        self.lost = 0.0
+        self._last: dict[int, float] = {}  # by stream
+
+    def grow(self, packet: Packet[AudioStream]) -> bool:
+        """Whether a packet is later than its stream's last one for which this held, and not by too much."""
+        fits, stream = False, packet.stream.index
+        if packet.pts is not None and packet.dts is not None:
+            seconds, last = float(packet.pts * packet.time_base), self._last.get(stream)
+            fits = last < seconds <= last + LONGEST_GAP if last is not None else abs(seconds) < LATEST_START
+            if fits:
+                self._last[stream] = seconds
+        if not fits:
+            self.lost += float((packet.duration or 0) * packet.time_base)
+        return fits
+
+
+def _no_frame(label: str) -> InputError:
+    return InputError(label, found="a video without a frame that decodes", expected=A_VIDEO, fix="INPUT")
+
+
+def _why_unreadable(file: Path | BinaryIO | str, error: Exception) -> str:
+    """What to say of a file that FFmpeg does not open."""
+    if isinstance(file, Path):
+        with contextlib.suppress(OSError):
+            if not file.stat().st_size:
+                return "an empty file"
+            with file.open("rb") as stream:
+                if stream.read(12)[4:8] == b"ftyp" and b"moov" not in _boxes(file):
+                    return "a recording that was cut off: its index (moov) is missing; recover it first"
+    return f"not readable as video ({getattr(error, 'strerror', None) or str(error)})"
+
+
+def _boxes(file: Path) -> list[bytes]:
+    """The types of an MP4's outermost boxes."""
+    found: list[bytes] = []
+    with file.open("rb") as stream:
+        while len(header := stream.read(8)) == 8 and len(found) < 1000:
+            size = int.from_bytes(header[:4], "big")
+            if size == 1:
+                size = int.from_bytes(stream.read(8), "big") - 8
+            found.append(header[4:])
+            if size < 8:
+                break
+            stream.seek(size - 8, 1)
+    return found

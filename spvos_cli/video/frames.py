@@ -27,6 +27,10 @@ A_VIDEO = "a video file, a folder of images, or - for standard input"
 Note = Callable[[str], None]  # takes a remark for the user, one line
 
 
+def no_note(text: str) -> None:
+    """Where remarks go that nobody needs."""
+
+
 class Frame(NamedTuple):
     """One frame of a source.
 

@@ -2,65 +2,81 @@
 
 from __future__ import annotations
 
-import struct
-import warnings
-import zlib
 from collections import Counter
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 from spvos_cli.errors import InputError
-from spvos_cli.video.frames import STILLS_RATE, Frame, Note, SameSize, Source, check_size
+from spvos_cli.video.frames import STILLS_RATE, Frame, Note, SameSize, Source, no_note
+from spvos_cli.video.image_files import (
+    UNREADABLE,
+    no_image,
+    on_black_image,
+    open_image,
+    page_count,
+    read_samples,
+)
 from spvos_cli.video.numbers import numbers_of
+from spvos_cli.video.samples import SampleRange, is_deep, measured_range
 
-ANIMATIONS = {".gif", ".webp", ".png", ".apng"}
+ANIMATIONS = {".gif", ".webp", ".png", ".apng", ".avif", ".avifs"}
 DEFAULT_MS = 100  # of an animation's frame that has no duration, as browsers show it
-UNREADABLE = (
-    UnidentifiedImageError,
-    Image.DecompressionBombError,
-    OSError,
-    ValueError,
-    SyntaxError,
-    IndexError,
-    KeyError,
-    TypeError,
-    EOFError,
-    MemoryError,
-    OverflowError,
-    NotImplementedError,
-    struct.error,
-    zlib.error,
-)  # what Pillow's plugins raise for damaged files
+MEASURED = 8  # images that a range of samples is measured on
 
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # `check_size` is stricter
+
+class Page(NamedTuple):
+    """An image in a file."""
+
+    file: Path
+    number: int = 0
 
 
 class ImageSource(Source):
-    """Image files, one a frame, all scaled to the size of the first.
+    """Image files, one a frame, and the pages of stacks, all scaled to the size of the first.
+
+    Samples of more than 8 bits have one range for all of them, given or measured on some; it is said.
+
+    Args:
+        files: in their order.
+        name: of the whole.
+        note: takes remarks.
+        sample_range: as --range gives it; None to measure it.
 
     Raises:
         InputError: the first one is no image.
     """
 
-    def __init__(self, files: list[Path], name: str, note: Note = lambda text: None) -> None:
+    def __init__(
+        self, files: list[Path], name: str, note: Note = no_note, sample_range: SampleRange | None = None
+    ) -> None:
         self.files, self.name = files, name
+        self._pages = [Page(file, number) for file in files for number in range(page_count(file))]
         self._fit = SameSize(name, note)
-        self.frames, self.rate, self.time_base = len(files), STILLS_RATE, 1 / STILLS_RATE
-        self.height, self.width = self._fit(read_image(files[0])).shape[:2]
-        self._names = distinct_names(files)
+        self.frames, self.rate, self.time_base = len(self._pages), STILLS_RATE, 1 / STILLS_RATE
+        self._names = page_names(files, self._pages)
         self._places = {name: index for index, name in enumerate(self._names)}
-        self._numbers = numbers_of([file.stem for file in files])
+        self._numbers = numbers_of(self._names) if len(self._pages) == len(files) else None
         self._by_number = {number: index for index, number in enumerate(self._numbers or [])}
+        first = read_samples(*self._pages[0])
+        self._range = sample_range
+        if is_deep(first) and sample_range is None:
+            every = max(1, len(self._pages) // MEASURED)
+            some = [first, *(self._samples(index) for index in range(every, len(self._pages), every))]
+            self._range = measured_range(image for image in some if is_deep(image))
+            bits = "float" if first.dtype.kind == "f" else "16-bit"
+            note(f"{name}: {bits} samples, shown from {self._range} on (--range LOW,HIGH is another choice)")
+        self.height, self.width = self._fit(self._rgb(first)).shape[:2]
 
     def __iter__(self) -> Iterator[Frame]:
-        return map(self._frame, range(len(self.files)))
+        return map(self._frame, range(len(self._pages)))
 
     def backwards(self, stop: int) -> Iterator[Frame]:
-        return map(self._frame, range(min(stop, len(self.files)) - 1, -1, -1))
+        return map(self._frame, range(min(stop, len(self._pages)) - 1, -1, -1))
 
     def index_of(self, name: str) -> int | None:
         return self._places.get(name)
@@ -74,7 +90,7 @@ class ImageSource(Source):
     def first_from(self, number: int) -> int:
         if self._numbers is None:
             return number
-        return next((i for i, n in enumerate(self._numbers) if n >= number), len(self.files))
+        return next((i for i, n in enumerate(self._numbers) if n >= number), len(self._pages))
 
     def number(self, index: int) -> int:
         return index if self._numbers is None else self._numbers[index]
@@ -86,11 +102,21 @@ class ImageSource(Source):
         self.rate, self.time_base = rate, 1 / rate
 
     def file_name(self, frame: Frame) -> str:
-        return self.files[frame.index].name
+        return self._pages[frame.index].file.name
 
     def _frame(self, index: int) -> Frame:
-        image = self._fit(read_image(self.files[index]))
+        image = self._fit(self._rgb(self._samples(index)))
         return Frame(index, image, self._names[index], index, (), float(index * self.time_base))
+
+    def _samples(self, index: int) -> np.ndarray:
+        return read_samples(*self._pages[index])
+
+    def _rgb(self, samples: np.ndarray) -> np.ndarray:
+        """(H, W, 3) uint8."""
+        if is_deep(samples):
+            whole = SampleRange(0, 1 if samples.dtype.kind == "f" else 2**16 - 1)
+            samples = (self._range or whole).to_bytes(samples)
+        return np.dstack([samples] * 3) if samples.ndim == 2 else samples
 
 
 class AnimationSource(Source):
@@ -100,16 +126,17 @@ class AnimationSource(Source):
         InputError: no frame of it can be read.
     """
 
-    def __init__(self, file: Path, note: Note = lambda text: None) -> None:
+    frames: int
+
+    def __init__(self, file: Path, note: Note = no_note) -> None:
         self.name, self._file, self._note = file.stem, file, note
         self.time_base = Fraction(1, 1000)
         try:
-            self._image = Image.open(file)
-            check_size(*self._image.size, file, "INPUT")
+            self._image = open_image(file)
             self.frames = getattr(self._image, "n_frames", 1)
             first = self._read(0)
         except UNREADABLE as error:
-            raise _no_image(file, error) from error
+            raise no_image(file, error) from error
         self.height, self.width = first.shape[:2]
         self.rate = Fraction(1000, self._duration())
         self._times = [0]
@@ -125,7 +152,8 @@ class AnimationSource(Source):
     def backwards(self, stop: int) -> Iterator[Frame]:
         readable = sum(1 for _, _ in zip(range(stop), self, strict=False))
         for index in range(readable - 1, -1, -1):
-            yield self._frame(index)
+            if (frame := self._frame(index)) is not None:
+                yield frame
 
     def close(self) -> None:
         self._image.close()
@@ -146,28 +174,12 @@ class AnimationSource(Source):
             self._image.close()
             self._image = Image.open(self._file)
         self._image.seek(index)
-        image = self._image.convert("RGBA")
-        black = Image.new("RGBA", image.size, "black")
-        return np.array(Image.alpha_composite(black, image).convert("RGB"))
+        return on_black_image(self._image)
 
     def _duration(self) -> int:
         """Of the current frame, in milliseconds."""
         duration = self._image.info.get("duration")
         return min(max(1, round(duration)), 10**6) if duration else DEFAULT_MS
-
-
-def read_image(file: Path) -> np.ndarray:
-    """(H, W, 3) uint8, RGB, turned as its EXIF data says.
-
-    Raises:
-        InputError: it is no image, or too large.
-    """
-    try:
-        with Image.open(file) as image:
-            check_size(*image.size, file, "INPUT")
-            return np.array(_upright(image).convert("RGB"))
-    except UNREADABLE as error:
-        raise _no_image(file, error) from error
 
 
 def distinct_names(files: list[Path]) -> list[str]:
@@ -178,18 +190,24 @@ def distinct_names(files: list[Path]) -> list[str]:
     return [f"{index:05d}" for index in range(len(files))]
 
 
+def page_names(files: list[Path], pages: list[Page]) -> list[str]:
+    """A name for what belongs to each page: its file's, with the page's number where a file has several; the
+    number alone where there is but one file."""
+    if len(pages) == len(files):
+        return distinct_names(files)
+    if len(files) == 1:
+        return [f"{page.number:05d}" for page in pages]
+    names = dict(zip(files, distinct_names(files), strict=True))
+    several = {page.file for page in pages if page.number}
+    return [names[p.file] + (f"_{p.number:04d}" if p.file in several else "") for p in pages]
+
+
 def is_animation(file: Path) -> bool:
-    """Whether a file is better read here than by FFmpeg, which knows no animated WebP."""
-    return file.suffix.lower() in ANIMATIONS
-
-
-def _upright(image: Image.Image) -> Image.Image:
+    """Whether a file has several images, each with its time; FFmpeg knows no animated WebP."""
+    if file.suffix.lower() not in ANIMATIONS:
+        return False
     try:
-        return ImageOps.exif_transpose(image)
-    except UNREADABLE:  # damaged EXIF data: the pixels are what counts
-        return image
-
-
-def _no_image(file: Path, error: Exception) -> InputError:
-    reason = (str(error) or type(error).__name__).splitlines()[0]
-    return InputError(file, found=f"not readable as an image ({reason})", expected="an image", fix="INPUT")
+        with open_image(file) as image:
+            return bool(getattr(image, "is_animated", False))
+    except (*UNREADABLE, InputError):
+        return False

@@ -14,7 +14,7 @@ from PIL import Image, ImageSequence
 from spvos_cli.errors import InputError
 from spvos_cli.files import images_in, natural_order
 from spvos_cli.video.frames import Note, Source
-from spvos_cli.video.images import UNREADABLE
+from spvos_cli.video.image_files import UNREADABLE
 from spvos_cli.video.mask_json import is_mask_json, read_mask_json
 from spvos_cli.video.masks import A_MASK, Mask, MaskReader, open_mask
 from spvos_cli.video.moments import Moment, split_moment

@@ -11,7 +11,7 @@ from PIL import Image
 
 from spvos_cli.errors import InputError
 from spvos_cli.video.frames import Note, Source, check_size, same_aspect
-from spvos_cli.video.images import UNREADABLE
+from spvos_cli.video.image_files import UNREADABLE
 from spvos_cli.video.mask_images import (
     CLEAR,
     SMALL_GREY,

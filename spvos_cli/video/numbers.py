@@ -11,6 +11,7 @@ from spvos_cli.video.frames import Note, Source
 
 BY_NAME = "masks named as the frames are, or by number"
 LABEL_STUDIO = re.compile(r"task-(\d+)-annotation-\d+-by-\S*?-tag-(.+)-(\d+)")
+LOSSY = {".jpg", ".jpeg", ".jfif", ".webp", ".heic", ".heif", ".avif"}
 EXTRA = re.compile(r"(?i)^(.+?)[ _.-]*(?:mask|masks|matte|alpha|label|labels|seg|segmentation|gt|roto)$")
 
 
@@ -63,7 +64,8 @@ def label_in(name: str) -> str | None:
 def split_frames(files: list[Path]) -> tuple[list[Path], list[Path]]:
     """Frames and the masks among them: the same names with another suffix, or with "_mask" at the end.
 
-    Where a name comes with two suffixes, the frames are those of the lossy format, as photographs are.
+    Where all names of one suffix come with another, too, the frames are those of the lossy format, as
+    photographs are.
 
     Raises:
         InputError: two kinds of images have the same names, and either could be the frames.
@@ -71,26 +73,23 @@ def split_frames(files: list[Path]) -> tuple[list[Path], list[Path]]:
     stems = {file.stem for file in files}
     masks = [file for file in files if (match := EXTRA.match(file.stem)) and match[1] in stems]
     files = [file for file in files if file not in masks]
-    suffixes = sorted({file.suffix.lower() for file in files})
-    if len(suffixes) < 2 or len(stems) == len(files) + len(masks):
-        return files, masks
-    by_stem: dict[str, list[Path]] = {}
+    kinds: dict[str, list[Path]] = {}
     for file in files:
-        by_stem.setdefault(file.stem, []).append(file)
-    twice = [group for group in by_stem.values() if len(group) > 1]
-    if not twice:
+        kinds.setdefault(file.suffix.lower(), []).append(file)
+    if len(kinds) != 2:
         return files, masks
-    lossy = {".jpg", ".jpeg", ".jfif", ".webp", ".heic", ".heif", ".avif"}
-    kinds = {file.suffix.lower() for group in twice for file in group}
-    if len(kinds & lossy) != 1:
+    photos, others = sorted(kinds, key=lambda suffix: suffix not in LOSSY)
+    twins = {file.stem for file in kinds[photos]}
+    if not all(file.stem in twins for file in kinds[others]):
+        return files, masks
+    if photos not in LOSSY or others in LOSSY:
         raise InputError(
             files[0].parent,
             found=f"images of the same names with the suffixes {', '.join(sorted(kinds))}",
             expected="frames alone",
-            fix=f"a glob in quotes, such as '{files[0].parent}/*{sorted(kinds)[0]}'",
+            fix=f"a glob in quotes, such as '{files[0].parent}/*{min(kinds)}'",
         )
-    extra = [file for group in twice for file in group if file.suffix.lower() not in lossy]
-    return [file for file in files if file not in extra], sorted(masks + extra)
+    return kinds[photos], sorted(masks + kinds[others])
 
 
 def _numbers(names: Sequence[str]) -> Sequence[int | None]:

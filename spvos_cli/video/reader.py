@@ -3,51 +3,85 @@
 from __future__ import annotations
 
 import glob
+import re
 import sys
 from pathlib import Path
 
 from spvos_cli.errors import InputError
-from spvos_cli.files import images_in, natural_order
+from spvos_cli.files import IMAGE_SUFFIXES, images_in, natural_order
 from spvos_cli.video.containers import VideoSource
-from spvos_cli.video.frames import A_VIDEO, Note, Source
+from spvos_cli.video.frames import A_VIDEO, Note, Source, no_note
 from spvos_cli.video.images import AnimationSource, ImageSource, is_animation
 from spvos_cli.video.numbers import split_frames
+from spvos_cli.video.samples import SampleRange
+
+PRINTF = re.compile(r"%0?\d*d")  # what ffmpeg calls a sequence by
+_READABLE = f"frames: {' '.join(sorted(IMAGE_SUFFIXES))}"
 
 
-def open_source(text: str, *, allow_network: bool = False, note: Note = lambda text: None) -> Source:
+def open_source(
+    text: str,
+    *,
+    allow_network: bool = False,
+    note: Note = no_note,
+    track: int | None = None,
+    sample_range: SampleRange | None = None,
+) -> Source:
     """The source that INPUT names: a video file, a folder of images, a glob of images, an address, or `-` for
     standard input.
 
     Args:
         allow_network: whether an address may be opened.
         note: takes remarks about frames that had to be passed over.
+        track: the video track of a container, counted from 0; None for the one that players show.
+        sample_range: of samples of more than 8 bits; None to measure it.
 
     Raises:
         InputError: there is nothing, or nothing that can be read as frames.
     """
     if text == "-":
         # unbuffered: a thread that waits for more must hold no lock when the process ends
-        return VideoSource(getattr(sys.stdin.buffer, "raw", sys.stdin.buffer), "standard input", note)
+        stream = getattr(sys.stdin.buffer, "raw", sys.stdin.buffer)
+        return VideoSource(stream, "standard input", note, track=track, sample_range=sample_range)
     path = Path(text)
     if "://" in text and not path.exists():
         if not allow_network:
             raise InputError(
                 text, found="a network address", expected=A_VIDEO, fix="--allow-network opens it"
             )
-        return VideoSource(text, text, note)
+        return VideoSource(text, text, note, track=track, sample_range=sample_range)
     if path.is_dir():
-        return _folder(path, note)
+        return _folder(path, note, sample_range)
     if path.is_file():
-        return AnimationSource(path, note) if is_animation(path) else VideoSource(path, text, note)
-    if files := [Path(file) for file in glob.glob(text)]:
-        return ImageSource(sorted(files, key=natural_order), files[0].resolve().parent.name, note)
-    raise InputError(text, found="no such file", expected=A_VIDEO, fix="INPUT")
+        if is_animation(path):
+            return AnimationSource(path, note)
+        if path.suffix.lower() in IMAGE_SUFFIXES:
+            return ImageSource([path], path.stem, note, sample_range)
+        return VideoSource(path, text, note, track=track, sample_range=sample_range)
+    return _glob(text, note, sample_range)
 
 
-def _folder(path: Path, note: Note) -> ImageSource:
+def _folder(path: Path, note: Note, sample_range: SampleRange | None) -> ImageSource:
     files, masks = split_frames(sorted(images_in(path), key=natural_order))
     if not files:
-        raise InputError(path, found="a folder without images", expected=A_VIDEO, fix="INPUT")
+        raise InputError(path, found=_what_is_in(path), expected=_READABLE, fix="INPUT")
     if masks:
         note(f"{path}: {len(masks)} images are taken for masks, not for frames ({masks[0].name} ...)")
-    return ImageSource(files, path.resolve().name, note)
+    return ImageSource(files, path.resolve().name, note, sample_range)
+
+
+def _glob(text: str, note: Note, sample_range: SampleRange | None) -> ImageSource:
+    pattern = PRINTF.sub("*", text)
+    files = [Path(file) for file in glob.glob(pattern) if Path(file).is_file()]
+    if not files:
+        raise InputError(text, found="no such file", expected=A_VIDEO, fix="INPUT")
+    return ImageSource(sorted(files, key=natural_order), files[0].resolve().parent.name, note, sample_range)
+
+
+def _what_is_in(folder: Path) -> str:
+    """Of a folder without images, for messages."""
+    inner = [sub for sub in sorted(folder.iterdir()) if sub.is_dir() and images_in(sub)]
+    if inner:
+        return f"a folder without images; there are some in {inner[0]}"
+    suffixes = sorted({file.suffix.lower() for file in folder.iterdir() if file.is_file()} - {""})
+    return f"a folder without images, with {', '.join(suffixes)}" if suffixes else "a folder without images"
