@@ -50,9 +50,10 @@ def read_samples(file: Path, page: int = 0) -> np.ndarray:
     try:
         return _by_pillow(file, page)
     except UNREADABLE as error:
-        for read in (lambda: _by_opencv(file, page), lambda: _by_ffmpeg(file)):
-            with contextlib.suppress(InputError, cv2.error):
-                return read()
+        with contextlib.suppress(InputError, cv2.error):
+            return _by_opencv(file, page)
+        with contextlib.suppress(InputError):
+            return _by_ffmpeg(file)
         raise no_image(file, error) from error
 
 

@@ -293,10 +293,11 @@ def open_mask(path: Path) -> Image.Image:
     if not path.is_file():
         raise InputError(path, found="no such file", expected=A_MASK, fix="--mask MASK")
     try:
-        with Image.open(path) as image:
+        image: Image.Image = Image.open(path)
+        with image:
             check_size(image.width, image.height, path, "--mask MASK")
             image.load()
-            return image  # its pixels outlive the file
+        return image  # its pixels outlive the file
     except UNREADABLE as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise InputError(

@@ -5,10 +5,14 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from spvos_cli.errors import InputError
 from spvos_cli.video.frames import Frame, Source
+
+if TYPE_CHECKING:
+    from av.audio.stream import AudioStream
+    from av.packet import Packet
 
 MOMENT = r"\d+|\d+(?:\.\d+)?s"
 SAME_TIME = 1e-4  # seconds
@@ -112,7 +116,8 @@ class Range(NamedTuple):
             resume_at: frames before this one were done in an earlier run.
         """
         first: int | None = None
-        base, audio = 0, ()
+        base = 0
+        audio: tuple[Packet[AudioStream], ...] = ()
         for frame in source:
             if first is None:
                 if not self.start.reached(frame):
@@ -133,7 +138,8 @@ def shifted(frame: Frame, base: int, source: Source) -> Frame:
     """The frame and its audio, earlier by `base` units of the source's time base."""
     for packet in frame.audio if base else ():
         shift = round(base * source.time_base / packet.time_base)
-        packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
+        packet.pts = None if packet.pts is None else packet.pts - shift
+        packet.dts = None if packet.dts is None else packet.dts - shift
     return frame._replace(pts=frame.pts - base)
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import cast
 
 import av
 import numpy as np
+from av.sidedata.sidedata import SideDataContainer, Type
 
 from spvos_cli.video.colours import BT709, HD_LINES, HLG, PQ, UNSPECIFIED, Colours
 from spvos_cli.video.frames import Note
 from spvos_cli.video.orientation import UPRIGHT, Orientation
 from spvos_cli.video.samples import SampleRange, measured_range
+from spvos_cli.video.tone import Toner
 
 GREY = "gray"
 MOST_ASPECT = 16
@@ -47,7 +50,7 @@ class Pictures:
         aspect = aspect if Fraction(1, MOST_ASPECT) <= aspect <= MOST_ASPECT else Fraction(1)
         self.pixel_aspect = 1 / aspect if self.orientation.on_its_side else aspect
         self._transfer = int(first.color_trc)
-        self._toner = None
+        self._toner: Toner | None = None
         if self._transfer in (PQ, HLG):
             note(f"{label}: HDR ({'PQ' if self._transfer == PQ else 'HLG'}), toned down to SDR (BT.709)")
         self._range = given
@@ -69,24 +72,21 @@ class Pictures:
             return np.dstack([grey_or_rgb] * 3) if grey_or_rgb.ndim == 2 else grey_or_rgb
         if self._transfer in (PQ, HLG):
             return self._toned(frame)
-        matrix = {} if self._matrix is None else {"src_colorspace": self._matrix}
-        if any(component.is_alpha for component in frame.format.components):
-            return on_black(np.asarray(frame.to_ndarray(format="rgba", **matrix)))
-        return np.asarray(frame.to_ndarray(format="rgb24", **matrix))
+        alpha = any(component.is_alpha for component in frame.format.components)
+        plain = frame.reformat(format="rgba" if alpha else "rgb24", src_colorspace=self._matrix)
+        return on_black(np.asarray(plain.to_ndarray())) if alpha else np.asarray(plain.to_ndarray())
 
     def _toned(self, frame: av.VideoFrame) -> np.ndarray:
-        from spvos_cli.video.tone import Toner
-
         self._toner = self._toner or Toner(self._transfer)
         return self._toner(frame)
 
 
 def orientation_of(frame: av.VideoFrame) -> Orientation:
     """From the display matrix that comes with a frame."""
-    for data in frame.side_data:
-        if data.type.name == "DISPLAYMATRIX":
-            return Orientation.of_matrix(bytes(data))
-    return UPRIGHT
+    found = cast("SideDataContainer", frame.side_data)  # PyAV's stub says otherwise
+    if Type.DISPLAYMATRIX not in found:
+        return UPRIGHT
+    return Orientation.of_matrix(bytes(found[Type.DISPLAYMATRIX]))
 
 
 def on_black(rgba: np.ndarray) -> np.ndarray:
@@ -94,7 +94,7 @@ def on_black(rgba: np.ndarray) -> np.ndarray:
     alpha = rgba[..., 3:]
     if alpha.min() == 255:
         return np.ascontiguousarray(rgba[..., :3])
-    return ((rgba[..., :3].astype(np.uint16) * alpha + 127) // 255).astype(np.uint8)
+    return np.asarray(((rgba[..., :3].astype(np.uint16) * alpha + 127) // 255).astype(np.uint8))
 
 
 def is_float(form: av.VideoFormat) -> bool:

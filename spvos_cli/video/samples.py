@@ -35,7 +35,7 @@ class SampleRange(NamedTuple):
             table = ((every - self.low) * scale + 0.5).clip(0, 255).astype(np.uint8)
             return np.asarray(table[values])
         scaled = (values.astype(np.float32) - np.float32(self.low)) * np.float32(scale) + np.float32(0.5)
-        return np.nan_to_num(scaled, nan=0, posinf=255, neginf=0).clip(0, 255).astype(np.uint8)
+        return np.asarray(np.nan_to_num(scaled, nan=0, posinf=255, neginf=0).clip(0, 255).astype(np.uint8))
 
 
 def parse_range(text: str) -> SampleRange:

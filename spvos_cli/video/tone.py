@@ -41,11 +41,16 @@ class Toner:
             self._shape = frame.width, frame.height
             self._graph = self._made(*self._shape)
         self._graph.push(planar)
-        return np.asarray(self._graph.pull().to_ndarray(format="rgb24"))
+        toned = self._graph.pull()
+        if not isinstance(toned, av.VideoFrame):
+            raise ValueError("a graph of pictures gave none")
+        return np.asarray(toned.to_ndarray(format="rgb24"))
 
     def _made(self, width: int, height: int) -> av.filter.Graph:
         graph = av.filter.Graph()
-        source = graph.add_buffer(width=width, height=height, format="gbrp10le", time_base=Fraction(1, 1000))
+        source = graph.add_buffer(
+            width=width, height=height, format=av.VideoFormat("gbrp10le"), time_base=Fraction(1, 1000)
+        )
         with tempfile.TemporaryDirectory() as folder:  # read once, when the graph is configured
             file = Path(folder) / "sdr.cube"
             file.write_text(self._cube)
@@ -64,9 +69,8 @@ def sdr_colours(transfer: int, nodes: int = NODES) -> np.ndarray:
     brightest = linear.max(axis=-1, keepdims=True)
     pressed = np.where(brightest > KNEE, _shoulder(brightest), brightest)
     linear = linear * pressed / np.maximum(brightest, 1e-9)
-    return np.where(
-        linear <= 0.0031308, 12.92 * linear, 1.055 * np.maximum(linear, 1e-9) ** (1 / 2.4) - 0.055
-    )
+    curved = 1.055 * np.maximum(linear, 1e-9) ** (1 / 2.4) - 0.055
+    return np.asarray(np.where(linear <= 0.0031308, 12.92 * linear, curved))
 
 
 def cube_file(colours: np.ndarray) -> str:

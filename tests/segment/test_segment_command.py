@@ -129,7 +129,7 @@ USUAL = "clip.mp4 --mask first.png"
 BAD_INPUTS = {  # arguments -> what the one line names
     "gone.mp4 --mask first.png": "gone.mp4: no such file",
     "text.mp4 --mask first.png": "text.mp4: not readable as video",
-    "nothing.mp4 --mask first.png": "nothing.mp4: not readable as video",
+    "nothing.mp4 --mask first.png": "nothing.mp4: an empty file",
     "sound.mp4 --mask first.png": "sound.mp4: no video stream",
     "images --mask first.png": "images: a folder without images",
     "clip.mp4": "clip.mp4: no mask",
