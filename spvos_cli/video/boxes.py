@@ -80,8 +80,8 @@ def object_in(image: np.ndarray, box: Box) -> np.ndarray | None:
 
 
 def _grab_cut(bgr: np.ndarray, mask: np.ndarray) -> None:
-    """GrabCut in place. OpenCV's random numbers are each thread's own: in one for this alone they start from a
-    seed, and those of the caller stay as they are."""
+    """GrabCut in place. OpenCV's random numbers are each thread's own: in one for this alone they start from
+    a seed, and those of the caller stay as they are."""
     cv2.setRNGSeed(0)
     models, no_box = (np.zeros((1, 65)), np.zeros((1, 65))), (0, 0, 1, 1)
     cv2.grabCut(bgr, mask, no_box, *models, ITERATIONS, cv2.GC_INIT_WITH_MASK)

@@ -6,13 +6,12 @@ import contextlib
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 import av
 import numpy as np
 from av.audio.stream import AudioStream
 from av.container import InputContainer
-from av.container.core import Chapter
 from av.packet import Packet
 from av.stream import Stream
 from av.video.stream import VideoStream
@@ -35,6 +34,9 @@ from spvos_cli.video.pictures import Pictures, deep_samples, is_deep_format
 from spvos_cli.video.samples import SampleRange
 from spvos_cli.video.tracks import choose_track
 
+if TYPE_CHECKING:
+    from av.container.core import Chapter
+
 NETWORK_PROTOCOLS = (
     "http,https,tls,tcp,udp,rtp,rtsp,rtmp,crypto,data"  # no file: what a server sends stays out
 )
@@ -54,6 +56,9 @@ class VideoSource(Source):
         track: the video track, counted from 0; None for the one that players show.
         sample_range: of samples of more than 8 bits; None to measure it.
 
+    Attributes:
+        decoder: the pass over the container that its frames come from.
+
     Raises:
         InputError: no container, no video stream in it, or no frame that decodes.
     """
@@ -71,15 +76,15 @@ class VideoSource(Source):
         self.name = (
             file.stem if isinstance(file, Path) else "stdin" if not isinstance(file, str) else "stream"
         )
-        self._decoder = Decoder(file, label, note, track)
-        self._decoder.settle(sample_range)
-        self.time_base, self.rate = self._decoder.time_base, self._decoder.rate
-        self.frames, self.audio = self._decoder.promised, self._decoder.audio
-        pictures = self._decoder.pictures
+        self.decoder = Decoder(file, label, note, track)
+        self.decoder.settle(sample_range)
+        self.time_base, self.rate = self.decoder.time_base, self.decoder.rate
+        self.frames, self.audio = self.decoder.promised, self.decoder.audio
+        pictures = self.decoder.pictures
         self.pixel_aspect, self.orientation = pictures.pixel_aspect, pictures.orientation
         self._colours = pictures.colours
-        self.metadata, self.chapters = self._decoder.metadata, self._decoder.chapters
-        self.timecode = self._decoder.timecode
+        self.metadata, self.chapters = self.decoder.metadata, self.decoder.chapters
+        self.timecode = self.decoder.timecode
         self._decoded = self._number()
         first = next(self._decoded, None)
         if first is None:
@@ -96,9 +101,9 @@ class VideoSource(Source):
     def __iter__(self) -> Iterator[Frame]:
         yield self._first
         yield from self._decoded
-        if damaged := self._decoder.damaged:
+        if damaged := self.decoder.damaged:
             self.note(f"{self.label}: {damaged} damaged parts were passed over")
-        if (lost := self._decoder.sound_times.lost) >= LOST_SOUND:
+        if (lost := self.decoder.sound_times.lost) >= LOST_SOUND:
             found = f"{lost:.1f} s of sound have times that do not go on"
             self.note(f"{self.label}: {found}, and are left out")
 
@@ -134,7 +139,7 @@ class VideoSource(Source):
 
     def close(self) -> None:
         if isinstance(self._file, Path):  # in a stream a thread may still wait for more
-            self._decoder.close()
+            self.decoder.close()
 
     def _until(self, stop: int) -> Iterator[Frame]:
         for frame in self:
@@ -144,7 +149,7 @@ class VideoSource(Source):
 
     def _number(self) -> Iterator[Frame]:
         start = None
-        for index, (pts, image, audio) in enumerate(self._decoder.decoded()):
+        for index, (pts, image, audio) in enumerate(self.decoder.decoded()):
             start = pts if start is None else start
             seconds = float((pts - start) * self.time_base)
             yield Frame(index, image, f"{index:05d}", pts, tuple(audio), seconds)
@@ -153,15 +158,15 @@ class VideoSource(Source):
         """Images of the frames from one time to another, by time."""
         images: dict[int, np.ndarray] = {}
         with contextlib.closing(Decoder(self._file, self.label, no_note, self._track)) as again:
-            again.pictures = self._decoder.pictures
-            if not self._decoder.clock.jumps:  # else the place in the file cannot be told from the time
-                again.seek(first - round(self._decoder.clock.offset / self.time_base))
+            again.pictures = self.decoder.pictures
+            if not self.decoder.clock.jumps:  # else the place in the file cannot be told from the time
+                again.seek(first - round(self.decoder.clock.offset / self.time_base))
             for pts, image, _ in again.decoded():
                 if first <= pts <= last:
                     images[pts] = image
                 if pts >= last:
                     break
-            self._decoder.damaged += again.damaged
+            self.decoder.damaged += again.damaged
         return images
 
 

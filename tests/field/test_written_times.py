@@ -80,7 +80,7 @@ def test_joined_streams_go_on(tmp_path: Path, clip: Path, starts: tuple[float, .
 def test_lost_sound_is_said(tmp_path: Path, clip: Path) -> None:
     source, notes = open_source(str(clip)), []
     source.note = notes.append
-    source._lost_audio = 0.7
+    source.decoder.sound_times.lost = 0.7
     list(source)
     assert notes == [f"{clip}: 0.7 s of sound have times that do not go on, and are left out"]
 
