@@ -14,6 +14,7 @@ from spvos_cli.ui import Reporter
 
 if TYPE_CHECKING:  # PyTorch is imported when a network is wanted: --help must not wait for it
     from spvos_cli.inference.segmenter import VideoSegmenter
+    from spvos_cli.model.config import ModelConfig
     from spvos_cli.model.network import VOSNetwork
 
 
@@ -160,24 +161,22 @@ class EngineOptions:
         device = choose_device(self.device)
         dtype = choose_dtype(self.dtype, device)
         prepare_arithmetic(device, dtype)
-        network = load_checkpoint(self.weights_path(), self.overrides())
-        self._check_effect(network)
+        network = load_checkpoint(self.weights_path(), self.overrides(), architecture=self.architecture())
+        self._check_effect(network.config)
         return network.for_inference(device, dtype)
 
-    def _check_effect(self, network: VOSNetwork) -> None:
+    def architecture(self) -> str | None:
+        """That the weights must be of; None: any, as `lite` is what a command has where no model is
+        named."""
+        return None if self.model == "lite" else self.model
+
+    def _check_effect(self, config: ModelConfig) -> None:
         """Refuses what the weights make an option without effect of."""
-        config = network.config
-        if self.model != "lite" and config.architecture != self.model:
-            found, expected = (
-                f"weights of the {config.architecture} network",
-                f"--model {config.architecture}",
-            )
-            raise InputError(f"--model {self.model}", found=found, expected=expected, fix="--weights FILE")
         given = {"--sparse": self.sparse, "--gate-all": self.gate_all, "--strategy": self.strategy}
         for name, value in given.items() if config.method == "dense" else ():
             if value is not None:
-                found, expected = "a network without gates", "a method with gates"
-                raise InputError(f"{name}", found=found, expected=expected, fix="--method triple")
+                found = "a network without gates"
+                raise InputError(name, found=found, expected="a method with gates", fix="--method triple")
 
     def segmenter(self, reporter: Reporter, network: VOSNetwork | None = None) -> VideoSegmenter:
         """Says in one line what was chosen.

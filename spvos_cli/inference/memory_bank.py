@@ -84,7 +84,7 @@ class MemoryBank:
 
     def tensors(self) -> dict[str, Tensor]:
         """Copies of all that it holds, by names that tell what is what."""
-        named = {}
+        named: dict[str, Tensor] = {}
         for number, frame in enumerate(self._frames()):
             kind = "annotated" if number < len(self.annotated) else "recent"
             kind = kind if self._stays(frame) else "passing"

@@ -54,9 +54,9 @@ class VideoSegmenter:
         max_memory: int | None = None,
         inject: Inject | None = None,
     ) -> None:
-        config, parameter = network.config, next(p for p in network.parameters() if p.ndim == 4)
+        config = network.config
         self.network, self.size = network, size
-        self.device, self.dtype = parameter.device, parameter.dtype
+        self.device, self.dtype = network.device, network.dtype
         self.mem_every, self.top_k = mem_every or config.mem_every, top_k or config.top_k
         self.max_memory = config.max_memory if max_memory is None else max_memory
         self.inject = inject

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from spvos_cli.inference.background import far_blocks, merge_blocks
 from spvos_cli.inference.memory_bank import MemoryBank, MemoryFrame
+from spvos_cli.inference.previous_frame import PreviousFrame, tensors_below
 from spvos_cli.model.encoders import Query
 from spvos_cli.model.layers import aggregate, pad_to_multiple, unpad
 from spvos_cli.model.matching import TopKReadout, as_rows, top_k_readout
@@ -22,17 +23,6 @@ from spvos_cli.sparse.run import InferenceRun, Inject, ModuleRunner
 
 FRAME = 0  # the id under which the query encoder keeps what is the frame's and no object's
 Decode = Callable[[Tensor, Query, ModuleRunner | None], Tensor]  # as `VOSNetwork.decode`
-
-
-class PreviousFrame(NamedTuple):
-    """The previous frame, whose memory value is computed only when another frame comes: the last one's is
-    never needed."""
-
-    image: Tensor
-    query: Query
-    masks: Tensor
-    annotated: bool
-    memory_frame: bool
 
 
 class Group(NamedTuple):
@@ -188,22 +178,21 @@ class Stream:
         facts: dict[str, Any] = {"groups": groups, "since_memory": self.since_memory, "pending": None}
         if self.previous:
             facts["pending"] = [self.previous.annotated, self.previous.memory_frame]
-            query = {name: x for name, x in self.previous.query._asdict().items() if isinstance(x, Tensor)}
-            tensors |= {f"query.{name}": x.clone() for name, x in query.items()}
-            tensors |= {"image": self.previous.image.clone(), "masks": self.previous.masks.clone()}
+            tensors |= self.previous.tensors()
         return State(tensors, facts)
 
     def restore(self, state: State) -> None:
         """The inverse of `state`, in a stream that has seen nothing."""
         tensors, facts = state
         for number, ids in enumerate(facts["groups"]):
-            bank = MemoryBank.from_tensors(self.max_memory, _below(f"bank.{number}.", tensors))
+            bank = MemoryBank.from_tensors(self.max_memory, tensors_below(f"bank.{number}.", tensors))
             self.groups.append(Group(ids, bank))
         self.since_memory = facts["since_memory"]
         if facts["pending"]:
             annotated, memory_frame = facts["pending"]
-            query, image = Query(**_below("query.", tensors)), tensors["image"]
-            self.previous = PreviousFrame(image, query, tensors["masks"], annotated, memory_frame)
+            self.previous = PreviousFrame.from_tensors(
+                tensors, annotated=annotated, memory_frame=memory_frame
+            )
 
     def _begin(self, part: str, ids: list[int], *, sparse: bool) -> ModuleRunner | None:
         run = self.runs.get(part)
@@ -258,8 +247,3 @@ class Stream:
                 frame = MemoryFrame(*(merge_blocks(rows, blocks, width) for rows in frame))
             kind = {"annotated": previous.annotated, "memory_frame": previous.memory_frame}
             group.bank.add(frame, last=LastFrame(key, part), **kind)
-
-
-def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors whose names start so, without that start."""
-    return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}

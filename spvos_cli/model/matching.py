@@ -125,8 +125,9 @@ def nearby_readout(
         (1, K, L, Cv)
     """
     centre = memory_positions.mean(dim=0).round()  # about which positions are small, and exact in bfloat16
-    positions = [p - centre for p in (query_positions, memory_positions)]
-    query, memory = _factors(query_key[0], memory_key[0], *positions, locality)
+    query, memory = _factors(
+        query_key[0], memory_key[0], query_positions - centre, memory_positions - centre, locality
+    )
     objects, channels = memory_value.shape[1], memory_value.shape[3]
     width = max(query.shape[1], channels)
     width += -width % ALIGNED
@@ -216,7 +217,8 @@ def grouped_top_k(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
     columns = grouped_top_k(grid.amax(dim=1), k)[1]
     candidates = grid.gather(2, columns.unsqueeze(1).expand(-1, GROUP, -1)).flatten(1)
     largest, places = candidates.topk(k, dim=1, sorted=False)
-    return largest, columns.gather(1, places % k) + places // k * grid.shape[2]
+    row, column = places // k, columns.gather(1, places % k)  # candidates are k columns of each row
+    return largest, row * grid.shape[2] + column
 
 
 def _weighted_rows(rows: Tensor, indices: Tensor, weights: Tensor) -> Tensor:

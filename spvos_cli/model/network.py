@@ -72,6 +72,20 @@ class VOSNetwork(nn.Module):
         """The modules that have gates: letters of Q, D and M."""
         return "" if self.config.method == "dense" else self.config.structure
 
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self._first_weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of its convolutions."""
+        return self._first_weight.dtype
+
+    @property
+    def _first_weight(self) -> Tensor:
+        return next(module.weight for module in self.modules() if isinstance(module, nn.Conv2d))
+
     def normalize(self, image: Tensor) -> Tensor:
         """(..., 3, H, W) RGB in [0, 1] -> what the query encoder was trained on."""
         return (image - self.mean) / self.std

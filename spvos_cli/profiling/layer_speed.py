@@ -81,14 +81,13 @@ class _Sample(NamedTuple):
 
 def layer_speeds(network: VOSNetwork, workload: Workload, cycles: int) -> list[LayerSpeed]:
     """Times every convolution of the network over some memory cycles of a workload."""
-    parameter = next(p for p in network.parameters() if p.ndim == 4)
-    kernel = TimedKernel(kernel_for(parameter.device, parameter.dtype), parameter.device)
+    kernel = TimedKernel(kernel_for(network.device, network.dtype), network.device)
     bench = Bench(network, workload, kernel)
     samples: dict[str, list[_Sample]] = defaultdict(list)
     with _timed(network, bench, kernel, samples):
         for _ in range(cycles):
             bench.cycle()
-    peak = product_peak(parameter.device, parameter.dtype)
+    peak = product_peak(network.device, network.dtype)
     return [_fastest(name, found, peak) for name, found in samples.items()]
 
 
@@ -110,7 +109,7 @@ def _timed(
     network: VOSNetwork, bench: Bench, kernel: TimedKernel, samples: dict[str, list[_Sample]]
 ) -> Iterator[None]:
     started: dict[str, float] = {}
-    device = next(network.parameters()).device
+    device = network.device
 
     def start(name: str) -> None:
         started[name] = now(device)

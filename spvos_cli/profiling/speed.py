@@ -62,7 +62,7 @@ class TimedNetwork:
     """A network whose modules add what they take to `spent`, in milliseconds."""
 
     def __init__(self, network: VOSNetwork) -> None:
-        self._network, self._device = network, next(network.parameters()).device
+        self._network, self._device = network, network.device
         self.spent: dict[str, float] = {}
 
     def __getattr__(self, name: str) -> Any:
@@ -94,22 +94,21 @@ class Bench:
         kernel: Kernel | None = None,
         read_top_k: TopKReadout = top_k_readout,
     ) -> None:
-        parameter = next(p for p in network.parameters() if p.ndim == 4)
         self.network = TimedNetwork(network)
         self.blobs = BlobPolicies(network, workload.density)
-        self.frames = moving_frames(workload, parameter.device)
+        self.frames = moving_frames(workload, network.device)
         stream = partial(
             Stream,
             cast(VOSNetwork, self.network),  # it has all of one's attributes
             top_k=network.config.top_k,
             max_memory=MEMORY_FRAMES - 1,
-            dtype=parameter.dtype,
-            kernel=kernel or kernel_for(parameter.device, parameter.dtype),
+            dtype=network.dtype,
+            kernel=kernel or kernel_for(network.device, network.dtype),
             inject=self.blobs,
             read_top_k=read_top_k,
         )
         filled = stream(mem_every=1)  # every frame is remembered
-        filled.step(self.frames[0], _strips(workload, parameter.device))
+        filled.step(self.frames[0], _strips(workload, network.device))
         for frame in range(1, MEMORY_FRAMES):
             filled.step(self.frames[frame % len(self.frames)])
         self.stream = stream(mem_every=network.config.mem_every)

@@ -26,8 +26,8 @@ def profile_network(engine: EngineOptions) -> VOSNetwork:
     gates."""
     path = _weight_file(engine)
     if engine.weights or path.is_file():
-        named = None if engine.model == "lite" else engine.model  # lite is what nobody needs to name
-        return load_checkpoint(path, engine.overrides(), fresh_gates=True, architecture=named)
+        architecture = engine.architecture()
+        return load_checkpoint(path, engine.overrides(), fresh_gates=True, architecture=architecture)
     fields: dict[str, Any] = {"method": "triple" if engine.model == "spvos" else "dense"}
     torch.manual_seed(0)
     return build_model(dataclasses.replace(CONFIGS[engine.model], **fields | _overrides(engine)))

@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 from torch import Tensor
 
 from spvos_cli.sparse.conv_unit import ConvUnit
-from spvos_cli.sparse.gate import Gate
+from spvos_cli.sparse.gate_base import Gate
 
 Role = Literal["branch", "other"]
 

@@ -1,14 +1,10 @@
 """One gate class a method: its shape, its start, how it mixes the policies in training, and its step at test
 time.
 
-Section III-C and Section IV-B3 of the paper. A gate has the kernel size, stride and padding of its
-convolution.
+Section III-C and Section IV-B3 of the paper.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +12,7 @@ from torch import Tensor, nn
 
 from spvos_cli.model.cpu.products import fast_conv2d
 from spvos_cli.sparse.conv_unit import ConvUnit, join_channels, split_conv2d
+from spvos_cli.sparse.gate_base import Gate, GatedOutput, Noise, Override, PolicyChoices, Previous
 from spvos_cli.sparse.kernels.kernel import Kernel
 from spvos_cli.sparse.layer_state import (
     LayerState,
@@ -29,96 +26,6 @@ from spvos_cli.sparse.policy import COMPUTE, REUSE, argmax_policy
 RESIDUAL_TEMPERATURE = 2 / 3  # Habibian et al., Skip-Convolutions (CVPR 2021)
 RESIDUAL_START = 0.6
 TRIPLE_START = (0.0, 0.0, 5.0)  # bias of SKIP, REUSE, COMPUTE: everything is computed, with noise nearly so
-
-Override = Callable[[Tensor], Tensor]  # (B, H, W) policies that a gate chose -> those that hold
-Noise = Callable[[Tensor], Tensor]  # standard Gumbel noise in the shape of a tensor
-
-
-class Previous(NamedTuple):
-    """What a layer took in and put out, before normalisation, at t-1."""
-
-    input: Tensor
-    output: Tensor
-
-
-class GatedOutput(NamedTuple):
-    """A sparse step in training.
-
-    Attributes:
-        output: (B, Cout, H, W), before normalisation.
-        computed: (B, 1, H, W), 1 where COMPUTE was chosen and 0 elsewhere, with a gradient.
-    """
-
-    output: Tensor
-    computed: Tensor
-
-
-class PolicyChoices(NamedTuple):
-    """What a gate can choose from in a sparse step.
-
-    Attributes:
-        outputs: what comes of each of P policies, before normalisation; (B, Cout, H, W), COMPUTE's last.
-        logits: (B, P, H, W).
-        chosen: (B, H, W), numbers of the policies that it chose.
-    """
-
-    outputs: tuple[Tensor, ...]
-    logits: Tensor
-    chosen: Tensor
-
-
-class Gate(nn.Conv2d):
-    """Decides about every output pixel of a convolution."""
-
-    method: str
-    needs_previous: bool  # without a t-1 the convolution runs densely
-    kernel_size: tuple[int, int]
-    stride: tuple[int, int]
-    padding: tuple[int, int]
-    bias: nn.Parameter
-    frames_seen = 1  # inputs of the convolution that it looks at: this frame's, or also the previous one's
-    logit_count = 1
-
-    def __init__(self, conv: ConvUnit) -> None:
-        inputs = self.frames_seen * conv.in_channels
-        super().__init__(inputs, self.logit_count, conv.kernel_size, conv.stride, conv.padding)
-
-    def mix(
-        self, conv: ConvUnit, x: Tensor, previous: Previous | None, tau: float, noise: Noise
-    ) -> GatedOutput:
-        """One sparse step in training, where all pixels are computed and the policies mix what becomes of
-        them."""
-        raise NotImplementedError
-
-    def choices(self, conv: ConvUnit, x: Tensor, previous: Previous | None) -> PolicyChoices:
-        """A sparse step in training that is left to choose; gradients of the logits end at the gate."""
-        raise NotImplementedError
-
-    def dense_step(self, conv: ConvUnit, x: Tensor, shared: Tensor | None) -> tuple[Tensor, LayerState]:
-        """A dense step at test time: the unit's output, and what the next step needs."""
-        raise NotImplementedError
-
-    def sparse_step(
-        self,
-        conv: ConvUnit,
-        x: Tensor,
-        shared: Tensor | None,
-        state: LayerState,
-        kernel: Kernel,
-        override: Override,
-    ) -> Tensor:
-        """A sparse step at test time: the unit's output, which may be a buffer that the next step changes.
-
-        Args:
-            override: has the last word about the policies that the gate chose.
-        """
-        raise NotImplementedError
-
-    def _against_zero(self, seen: Tensor, closed: Tensor, opened: Tensor) -> PolicyChoices:
-        """Between two policies, of which the second is chosen from a logit of 0 on."""
-        logit = self(seen).float()
-        logits = torch.cat([torch.zeros_like(logit), logit], dim=1)
-        return PolicyChoices((closed, opened), logits, (logit[:, 0] >= 0).long())
 
 
 class StaticGate(Gate):
@@ -136,7 +43,7 @@ class StaticGate(Gate):
 
     def choices(self, conv: ConvUnit, x: Tensor, previous: Previous | None) -> PolicyChoices:
         output = conv.convolve(x)
-        return self._against_zero(x.detach(), torch.zeros_like(output), output)
+        return against_zero(self, x.detach(), torch.zeros_like(output), output)
 
     def dense_step(self, conv: ConvUnit, x: Tensor, shared: Tensor | None) -> tuple[Tensor, LayerState]:
         output = channels_last(conv.dense(x, shared))
@@ -187,7 +94,7 @@ class ResidualGate(Gate):
         assert previous is not None
         change = x - previous.input
         added = F.conv2d(change, conv.weight, None, conv.stride, conv.padding)
-        return self._against_zero(change.detach().abs(), previous.output, previous.output + added)
+        return against_zero(self, change.detach().abs(), previous.output, previous.output + added)
 
     def dense_step(self, conv: ConvUnit, x: Tensor, shared: Tensor | None) -> tuple[Tensor, LayerState]:
         output = channels_last(conv.convolve(x, shared))
@@ -284,3 +191,10 @@ GATES: dict[str, type[Gate]] = {gate.method: gate for gate in (StaticGate, Resid
 def straight_through(hard: Tensor, soft: Tensor) -> Tensor:
     """The hard decision, with the soft one's gradient."""
     return hard + soft - soft.detach()
+
+
+def against_zero(gate: Gate, seen: Tensor, closed: Tensor, opened: Tensor) -> PolicyChoices:
+    """Between two policies, of which the second is chosen from a logit of 0 on."""
+    logit = gate(seen).float()
+    logits = torch.cat([torch.zeros_like(logit), logit], dim=1)
+    return PolicyChoices((closed, opened), logits, (logit[:, 0] >= 0).long())

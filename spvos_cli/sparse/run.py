@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from spvos_cli.sparse.conv import LayerRunner, SparseConv2d
-from spvos_cli.sparse.gate import Override
+from spvos_cli.sparse.gate_base import Override
 from spvos_cli.sparse.kernels.kernel import Kernel
 from spvos_cli.sparse.layer_state import LayerState
 

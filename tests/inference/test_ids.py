@@ -15,7 +15,8 @@ from spvos_cli.inference.stream import Stream
 from spvos_cli.model.checkpoint import build_model
 from spvos_cli.model.config import LITE, SPVOS, ModelConfig
 from spvos_cli.model.network import VOSNetwork
-from spvos_cli.sparse.gate import GATES, Gate
+from spvos_cli.sparse.gate import GATES
+from spvos_cli.sparse.gate_base import Gate
 from spvos_cli.sparse.kernels.cpu import CPUKernel
 
 NARROW = dataclasses.replace(SPVOS, value_channels=16, decoder_channels=(16, 8, 8))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 
 from spvos_cli.sparse.conv import SparseConv2d
-from spvos_cli.sparse.gate import GATES, Previous, TripleGate
+from spvos_cli.sparse.gate import GATES, TripleGate
+from spvos_cli.sparse.gate_base import Previous
 from spvos_cli.training.clips.gumbel import GumbelNoise
 
 

@@ -10,7 +10,8 @@ import torch
 from spvos_cli.distributed import processes
 from spvos_cli.model.checkpoint import build_model
 from spvos_cli.model.config import LITE, SPVOS, ModelConfig
-from spvos_cli.sparse.gate import GATES, Noise
+from spvos_cli.sparse.gate import GATES
+from spvos_cli.sparse.gate_base import Noise
 from spvos_cli.sparse.plan import gated_convolutions
 from spvos_cli.sparse.policy import COMPUTE
 from spvos_cli.training.clips.gumbel import Record, TrainingRun

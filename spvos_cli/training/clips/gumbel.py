@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from spvos_cli.sparse.conv import SparseConv2d
 from spvos_cli.sparse.conv_unit import join_channels
-from spvos_cli.sparse.gate import Noise, Previous
+from spvos_cli.sparse.gate_base import Noise, Previous
 
 NoiseSource = Callable[[int, int], Noise]  # of a layer's number and its step
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from spvos_cli.sparse.conv import SparseConv2d
 from spvos_cli.sparse.conv_unit import ConvUnit, join_channels
-from spvos_cli.sparse.gate import PolicyChoices, Previous
+from spvos_cli.sparse.gate_base import PolicyChoices, Previous
 
 
 class Watch:
