@@ -192,13 +192,9 @@ class EngineOptions:
 
         given, network = network is not None, self.network() if network is None else network
         if not self.reuse and network.config.method != "triple":
+            found = f"method {network.config.method}"
             expected = "triple gates, which alone choose between REUSE and SKIP"
-            raise InputError(
-                "--no-reuse",
-                found=f"method {network.config.method}",
-                expected=expected,
-                fix="--method triple",
-            )
+            raise InputError("--no-reuse", found=found, expected=expected, fix="--method triple")
         segmenter = VideoSegmenter(
             network,
             size=self.size,
