@@ -98,8 +98,13 @@ def test_coco_is_what_pycocotools_reads(tmp_path: Path, capsys: pytest.CaptureFi
     assert [path.name for path in tmp_path.iterdir()] == ["out.json"]
     coco = COCO(str(tmp_path / "out.json"))
     capsys.readouterr()
-    assert [image["file_name"] for image in coco.loadImgs(coco.getImgIds())] == [f"{t:05d}" for t in range(8)]
+    names = [image["file_name"] for image in coco.loadImgs(coco.getImgIds())]
+    assert names == [f"{t:05d}.png" for t in range(8)]
     assert coco.getCatIds() == [1, 2]
+    coco.info()
+    assert "Masks of clip" in capsys.readouterr().out
+    assert set(coco.dataset) >= {"info", "licenses", "images", "annotations", "categories"}
+    assert all({"id", "name", "supercategory"} <= set(category) for category in coco.dataset["categories"])
     for t, frame in enumerate(frames):
         for annotation in coco.loadAnns(coco.getAnnIds(imgIds=[t + 1])):
             mask = frame.labels == annotation["category_id"]

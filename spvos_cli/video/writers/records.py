@@ -70,7 +70,8 @@ class CocoFile(LineFile):
 
     def record(self, segmented: SegmentedFrame) -> dict[str, Any]:
         frame, (height, width) = segmented.frame, segmented.labels.shape
-        image = {"id": frame.index + 1, "file_name": frame.name, "width": width, "height": height}
+        name = self.source.file_name(frame)
+        image = {"id": frame.index + 1, "file_name": name, "width": width, "height": height}
         return {"image": image, "annotations": list(_annotations(segmented))}
 
     def close(self) -> None:
@@ -84,12 +85,13 @@ class CocoFile(LineFile):
     def _document(self) -> Iterator[str]:
         """In parts, so that a long video's is never in memory at once."""
         ids: set[int] = set()
-        yield '{"images": ['
+        info = {"description": f"Masks of {self.source.name}", "version": "1.0", "contributor": "spvos"}
+        yield f'{{"info": {json.dumps(info)}, "licenses": [], "images": ['
         yield from _separated(json.dumps(record["image"]) for record in self._records())
         yield '], "annotations": ['
         annotations = (a for record in self._records() for a in record["annotations"])
         yield from _separated(_numbered(annotations, ids))
-        categories = [{"id": i, "name": f"object {i}"} for i in sorted(ids)]
+        categories = [{"id": i, "name": f"object {i}", "supercategory": "object"} for i in sorted(ids)]
         yield f'], "categories": {json.dumps(categories)}}}\n'
 
     def _records(self) -> Iterator[dict[str, Any]]:

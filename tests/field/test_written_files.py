@@ -1,0 +1,38 @@
+"""Names in what is written lead back to the frames' files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.field.making import moving, write
+
+NAMES = ["sh010.1001.png", "sh010.1002.png", "sh010.1003.png"]
+
+
+@pytest.fixture
+def plate(tmp_path: Path) -> Path:
+    """Three frames from number 1001 on."""
+    folder = tmp_path / "plate"
+    folder.mkdir()
+    for name, image in zip(NAMES, moving(3), strict=True):
+        Image.fromarray(image).save(folder / name)
+    return folder
+
+
+def test_coco_names_files_that_are_there(tmp_path: Path, plate: Path) -> None:
+    write(plate, tmp_path / "o.json")
+    images = json.loads((tmp_path / "o.json").read_text())["images"]
+    assert [image["file_name"] for image in images] == NAMES
+
+
+def test_masks_have_the_frames_numbers(tmp_path: Path, plate: Path) -> None:
+    write(plate, tmp_path / "m", tmp_path / "n/mask_%04d.png", tmp_path / "c.rgba", tmp_path / "k.objects")
+    assert sorted(f.name for f in (tmp_path / "m").iterdir()) == NAMES
+    assert sorted(f.name for f in (tmp_path / "c.rgba").iterdir()) == NAMES
+    assert sorted(f.name for f in (tmp_path / "k.objects/1").iterdir()) == NAMES
+    numbered = [f"mask_{number}.png" for number in (1001, 1002, 1003)]
+    assert sorted(f.name for f in (tmp_path / "n").iterdir()) == numbered
