@@ -21,7 +21,7 @@ from spvos_cli.video.frames import Note, Source
 from spvos_cli.video.images import ImageSource
 from spvos_cli.video.moments import Range, split_moment
 from spvos_cli.video.paint import Look
-from spvos_cli.video.palettes import recoloured
+from spvos_cli.video.palettes import recolour
 from spvos_cli.video.reader import open_source
 from spvos_cli.video.writers.apart import Inputs, check_apart
 from spvos_cli.video.writers.choose import Output, check_output, parse_output
@@ -141,7 +141,7 @@ def prepare(
     if not annotations.given:
         expected, fix = "the mask of each object in one frame", "--mask MASK or --box"
         raise InputError(input, found="no mask given", expected=expected, fix=fix)
-    palette = recoloured(annotations.palette, options.colours or "", annotations.objects)
+    palette = recolour(annotations.palette, options.colours or "", annotations.objects)
     look = Look(palette, options.overlay_alpha, options.contour)
     range = options.range().in_source(source)
     job = Job(str(input), options, note, source, parsed, annotations, range, look, state_file, resumed)

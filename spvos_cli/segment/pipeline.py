@@ -18,7 +18,7 @@ from spvos_cli.segment.tracker import Tracker
 from spvos_cli.ui import Reporter
 from spvos_cli.video.frames import Frame
 from spvos_cli.video.palettes import indexed_image
-from spvos_cli.video.threads import DEPTH, Background, newest, prefetch
+from spvos_cli.video.threads import DEPTH, Background, keep_newest, prefetch
 from spvos_cli.video.writers.writer import SegmentedFrame, Writer
 
 QUEUE_BYTES = 2**27  # of decoded frames that wait for the network
@@ -123,7 +123,7 @@ class Pipeline:
         resume_at = job.resumed.frame if job.resumed else 0
         chosen = job.range.select(job.source, resume_at)
         if job.options.live:
-            frames = newest(chosen, keep=job.annotations.awaits, note=self.reporter.note)
+            frames = keep_newest(chosen, keep=job.annotations.awaits, note=self.reporter.note)
         else:
             frames = prefetch(chosen, self._depth())
         return self.reporter.track(frames, job.count_frames(resume_at))

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from spvos_cli.errors import InputError
-from spvos_cli.video.paint import fitted
+from spvos_cli.video.paint import resize_to
 
 LONGEST_SIDE = 640  # pixels that GrabCut sees: it is slow, and the network refines nothing finer
 ITERATIONS = 5
@@ -65,7 +65,7 @@ def object_in(image: np.ndarray, box: Box) -> np.ndarray | None:
     """(H, W) bool: the object in a box that lies in the frame (H, W, 3); None where GrabCut finds none."""
     height, width = image.shape[:2]
     scale = min(1.0, LONGEST_SIDE / max(height, width))
-    small = fitted(image, max(1, round(width * scale)), max(1, round(height * scale)))
+    small = resize_to(image, max(1, round(width * scale)), max(1, round(height * scale)))
     mask = np.full(small.shape[:2], cv2.GC_BGD, np.uint8)
     left, top = round(box.x * scale), round(box.y * scale)
     right = max(left + 1, round((box.x + box.width) * scale))
@@ -76,7 +76,7 @@ def object_in(image: np.ndarray, box: Box) -> np.ndarray | None:
             fresh.submit(_grab_cut, np.ascontiguousarray(small[..., ::-1]), mask).result()
     inside = np.isin(mask, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8)
     found = np.asarray(cv2.morphologyEx(inside, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)))
-    return fitted(found, width, height, cv2.INTER_NEAREST).astype(bool) if found.any() else None
+    return resize_to(found, width, height, cv2.INTER_NEAREST).astype(bool) if found.any() else None
 
 
 def _grab_cut(bgr: np.ndarray, mask: np.ndarray) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from fractions import Fraction
+from typing import Any
 
 from av.container import InputContainer
 from av.packet import Packet
@@ -39,7 +40,7 @@ class Clock:
         self._before = self.offset  # the last jump
         self._last: dict[int, tuple[Fraction, Fraction]] = {}  # by stream: its last packet's time and end
 
-    def move(self, packet: Packet) -> None:
+    def move(self, packet: Packet[Any]) -> None:
         """Puts a packet on this clock, and the clock forward where the packet does not fit."""
         at = packet.dts if packet.dts is not None else packet.pts
         if at is None or packet.time_base is None:

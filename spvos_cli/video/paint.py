@@ -24,7 +24,7 @@ class Look(NamedTuple):
     contour: int = 1
 
 
-def overlay(image: np.ndarray, labels: np.ndarray, look: Look) -> np.ndarray:
+def paint_overlay(image: np.ndarray, labels: np.ndarray, look: Look) -> np.ndarray:
     """The frame (H, W, 3) with every object of the label map (H, W) tinted in its colour and drawn around."""
     tinted = cv2.addWeighted(image, 1 - look.alpha, look.palette[labels], look.alpha, 0)
     result = np.where((labels > 0)[..., None], tinted, image)
@@ -35,21 +35,21 @@ def overlay(image: np.ndarray, labels: np.ndarray, look: Look) -> np.ndarray:
     return result
 
 
-def cutout(image: np.ndarray, labels: np.ndarray, *, rim: bool = False) -> np.ndarray:
+def cut_out(image: np.ndarray, labels: np.ndarray, *, rim: bool = False) -> np.ndarray:
     """The objects alone: (H, W, 4) RGBA, clear and black elsewhere.
 
     Args:
         rim: clear pixels near an object get its colours, for encoders that mix neighbouring colours.
     """
     solid = labels > 0
-    colours = with_rim(image, solid) if rim else image * solid[..., None]
+    colours = spread_colours(image, solid) if rim else image * solid[..., None]
     return np.dstack([colours, solid * np.uint8(255)])
 
 
-def with_rim(image: np.ndarray, solid: np.ndarray) -> np.ndarray:
+def spread_colours(image: np.ndarray, solid: np.ndarray) -> np.ndarray:
     """The image (H, W, 3) where a mask (H, W) is, around it the mean colour of the mask's pixels nearby, and
     black further away. Nothing of what is not in the mask is left."""
-    result = image * solid[..., None]
+    result: np.ndarray = image * solid[..., None]
     for reach in RIM:
         size = (2 * reach + 1,) * 2
         share = cv2.blur(solid.astype(np.float32), size)
@@ -59,8 +59,8 @@ def with_rim(image: np.ndarray, solid: np.ndarray) -> np.ndarray:
     return result
 
 
-def fitted(image: np.ndarray, width: int, height: int, interpolation: int = cv2.INTER_AREA) -> np.ndarray:
+def resize_to(image: np.ndarray, width: int, height: int, interpolation: int = cv2.INTER_AREA) -> np.ndarray:
     """A picture at another frame's size; sources may change theirs on the way."""
     if image.shape[1::-1] == (width, height):
         return image
-    return cv2.resize(image, (width, height), interpolation=interpolation)
+    return np.asarray(cv2.resize(image, (width, height), interpolation=interpolation))

@@ -24,7 +24,7 @@ def voc_palette() -> np.ndarray:
     return palette
 
 
-def recoloured(palette: np.ndarray, colours: str, ids: list[int]) -> np.ndarray:
+def recolour(palette: np.ndarray, colours: str, ids: list[int]) -> np.ndarray:
     """The palette with colours of the user's.
 
     Args:

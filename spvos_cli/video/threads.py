@@ -6,7 +6,7 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 DEPTH = 8  # frames that wait in a queue at most
@@ -17,7 +17,7 @@ _END = object()
 def prefetch(items: Iterable[T], depth: int = DEPTH) -> Iterator[T]:
     """The items, made in a thread, at most `depth` ahead. An exception there is raised here, after the items
     before it."""
-    waiting: queue.Queue = queue.Queue(depth)
+    waiting: queue.Queue[Any] = queue.Queue(depth)
     stop = threading.Event()
 
     def put(item: object) -> bool:
@@ -53,7 +53,7 @@ def prefetch(items: Iterable[T], depth: int = DEPTH) -> Iterator[T]:
         thread.join(PATIENCE)
 
 
-def newest(
+def keep_newest(
     items: Iterable[T], keep: Callable[[T], bool], note: Callable[[str], None] = lambda text: None
 ) -> Iterator[T]:
     """The items as they come, without those that are superseded before anybody asks for them (live input).
@@ -62,7 +62,7 @@ def newest(
         keep: whether an item may not be dropped.
         note: takes a line about how many were dropped, at the end.
     """
-    waiting: deque = deque()
+    waiting: deque[Any] = deque()
     ready, dropped = threading.Condition(), 0
 
     def produce() -> None:
@@ -105,7 +105,7 @@ class Background(Generic[T]):
 
     def __init__(self, function: Callable[[T], None], depth: int = DEPTH) -> None:
         self._function = function
-        self._waiting: queue.Queue = queue.Queue(depth)
+        self._waiting: queue.Queue[Any] = queue.Queue(depth)
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._consume, name="writer", daemon=True)
 

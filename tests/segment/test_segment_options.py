@@ -18,7 +18,7 @@ from spvos_cli.segment.api import segment_video
 from spvos_cli.segment.events import EventDetector
 from spvos_cli.ui import Reporter
 from spvos_cli.video.frames import Frame
-from spvos_cli.video.threads import newest
+from spvos_cli.video.threads import keep_newest
 from tests.conftest import LENGTH, make_frame, write_mask
 from tests.video.writing import decode
 
@@ -128,7 +128,7 @@ def test_live_input_drops_frames_but_those_with_masks() -> None:
 
     notes: list[str] = []
     seen = []
-    for item in newest(range(200), keep=lambda item: item in (0, 150), note=notes.append):
+    for item in keep_newest(range(200), keep=lambda item: item in (0, 150), note=notes.append):
         seen.append(item)
         time.sleep(0.01)
     assert seen[-1] == 199

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spvos_cli.video.paint import cutout, overlay
+from spvos_cli.video.paint import cut_out, paint_overlay
 from spvos_cli.video.writers.choose import FILES, FOLDERS
 from tests.video.writing import (
     TIMES,
@@ -39,10 +39,10 @@ def test_videos_keep_times_and_are_joined(tmp_path: Path, suffix: str) -> None:
         if suffix == ".mkv":
             assert np.array_equal(picture, frame.labels)
         elif suffix == ".mp4":
-            wanted = overlay(frame.frame.image, frame.labels, setting().look)
+            wanted = paint_overlay(frame.frame.image, frame.labels, setting().look)
             assert np.abs(picture.astype(int) - wanted).mean() < 8
         else:
-            wanted = cutout(frame.frame.image, frame.labels)
+            wanted = cut_out(frame.frame.image, frame.labels)
             assert np.mean((picture[..., 3] > 127) == (wanted[..., 3] > 127)) > 0.995
             inside = wanted[..., 3] > 0
             assert np.abs(picture[inside].astype(int) - wanted[inside]).mean() < 14
@@ -82,7 +82,7 @@ def test_label_and_cutout_folders(tmp_path: Path) -> None:
     for t, frame in enumerate(frames):
         read = {s: np.array(Image.open(tmp_path / f"out{s}" / f"{t:05d}.png")) for s in ("", ".rgba")}
         assert np.array_equal(read[""], frame.labels)
-        assert np.array_equal(read[".rgba"], cutout(frame.frame.image, frame.labels))
+        assert np.array_equal(read[".rgba"], cut_out(frame.frame.image, frame.labels))
         for i in (1, 2):
             white = np.array(Image.open(tmp_path / "out.objects" / str(i) / f"{t:05d}.png"))
             assert np.array_equal(white, (frame.labels == i) * 255)

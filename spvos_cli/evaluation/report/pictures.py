@@ -16,7 +16,7 @@ from spvos_cli.evaluation.label_maps import LabelImages, LabelMaps, rescaled
 from spvos_cli.evaluation.pairs import Pair, SequenceScores
 from spvos_cli.evaluation.protocol import VoidRule
 from spvos_cli.files import images_in
-from spvos_cli.video.paint import Look, overlay
+from spvos_cli.video.paint import Look, paint_overlay
 from spvos_cli.video.palettes import voc_palette
 
 PICTURES = 24  # in a report at most
@@ -84,7 +84,7 @@ def _picture(pair: Pair, frame: str, i: int, j: float, f: float, frames: Frames)
     file = frames.get(pair.truth.name, {}).get(frame)
     image = np.zeros((*true.shape, 3), np.uint8) if file is None else read_frame(file)
     image = cv2.resize(image, true.shape[::-1], interpolation=cv2.INTER_AREA)
-    uris = [_data_uri(overlay(image, labels, Look(voc_palette()))) for labels in (predicted, true)]
+    uris = [_data_uri(paint_overlay(image, labels, Look(voc_palette()))) for labels in (predicted, true)]
     return Picture(pair.truth.name, i, frame, float(j), float(f), *uris)
 
 

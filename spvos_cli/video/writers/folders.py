@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from spvos_cli.video.paint import cutout, overlay
+from spvos_cli.video.paint import cut_out, paint_overlay
 from spvos_cli.video.palettes import indexed_image
 from spvos_cli.video.pngs import remove_own_pngs, save_png
 from spvos_cli.video.writers.writer import SegmentedFrame, Setting, Writer
@@ -95,7 +95,7 @@ class CutoutFolder(PngFolder):
     """The objects in colour, all else clear."""
 
     def write(self, segmented: SegmentedFrame) -> None:
-        picture = cutout(segmented.frame.image, segmented.labels)
+        picture = cut_out(segmented.frame.image, segmented.labels)
         self.save(Image.fromarray(picture, "RGBA"), segmented.frame.name)
 
 
@@ -105,8 +105,9 @@ class SoftFolder(PngFolder):
     needs_soft, by_object = True, True
 
     def write(self, segmented: SegmentedFrame) -> None:
-        size = segmented.labels.shape[1::-1]
-        for i, probability in zip(segmented.facts.objects, segmented.facts.soft, strict=True):
+        size, soft = segmented.labels.shape[1::-1], segmented.facts.soft
+        assert soft is not None  # it was asked for
+        for i, probability in zip(segmented.facts.objects, soft, strict=True):
             values = cv2.resize(probability, size, interpolation=cv2.INTER_LINEAR) * 65535
             image = Image.fromarray(values.round().clip(0, 65535).astype(np.uint16))
             self.save(image, segmented.frame.name, str(i))
@@ -124,7 +125,7 @@ class PreviewFolder(PngFolder):
     def write(self, segmented: SegmentedFrame) -> None:
         frame = segmented.frame
         if frame.index % self.every == 0:
-            self.save(Image.fromarray(overlay(frame.image, segmented.labels, self.look)), frame.name)
+            self.save(Image.fromarray(paint_overlay(frame.image, segmented.labels, self.look)), frame.name)
 
 
 def _numbered_files(folder: Path, pattern: str) -> list[Path]:

@@ -16,6 +16,7 @@ from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.stream import Stream
 from av.video.codeccontext import VideoCodecContext
+from av.video.stream import VideoStream
 
 from spvos_cli.video.frames import Source
 from spvos_cli.video.timecode import later_timecode
@@ -89,7 +90,7 @@ def _describe(container: OutputContainer, joint: Joint) -> None:
 def _append(
     piece: Path, container: OutputContainer, tracks: dict[int, Stream | AacEncoder], joint: Joint
 ) -> None:
-    start = _start(piece)
+    start = start_time(piece)
     if start is None:
         return
     late = start - int(piece.stem.split("@")[1]) * joint.source.time_base
@@ -103,18 +104,22 @@ def _append(
                 if _number(stream) not in tracks:
                     tracks[_number(stream)] = _add_track(container, stream, joint)
         readers = [_packets(file, late) for file, late in files]
-        for packet in heapq.merge(*readers, key=lambda packet: packet.pts * packet.time_base):
+        for packet in heapq.merge(*readers, key=_time):
             for ready in _for_track(packet, tracks[_number(packet.stream)]):
                 container.mux(ready)
 
 
-def _packets(file: InputContainer, late: Fraction) -> Iterator[Packet]:
+def _packets(file: InputContainer, late: Fraction) -> Iterator[Packet[Any]]:
     """A piece's, earlier by so many seconds."""
     for packet in file.demux():
         if packet.pts is not None:
             # no encoder here reorders frames, but reading H.264 from NUT FFmpeg is not always sure of that
             packet.pts = packet.dts = packet.pts - round(late / packet.time_base)
             yield packet
+
+
+def _time(packet: Packet[Any]) -> Fraction:
+    return (packet.pts or 0) * packet.time_base
 
 
 def _number(stream: Stream) -> int:
@@ -124,14 +129,8 @@ def _number(stream: Stream) -> int:
 
 def _add_track(container: OutputContainer, stream: Stream, joint: Joint) -> Stream | AacEncoder:
     if isinstance(stream, AudioStream):
-        original = joint.sounds[_number(stream) - 1]
-        if original in joint.encoded:
-            encoder = AacEncoder(container, original)
-            _name(encoder.stream, original)
-            return encoder
-        track = container.add_stream_from_template(stream)
-        _name(track, original)
-        return track
+        return _add_sound(container, stream, joint)
+    assert isinstance(stream, VideoStream)
     track = container.add_stream_from_template(stream)
     track.metadata.update(stream.metadata)
     context = track.codec_context
@@ -144,13 +143,24 @@ def _add_track(container: OutputContainer, stream: Stream, joint: Joint) -> Stre
     return track
 
 
-def _name(track: Any, original: AudioStream) -> None:
+def _add_sound(container: OutputContainer, stream: AudioStream, joint: Joint) -> AudioStream | AacEncoder:
+    original = joint.sounds[_number(stream) - 1]
+    if original in joint.encoded:
+        encoder = AacEncoder(container, original)
+        _name(encoder.stream, original)
+        return encoder
+    track = container.add_stream_from_template(stream)
+    _name(track, original)
+    return track
+
+
+def _name(track: AudioStream, original: AudioStream) -> None:
     """Language and title of a sound track, and which one players take."""
     track.metadata.update({k: v for k, v in original.metadata.items() if k in ("language", "title")})
     track.disposition = original.disposition
 
 
-def _for_track(packet: Packet, track: Stream | AacEncoder) -> Iterator[Packet]:
+def _for_track(packet: Packet[Any], track: Stream | AacEncoder) -> Iterator[Packet[Any]]:
     if isinstance(track, AacEncoder):
         yield from track.encode(packet)
     else:
@@ -158,11 +168,15 @@ def _for_track(packet: Packet, track: Stream | AacEncoder) -> Iterator[Packet]:
         yield packet
 
 
-def _start(piece: Path) -> Fraction | None:
+def start_time(piece: Path) -> Fraction | None:
     """Seconds at which a piece's first frame lies; None where no frame got there.
 
     A MOV starts at 0 whatever it was given, and where audio starts before 0 everything is moved.
     """
-    with av.open(str(piece), format=piece.suffix[1:]) as source:
-        stream = source.streams.video[0]
-        return next((p.pts * stream.time_base for p in source.demux(stream) if p.pts is not None), None)
+    try:
+        with av.open(str(piece), format=piece.suffix[1:]) as source:
+            stream = source.streams.video[0]
+            times = (p.pts * p.time_base for p in source.demux(stream) if p.pts is not None)
+            return next(times, None)
+    except (av.InvalidDataError, av.EOFError, IndexError):  # a killed run's, without a header
+        return None

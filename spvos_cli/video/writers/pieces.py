@@ -10,13 +10,15 @@ from typing import Any, NamedTuple
 
 import av
 from av.audio.stream import AudioStream
+from av.container import OutputContainer
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
+from av.video.stream import VideoStream
 
 from spvos_cli.errors import RunError
 from spvos_cli.files import atomic_path
 from spvos_cli.video.frames import Frame
-from spvos_cli.video.writers.join import SOUND_LATE, SOUND_SUFFIX, Joint, join
+from spvos_cli.video.writers.join import SOUND_LATE, SOUND_SUFFIX, Joint, join, start_time
 from spvos_cli.video.writers.sound import holds, is_sound
 from spvos_cli.video.writers.writer import PartWriter, SegmentedFrame, Setting
 
@@ -51,18 +53,19 @@ class PieceVideo(PartWriter):
 
     def __init__(self, path: Path, setting: Setting, saved: dict[str, Any] | None = None) -> None:
         super().__init__(path, setting, saved)
+        left = saved["frame"] if saved else 0
         for piece in self._pieces():
-            if first_frame(piece) >= saved["frame"]:
+            if first_frame(piece) >= left:
                 piece.unlink()
                 piece.with_suffix(SOUND_SUFFIX).unlink(missing_ok=True)
-        self._container: av.container.OutputContainer | None = None
+        self._container: OutputContainer | None = None
         self._sounds: tuple[AudioStream, ...] = ()
         self._encoded: tuple[AudioStream, ...] = ()
         self._skipped = Fraction(0)
         if self.with_audio:
             self._choose_sounds()
 
-    def add_video(self, container: av.container.OutputContainer) -> av.VideoStream:
+    def add_video(self, container: OutputContainer) -> VideoStream:
         """The encoder."""
         raise NotImplementedError
 
@@ -76,12 +79,11 @@ class PieceVideo(PartWriter):
 
     def write(self, segmented: SegmentedFrame) -> None:
         try:
-            if self._container is None:
-                self._open(segmented.frame)
+            container = self._container or self._open(segmented.frame)
             self._write_sound(segmented.frame)
             frame = self.picture(segmented)
             frame.pts, frame.time_base = segmented.frame.pts, self.source.time_base
-            self._container.mux(self._video.encode(frame))
+            container.mux(self._video.encode(frame))
         except (av.FFmpegError, ValueError) as error:
             raise encoding_error(self.path, error) from error
 
@@ -91,7 +93,7 @@ class PieceVideo(PartWriter):
 
     def close(self) -> None:
         self._end_piece()
-        if pieces := self._pieces():
+        if pieces := [piece for piece in self._pieces() if start_time(piece) is not None]:
             joint = Joint(self.format.name, self.source, self._skipped, self._sounds, self._encoded, self.tag)
             try:
                 with atomic_path(self.path) as part:
@@ -102,26 +104,29 @@ class PieceVideo(PartWriter):
     def _pieces(self) -> list[Path]:
         return sorted(self.folder.glob(f"*.{self.format.piece}"), key=first_frame)
 
-    def _open(self, frame: Frame) -> None:
+    def _open(self, frame: Frame) -> OutputContainer:
         shown = frame.pts * self.source.time_base
         self._skipped = self.source.begins + Fraction(frame.seconds).limit_denominator(10**6) - shown
         path = self.folder / f"{frame.index:08d}@{frame.pts}.{self.format.piece}"
         options = PIECE_OPTIONS | self.format.piece_options
-        self._container = av.open(str(path), "w", format=self.format.piece, container_options=options)
-        self._video = self.add_video(self._container)
+        container = av.open(str(path), "w", format=self.format.piece, container_options=options)
+        self._container = container
+        self._video = self.add_video(container)
         self._video.time_base = self._video.codec_context.time_base = self.source.time_base
         self._video.codec_context.sample_aspect_ratio = self.source.pixel_aspect
-        self._sound_container, self._sound_late = self._container, Fraction(0)
+        self._sound_container, self._sound_late = container, Fraction(0)
         if self._sounds and self.format.piece != "nut":
             beside = path.with_suffix(SOUND_SUFFIX)
             self._sound_container = av.open(str(beside), "w", format="nut", container_options=PIECE_OPTIONS)
             self._sound_late = SOUND_LATE
         self._tracks = {s.index: self._sound_container.add_stream_from_template(s) for s in self._sounds}
+        return container
 
     def _write_sound(self, frame: Frame) -> None:
         """The packets that came with a frame; several outputs share them, and each gets its own."""
         for packet in frame.audio:
-            if track := self._tracks.get(packet.stream.index):
+            track = self._tracks.get(packet.stream.index)
+            if track and packet.pts is not None and packet.dts is not None:
                 copy = Packet(bytes(packet))
                 late = round(self._sound_late / packet.time_base)
                 copy.pts, copy.dts, copy.duration = packet.pts + late, packet.dts + late, packet.duration

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from spvos_cli.files import atomic_path
-from spvos_cli.video.paint import overlay
+from spvos_cli.video.paint import paint_overlay
 from spvos_cli.video.writers.writer import PartWriter, SegmentedFrame, Setting
 
 COLUMNS, MOST, THUMBNAIL = 5, 20, 320
@@ -23,14 +23,15 @@ class ContactSheet(PartWriter):
 
     def __init__(self, path: Path, setting: Setting, saved: dict[str, Any] | None = None) -> None:
         super().__init__(path, setting, saved)
-        self._seen, self._every = (0, 1) if saved is None else (saved["seen"], saved["every"])
+        self._seen: int = saved["seen"] if saved else 0
+        self._every: int = saved["every"] if saved else 1
         for kept in self._kept():
             if int(kept.stem) >= self._seen:
                 kept.unlink()
 
     def write(self, segmented: SegmentedFrame) -> None:
         if self._seen % self._every == 0:
-            thumbnail = Image.fromarray(overlay(segmented.frame.image, segmented.labels, self.look))
+            thumbnail = Image.fromarray(paint_overlay(segmented.frame.image, segmented.labels, self.look))
             thumbnail.thumbnail((THUMBNAIL, THUMBNAIL))
             with atomic_path(self.folder / f"{self._seen:08d}.png") as part:
                 thumbnail.save(part, format="png")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from typing import Any
 
 import av
 import av.filter
@@ -49,7 +50,7 @@ class AacEncoder:
         self._shape = f"sample_fmts=fltp:sample_rates={rate}:channel_layouts={layout}"
         self._graph: av.filter.Graph | None = None
 
-    def encode(self, packet: Packet) -> Iterator[Packet]:
+    def encode(self, packet: Packet[Any]) -> Iterator[Packet[Any]]:
         """The next packet as AAC, as far as there is enough for a frame of it."""
         try:
             frames = self._decoder.decode(packet)
@@ -58,7 +59,7 @@ class AacEncoder:
         for frame in frames:
             yield from self._encode(frame)
 
-    def flush(self) -> list[Packet]:
+    def flush(self) -> list[Packet[Any]]:
         """The rest."""
         rest = [] if self._graph is None else [*self._filtered(None)]
         return [
@@ -66,7 +67,7 @@ class AacEncoder:
             *self.stream.encode(None),
         ]
 
-    def _encode(self, frame: AudioFrame) -> Iterator[Packet]:
+    def _encode(self, frame: AudioFrame) -> Iterator[Packet[Any]]:
         if self._graph is None:
             self._graph = av.filter.Graph()
             source = self._graph.add_abuffer(
@@ -81,11 +82,13 @@ class AacEncoder:
         for steady_frame in self._filtered(frame):
             yield from self.stream.encode(steady_frame)
 
-    def _filtered(self, frame: AudioFrame | None) -> Iterator[AudioFrame]:
+    def _filtered(self, unsteady: AudioFrame | None) -> Iterator[AudioFrame]:
         assert self._graph is not None
-        self._graph.push(frame)
+        self._graph.push(unsteady)
         while True:
             try:
-                yield self._graph.pull()
+                frame = self._graph.pull()
             except (av.BlockingIOError, av.EOFError):
                 return
+            assert isinstance(frame, AudioFrame)
+            yield frame

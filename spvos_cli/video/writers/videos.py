@@ -16,7 +16,7 @@ from av.video.stream import VideoStream
 from spvos_cli.errors import ReaderGone
 from spvos_cli.video.colours import FULL, LIMITED, Colours
 from spvos_cli.video.frames import Source
-from spvos_cli.video.paint import cutout, fitted, overlay
+from spvos_cli.video.paint import cut_out, paint_overlay, resize_to
 from spvos_cli.video.writers.matroska import ROOM, with_pixel_aspect
 from spvos_cli.video.writers.pieces import MATROSKA, MOV, MP4, WEBM, PieceVideo, encoding_error
 from spvos_cli.video.writers.stdout import STDOUT_NAME, to_stdout
@@ -91,7 +91,7 @@ class OverlayVideo(ColourVideo):
 
     def image(self, segmented: SegmentedFrame) -> np.ndarray:
         width, height = self.source.width, self.source.height
-        image = fitted(overlay(segmented.frame.image, segmented.labels, self.look), width, height)
+        image = resize_to(paint_overlay(segmented.frame.image, segmented.labels, self.look), width, height)
         return np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
 
 
@@ -201,7 +201,7 @@ def add_labels(container: OutputContainer, source: Source) -> VideoStream:
 
 def label_picture(segmented: SegmentedFrame, source: Source) -> av.VideoFrame:
     """Grey, the ids as values."""
-    labels = fitted(segmented.labels, source.width, source.height, cv2.INTER_NEAREST)
+    labels = resize_to(segmented.labels, source.width, source.height, cv2.INTER_NEAREST)
     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(labels), format="gray")
     frame.color_range = FULL
     return frame
@@ -209,6 +209,6 @@ def label_picture(segmented: SegmentedFrame, source: Source) -> av.VideoFrame:
 
 def cutout_picture(segmented: SegmentedFrame, source: Source) -> np.ndarray:
     """(H, W, 4) RGBA, at the size of the source's first frame."""
-    labels = fitted(segmented.labels, source.width, source.height, cv2.INTER_NEAREST)
-    image = fitted(segmented.frame.image, source.width, source.height)
-    return cutout(image, labels, rim=True)
+    labels = resize_to(segmented.labels, source.width, source.height, cv2.INTER_NEAREST)
+    image = resize_to(segmented.frame.image, source.width, source.height)
+    return cut_out(image, labels, rim=True)
