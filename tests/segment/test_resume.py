@@ -220,3 +220,75 @@ def test_states_on_disk(tmp_path: Path) -> None:
     file.path.write_bytes(b"\0" * 50)
     with pytest.raises(InputError, match="not the state of an interrupted run"):
         file.load()
+
+
+def make_input(folder: Path, kind: str) -> tuple[str, list[Path]]:
+    """An input and the files that it is made of."""
+    from tests.conftest import write_video
+
+    folder.mkdir()
+    frames, _ = zip(*(make_frame(t) for t in range(4)), strict=True)
+    if kind == "video":
+        return str(write_video(folder / "in.mp4", list(frames))), [folder / "in.mp4"]
+    for t, image in enumerate(frames):
+        Image.fromarray(image).save(folder / f"{t}.png")
+    text = str(folder) if kind == "folder" else str(folder / "*.png")
+    return text, sorted(folder.iterdir())
+
+
+@pytest.mark.parametrize("kind", ["video", "folder", "glob"])
+def test_an_input_is_known_by_its_content(tmp_path: Path, kind: str) -> None:
+    """Another place and another time are the same; another byte is not, with size and time as they were."""
+    from spvos_cli.segment.resume import input_digest
+
+    text, files = make_input(tmp_path / "a", kind)
+    other, _ = make_input(tmp_path / "b", kind)
+    digest = input_digest(text)
+    assert digest == input_digest(other)
+    os.utime(files[0], (1, 1))
+    assert input_digest(text) == digest
+    content = bytearray(files[0].read_bytes())
+    content[len(content) // 2] ^= 1
+    files[0].write_bytes(content)
+    os.utime(files[0], (1, 1))
+    assert input_digest(text) != digest
+
+
+def test_a_large_file_is_known_by_its_size_and_its_ends(tmp_path: Path) -> None:
+    from spvos_cli.segment.resume import content_digest
+
+    file = tmp_path / "large"
+    digests = set()
+    for change in (None, 0, 99, 9_900, 9_999):
+        content = bytearray(10_000)
+        if change is not None:
+            content[change] = 1
+        file.write_bytes(content)
+        digests.add(content_digest(file, ends=100))
+    file.write_bytes(bytes(10_001))
+    assert len(digests | {content_digest(file, ends=100)}) == 6
+
+
+def test_a_mask_is_known_by_its_moment_and_content(tmp_path: Path) -> None:
+    from spvos_cli.segment.resume import mask_digest
+
+    (tmp_path / "masks").mkdir()
+    files = [write_mask(tmp_path / "masks" / f"{t}.png", make_frame(t)[1]) for t in range(2)]
+    same = write_mask(tmp_path / "same.png", make_frame(0)[1])
+    assert mask_digest(f"3:{files[0]}") == mask_digest(f"003:{same}") != mask_digest(f"4:{same}")
+    folder = mask_digest(str(tmp_path / "masks"))
+    files[1].write_bytes(files[0].read_bytes())
+    assert mask_digest(str(tmp_path / "masks")) != folder
+
+
+def test_a_resumed_run_may_be_called_from_elsewhere(tmp_path: Path) -> None:
+    """Outputs are named from the state's folder."""
+    from spvos_cli.segment.resume import run_shape
+
+    text, _ = make_input(tmp_path / "in", "folder")
+    here = [tmp_path / "out" / name for name in ("labels", "overlay.mp4")]
+    shapes = []
+    for folder in ("out", "moved"):
+        outputs = [tmp_path / folder / path.name for path in here]
+        shapes.append(run_shape(text, [], outputs, tmp_path / folder))
+    assert shapes[0] == shapes[1]

@@ -199,9 +199,18 @@ def test_bad_input_ends_with_one_line(spvos, tmp_path: Path, arguments: str) -> 
 
 
 def test_overwrite(spvos, video: Path, mask: Path) -> None:
-    assert spvos("segment", video, "--mask", mask)[0] == 0
-    assert spvos("segment", video, "--mask", mask)[0] == 2
-    assert spvos("segment", video, "--mask", mask, "--overwrite")[0] == 0
+    """Only where it is asked for, and then nothing of the old run is left among the new one's files."""
+    usual = ("segment", video, "--mask", mask, "-o", "out", "-o", "out.mp4")
+    assert spvos(*usual)[0] == 0
+    first = {path: path.read_bytes() for path in [*Path("out").iterdir(), Path("out.mp4")]}
+    assert len(first) == LENGTH + 1
+    code, _, err = spvos(*usual, "--end", "3")
+    assert (code, err.splitlines()[-1].split(": it")[0]) == (2, "spvos: out")
+    assert {path: path.read_bytes() for path in first} == first
+    assert spvos(*usual, "--end", "3", "--overwrite")[0] == 0
+    assert sorted(path.name for path in Path("out").iterdir()) == ["00000.png", "00001.png", "00002.png"]
+    with av.open("out.mp4") as container:
+        assert len(list(container.decode(video=0))) == 3
 
 
 def test_demo(spvos) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -222,3 +223,65 @@ def test_memory_does_not_grow(tmp_path: Path, weights: Path) -> None:
 
     found = measure(240, 80, (128, 96), 2, ["--weights", str(weights)], tmp_path)
     assert found.late <= 1.05 * found.early
+
+
+def written(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
+@pytest.mark.parametrize(
+    ("moment", "options", "named"),
+    [
+        ("99", {}, "frame 99 is beyond the end"),
+        ("100s", {}, "frame 100s is beyond the end"),
+        ("99", {"backward": True}, "frame 99 is beyond the end"),
+        ("100s", {"backward": True}, "frame 100s is beyond the end"),
+        ("5", {"end": 3}, "frame 5 is beyond the end"),
+        ("0.3s", {"end": "0.1s"}, "frame 0.3s is beyond the end"),
+        ("1", {"start": 2}, "frame 1 is passed over"),
+        ("3", {"stride": 2}, "frame 3 is passed over"),
+    ],
+)
+def test_masks_that_cannot_come_are_refused_before_anything_is_written(
+    segment, video: Path, mask: Path, tmp_path: Path, moment: str, options: dict[str, object], named: str
+) -> None:
+    before = written(tmp_path)
+    with pytest.raises(InputError, match=named):
+        segment(video, f"{moment}:{mask}", **options)
+    assert written(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("options", "frames"),
+    [
+        ({}, 8),
+        ({"start": 2}, 6),
+        ({"end": 3}, 3),
+        ({"start": 1, "end": 7, "stride": 4}, 2),
+        ({"start": "0.08s", "end": "0.2s"}, 3),
+        ({"end": 99}, 8),
+    ],
+)
+def test_the_bar_counts_what_is_left(
+    segment, video: Path, mask: Path, options: dict[str, object], frames: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    totals: list[int | None] = []
+
+    def track(self: Reporter, items: Iterable[Frame], total: int | None) -> Iterator[Frame]:
+        totals.append(total)
+        yield from items
+
+    monkeypatch.setattr(Notes, "track", track)
+    start = options.get("start", 0)
+    _, found = segment(video, f"{start}:{mask}", **options)
+    assert totals == [frames] == [len(found)]
+
+
+def test_a_frame_is_left_to_count_once_a_run_goes_on(video: Path, mask: Path) -> None:
+    """Of eight frames, every second from 1 on, four; three from 3 on."""
+    from spvos_cli.segment.job import prepare
+    from spvos_cli.segment.options import SegmentOptions
+
+    options = SegmentOptions(start=1, stride=2)
+    job = prepare(video, [f"1:{mask}"], ["-"], options, {}, lambda text: None)
+    assert [job.count_frames(t) for t in (0, 3, 7, 8)] == [4, 3, 1, 0]
