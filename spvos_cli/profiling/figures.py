@@ -116,7 +116,7 @@ def _check_effect(
     if unused is not None:
         found, expected = "the weights have no gates that decide", "weights with trained gates"
         raise InputError(f"--video {unused}", found=found, expected=expected, fix="--method triple")
-    methods = [name for name in compare if name != EAGER] or [engine.method]
+    methods: list[str | None] = [name for name in compare if name != EAGER] or [engine.method]
     configs = [profile_network(dataclasses.replace(engine, method=name)).config for name in methods]
     gated = "".join(sorted({letter for c in configs if c.method != "dense" for letter in c.structure}))
     if unknown := [letter for letter in density if letter not in gated]:

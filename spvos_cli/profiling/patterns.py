@@ -14,7 +14,7 @@ from spvos_cli.errors import InputError
 from spvos_cli.policy_names import NAMES
 from spvos_cli.sparse.plan import PARTS
 from spvos_cli.sparse.policy import COMPUTE
-from spvos_cli.sparse.run import InferenceRun
+from spvos_cli.sparse.run import ModuleRunner
 from spvos_cli.sparse.tally import PolicyTally
 
 COLOURS = {"skip": "#c9ccd1", "reuse": "#5b9bd5", "compute": "#e07b39"}
@@ -34,7 +34,7 @@ class PatternTally(PolicyTally):
         self.maps: dict[str, Tensor] = {}
         self.counts: dict[str, int] = {}
 
-    def add(self, runs: Iterable[InferenceRun]) -> None:
+    def add(self, runs: Iterable[ModuleRunner]) -> None:
         runs = list(runs)
         super().add(runs)
         for run in runs:

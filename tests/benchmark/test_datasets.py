@@ -210,7 +210,7 @@ def test_two_processes_give_the_table_of_one(davis: Path, weights: dict[str, Pat
         ("--dataset folder --data .", "no frames with masks"),
         ("--dataset davis --data davis --compare dense", "--compare dense: no such methods"),
         ("--dataset davis --data davis --compare dense,wolf", "--compare dense,wolf: no such methods"),
-        ("--dataset davis --data davis --compare dense,triple --csv x", "--csv: one folder"),
+        ("--dataset davis --data davis --compare dense,triple --csv x", "--csv: it has no effect here"),
         ("--dataset davis --data davis --method triple", "--method triple: "),
         ("--dataset davis --data davis --out /proc/out", "/proc/out"),
     ],

@@ -159,7 +159,7 @@ def test_memory_frames_count_as_often_as_is_asked_for(monkeypatch, capsys) -> No
 
 def test_speed_of_two_methods(monkeypatch, capsys) -> None:
     arguments = "--speed --compare dense,triple --sparse D --density D=0.1 --frame 96x64 --objects 2"
-    arguments += " --cycles 2 --json"
+    arguments += " --cycles 2 --threads 1 --json"
     code, out, _ = run(monkeypatch, capsys, arguments)
     found = json.loads(out)["speed"]
     assert code == 0
@@ -170,7 +170,9 @@ def test_speed_of_two_methods(monkeypatch, capsys) -> None:
 
 
 def test_tables_for_people(monkeypatch, capsys) -> None:
-    code, out, _ = run(monkeypatch, capsys, "--params --flops --layers --speed --frame 96x64 --cycles 1")
+    code, out, _ = run(
+        monkeypatch, capsys, "--params --flops --layers --speed --frame 96x64 --cycles 1 --threads 1"
+    )
     assert code == 0
     assert "decoder.up4.block.conv1" in out
     assert "median" in out
@@ -185,7 +187,9 @@ def test_patterns(monkeypatch, capsys, tmp_path: Path, video: Path, mask: Path) 
         torch.nn.init.normal_(conv.gate.weight)
         torch.nn.init.zeros_(conv.gate.bias)
     save_weights(model, tmp_path / "small.safetensors")
-    arguments = f"--patterns {tmp_path / 'figure.png'} --weights {tmp_path / 'small.safetensors'} --json"
+    arguments = (
+        f"--patterns {tmp_path / 'figure.png'} --weights {tmp_path / 'small.safetensors'} --threads 1 --json"
+    )
     code, out, err = run(monkeypatch, capsys, f"{arguments} --video {video} --mask {mask}")
     assert code == 0, err
     assert sum(json.loads(out)["policies"]["shares"].values()) == pytest.approx(1)
