@@ -143,7 +143,7 @@ def prepare(
         raise InputError(input, found="no mask given", expected=expected, fix=fix)
     palette = recolour(annotations.palette, options.colours or "", annotations.objects)
     look = Look(palette, options.overlay_alpha, options.contour)
-    range = options.range().in_source(source)
+    range = options.chosen().in_source(source)
     job = Job(str(input), options, note, source, parsed, annotations, range, look, state_file, resumed)
     _check_beside(job)
     _check_apart(job, [str(mask) for mask in masks], weights, named=bool(outputs))
@@ -158,7 +158,13 @@ def prepare(
 
 def _open(input: str, options: SegmentOptions, note: Note = lambda text: None) -> Source:
     rate = options.rate()
-    source = open_source(input, allow_network=options.allow_network, note=note)
+    source = open_source(
+        input,
+        allow_network=options.allow_network,
+        note=note,
+        track=options.track,
+        sample_range=options.sample_range(),
+    )
     if rate:
         source.set_rate(rate)
     return source

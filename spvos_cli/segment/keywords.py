@@ -37,6 +37,8 @@ class VideoKeywords(FrameKeywords, total=False):
     backward: bool
     live: bool
     allow_network: bool
+    track: int | None
+    range: str | None
     fps: str | float | None
     format: str
     preview: int

@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # --help must not wait for NumPy and FFmpeg
     from fractions import Fraction
 
     from spvos_cli.video.moments import Range
+    from spvos_cli.video.samples import SampleRange
 
 FRAMES = "Frames"
 
@@ -57,6 +58,21 @@ class SegmentOptions:
         False, "Frames that come faster than they can be segmented are dropped.", panel=FRAMES
     )
     allow_network: bool = option(False, "INPUT may be the address of a network stream.", panel=FRAMES)
+    track: int | None = option(
+        None,
+        "The video track that is segmented, counted from 0, of a file with several; by default the one that"
+        " players show.",
+        panel=FRAMES,
+        least=0,
+        metavar="N",
+    )
+    range: str | None = option(
+        None,
+        "The samples that are shown as black and as white, for images of more than 8 bits (16-bit, floats):"
+        " 0,4095 for 12 bits. By default it is measured on some frames, and said.",
+        panel=FRAMES,
+        metavar="LOW,HIGH",
+    )
     fps: str | float | None = option(
         None,
         "How many frames a second there are in a folder of images or a raw stream, which do not say it"
@@ -120,7 +136,7 @@ class SegmentOptions:
         """One or several."""
         return [self.box] if isinstance(self.box, str) else list(self.box or ())
 
-    def range(self) -> Range:
+    def chosen(self) -> Range:
         """The frames that start, end and stride choose.
 
         Raises:
@@ -138,6 +154,16 @@ class SegmentOptions:
                 fix="--end",
             )
         return Range(start, end, self.stride)
+
+    def sample_range(self) -> SampleRange | None:
+        """What range gives.
+
+        Raises:
+            InputError: it is no range.
+        """
+        from spvos_cli.video.samples import parse_range
+
+        return None if self.range is None else parse_range(self.range)
 
     def rate(self) -> Fraction | None:
         """The frames a second that fps gives.

@@ -55,6 +55,8 @@ USES: dict[str, tuple[Use, ...]] = {
     "backward": (VIDEO,),
     "live": (VIDEO, READ_AGAIN),
     "allow_network": (VIDEO,),  # a permission, like --overwrite: it needs no address to be right
+    "track": (VIDEO,),  # sources without tracks refuse it, those of 8 bits a range
+    "range": (VIDEO,),
     "fps": (VIDEO,),  # a source that has times of its own refuses it
     "format": (VIDEO, PIPE),
     "preview": (ALWAYS,),

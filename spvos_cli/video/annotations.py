@@ -73,7 +73,6 @@ class Annotations:
             box_in = clip_box(parse_box(box), source.width, source.height)
             name = f"--box {','.join(map(str, box_in))}"
             self.given.append(Annotation(moment, name, box=box_in, ids=[self._next_id()]))
-        self._check_moments()
         self._left = list(self.given)
 
     @property
@@ -135,20 +134,6 @@ class Annotations:
     def has_box(self, frame: Frame) -> bool:
         """Whether a box is due at a frame."""
         return any(g.box is not None for g in self._left if g.moment.reached(frame))
-
-    def _check_moments(self) -> None:
-        """Refuses at once what cannot be used; a count that a file only promises is not believed."""
-        first = min((g.moment.frame for g in self.given if g.moment.frame is not None), default=None)
-        if first is None or any(g.moment.is_time for g in self.given):
-            return
-        if self.source.frames is None or first < self.source.frames:
-            return
-        count = self.source.count()
-        if count is not None and first >= count:
-            given = next(g for g in self.given if g.moment.is_frame(first))
-            found = f"frame {first} is beyond the end"
-            expected = f"a frame from 0 to {count - 1}, counted from 0"
-            raise InputError(given.name, found=found, expected=expected, fix="--mask FRAME:MASK")
 
     def _check_masks(self) -> None:
         """Reads every mask, names the objects, and says what is odd about masks of one frame."""

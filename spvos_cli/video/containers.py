@@ -222,10 +222,10 @@ class Decoder:
             self._waiting.append((frame, audio))
             try:
                 check_size(frame.width, frame.height, self.label, "INPUT")
-                aspect = self._video.sample_aspect_ratio
-                self.pictures = Pictures(frame, self.label, aspect, sample_range, self.note)
-            except (*UNREADABLE, InputError):
+            except InputError:
                 continue
+            aspect = self._video.sample_aspect_ratio
+            self.pictures = Pictures(frame, self.label, aspect, sample_range, self.note)
             return
         raise _no_frame(self.label)
 
@@ -235,7 +235,7 @@ class Decoder:
         Raises:
             InputError: none decodes.
         """
-        self.settle(SampleRange(0, 1))
+        self.settle(None)
         return self._waiting[-1][0]
 
     def decoded(self) -> Iterator[tuple[int, np.ndarray, list[Packet[AudioStream]]]]:

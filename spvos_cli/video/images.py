@@ -22,7 +22,7 @@ from spvos_cli.video.image_files import (
     read_samples,
 )
 from spvos_cli.video.numbers import numbers_of
-from spvos_cli.video.samples import SampleRange, is_deep, measured_range
+from spvos_cli.video.samples import SampleRange, check_range_is_of_use, is_deep, measured_range
 
 ANIMATIONS = {".gif", ".webp", ".png", ".apng", ".avif", ".avifs"}
 DEFAULT_MS = 100  # of an animation's frame that has no duration, as browsers show it
@@ -63,6 +63,7 @@ class ImageSource(Source):
         self._numbers = numbers_of(self._names) if len(self._pages) == len(files) else None
         self._by_number = {number: index for index, number in enumerate(self._numbers or [])}
         first = read_samples(*self._pages[0])
+        check_range_is_of_use(sample_range, deep=is_deep(first))
         self._range = sample_range
         if is_deep(first) and sample_range is None:
             every = max(1, len(self._pages) // MEASURED)

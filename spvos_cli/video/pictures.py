@@ -12,7 +12,7 @@ from av.sidedata.sidedata import SideDataContainer, Type
 from spvos_cli.video.colours import BT709, HD_LINES, HLG, PQ, UNSPECIFIED, Colours
 from spvos_cli.video.frames import Note
 from spvos_cli.video.orientation import UPRIGHT, Orientation
-from spvos_cli.video.samples import SampleRange, measured_range
+from spvos_cli.video.samples import SampleRange, check_range_is_of_use, measured_range
 from spvos_cli.video.tone import Toner
 
 GREY = "gray"
@@ -53,6 +53,7 @@ class Pictures:
         self._toner: Toner | None = None
         if self._transfer in (PQ, HLG):
             note(f"{label}: HDR ({'PQ' if self._transfer == PQ else 'HLG'}), toned down to SDR (BT.709)")
+        check_range_is_of_use(given, deep=is_deep_format(first.format))
         self._range = given
         if is_deep_format(first.format) and given is None:
             self._range = measured_range([deep_samples(first)])

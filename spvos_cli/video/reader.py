@@ -13,7 +13,7 @@ from spvos_cli.video.containers import VideoSource
 from spvos_cli.video.frames import A_VIDEO, Note, Source, no_note
 from spvos_cli.video.images import AnimationSource, ImageSource, is_animation
 from spvos_cli.video.numbers import split_frames
-from spvos_cli.video.samples import SampleRange
+from spvos_cli.video.samples import SampleRange, check_range_is_of_use
 
 PRINTF = re.compile(r"%0?\d*d")  # what ffmpeg calls a sequence by
 _READABLE = f"frames: {' '.join(sorted(IMAGE_SUFFIXES))}"
@@ -50,10 +50,15 @@ def open_source(
                 text, found="a network address", expected=A_VIDEO, fix="--allow-network opens it"
             )
         return VideoSource(text, text, note, track=track, sample_range=sample_range)
+    if track is not None and (path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES or not path.is_file()):
+        raise InputError(
+            f"--track {track}", found="images, which have no tracks", expected="a video file", fix="--track"
+        )
     if path.is_dir():
         return _folder(path, note, sample_range)
     if path.is_file():
         if is_animation(path):
+            check_range_is_of_use(sample_range, deep=False)
             return AnimationSource(path, note)
         if path.suffix.lower() in IMAGE_SUFFIXES:
             return ImageSource([path], path.stem, note, sample_range)

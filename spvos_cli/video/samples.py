@@ -67,6 +67,13 @@ def measured_range(images: Iterable[np.ndarray]) -> SampleRange:
     return SampleRange(low, high if high > low else low + 1)
 
 
+def check_range_is_of_use(given: SampleRange | None, *, deep: bool) -> None:
+    """Raises InputError where a range is given for samples of 8 bits, which have but one."""
+    if given is not None and not deep:
+        expected = "images of 16-bit or float samples"
+        raise InputError(f"--range {given}", found="samples of 8 bits", expected=expected, fix="--range")
+
+
 def is_deep(values: np.ndarray) -> bool:
     """Whether samples need a range."""
     return values.dtype != np.uint8

@@ -70,6 +70,8 @@ CASES = {
             "backward": "",
             "live": "",
             "allow_network": "",
+            "track": "1",
+            "range": "0,4095",
             "fps": "30",
             "format": "jsonl",
             "preview": "3",
@@ -92,7 +94,7 @@ CASES = {
             },
             "--demo": {
                 *("input", "mask", "box", "start", "end", "stride", "backward", "live", "allow_network"),
-                *("fps", "format", "resume", "save_every"),
+                *("track", "range", "fps", "format", "resume", "save_every"),
             },
         },
     ),

@@ -147,6 +147,16 @@ def test_one_range_for_the_whole_run_and_the_users_own(tmp_path: Path) -> None:
     assert next(iter(source)).image.mean() < means[0] / 10
 
 
+def test_options_that_have_no_use_are_refused(tmp_path: Path) -> None:
+    folder = save_frames(tmp_path / "f", ["0.png"])
+    video = encode(tmp_path / "x.mp4", FRAMES, "libx264", "yuv420p")
+    for path in (folder, video):
+        with pytest.raises(InputError, match=r"--range 0,9: samples of 8 bits"):
+            opened(path, sample_range=parse_range("0,9"))
+    with pytest.raises(InputError, match="--track 0: images, which have no tracks"):
+        opened(folder, track=0)
+
+
 def test_ranges_as_text() -> None:
     assert parse_range(" -1.5, 2e3 ") == SampleRange(-1.5, 2000)
     for text in ("", "1", "5,5", "9,1", "a,b"):
