@@ -155,13 +155,16 @@ class EngineOptions:
         Raises:
             InputError: the weights, their gates, the device or the arithmetic cannot be had.
         """
+        import torch
+
         from spvos_cli.inference.machine import choose_device, choose_dtype, prepare_arithmetic
         from spvos_cli.model.checkpoint import load_checkpoint
 
         device = choose_device(self.device)
         dtype = choose_dtype(self.dtype, device)
         prepare_arithmetic(device, dtype)
-        network = load_checkpoint(self.weights_path(), self.overrides(), architecture=self.architecture())
+        with torch.random.fork_rng(devices=[]):  # a network starts with random weights
+            network = load_checkpoint(self.weights_path(), self.overrides(), architecture=self.architecture())
         self._check_effect(network.config)
         return network.for_inference(device, dtype)
 
