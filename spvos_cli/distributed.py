@@ -29,27 +29,47 @@ class Processes(NamedTuple):
         return self.rank == 0
 
     def share(self, batch_size: int) -> range:
-        """The clips of a batch that are this process's."""
-        each = batch_size // self.world
+        """The clips of a batch that are this process's; batch sizes are multiples of the world's."""
+        each, rest = divmod(batch_size, self.world)
+        if rest:
+            raise ValueError(f"{batch_size} clips cannot be shared evenly by {self.world} processes")
         return range(self.rank * each, (self.rank + 1) * each)
 
     def sum(self, value: Tensor) -> Tensor:
         """The sum over all processes; gradients come back through it."""
-        return value if self.world == 1 else all_reduce(value)
+        if self.world == 1:
+            return value
+        total: Tensor = all_reduce(value)  # type: ignore[no-untyped-call]
+        return total
+
+    def any(self, here: bool, device: torch.device) -> bool:
+        """Whether it is so in any process; `device` is where the processes' tensors are."""
+        if self.world == 1:
+            return here
+        return self.sum(torch.tensor(float(here), device=device)).item() > 0
+
+    def from_first(self, value: float) -> float:
+        """The first process's value."""
+        if self.world == 1:
+            return value
+        values: list[float | None] = [value if self.first else None]
+        dist.broadcast_object_list(values, src=0)
+        (found,) = values
+        assert found is not None
+        return found
 
     def mean(self, row: dict[str, float]) -> dict[str, float]:
         """Figures, averaged over all processes."""
         if self.world == 1:
             return row
-        values = torch.tensor(list(row.values()), dtype=torch.float64)
-        dist.all_reduce(values)
-        return dict(zip(row, (values / self.world).tolist(), strict=True))
+        rows = self.gather(row)
+        return {name: sum(other[name] for other in rows) / self.world for name in row}
 
     def gather(self, item: T) -> list[T]:
         """The items of all processes, in the order of their ranks."""
         if self.world == 1:
             return [item]
-        items: list[T | None] = [None] * self.world
+        items: list[T] = [item] * self.world
         dist.all_gather_object(items, item)
         return items
 
@@ -59,10 +79,15 @@ class Processes(NamedTuple):
             dist.barrier()
 
 
+def world_size() -> int:
+    """How many processes torchrun started; 1 where it started none."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 @contextmanager
 def processes(device: torch.device) -> Iterator[Processes]:
     """Joins the group that torchrun made, where it did: gloo on a CPU, NCCL on GPUs."""
-    if "WORLD_SIZE" not in os.environ or int(os.environ["WORLD_SIZE"]) == 1:
+    if world_size() == 1:
         yield Processes()
         return
     backend, patience = ("nccl", None) if device.type == "cuda" else ("gloo", PATIENCE)

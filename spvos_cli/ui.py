@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from rich.console import Console
@@ -66,3 +67,19 @@ class Reporter:
             for item in items:
                 yield item
                 progress.advance(task)
+
+    @contextmanager
+    def progress(self, total: int, label: str, rate: str) -> Iterator[Callable[[float], None]]:
+        """A bar with a rate and the time left, for work that is no loop over items; only on a terminal. What
+        comes back takes how much of the total is done."""
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            RateColumn(rate),
+            TimeRemainingColumn(),
+        )
+        hidden = self.console.quiet or not self.console.is_terminal
+        with Progress(*columns, console=self.console, disable=hidden) as progress:
+            task = progress.add_task(label, total=total)
+            yield lambda done: progress.update(task, completed=int(done))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -35,6 +35,7 @@ RECIPE, SPARSITY, RUN = "Recipe", "Sparsity", "Run"
 
 class Recipe(str, Enum):
     lite = "lite"
+    long = "long"
     paper = "paper"
     stream = "stream"
 
@@ -59,6 +60,12 @@ def _number(panel: str, text: str) -> typer.models.OptionInfo:
     return typer.Option(min=0.0, help=text, rich_help_panel=panel)
 
 
+def was_given(context: typer.Context, name: str) -> bool:
+    """Whether an option does not have its default."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"
+
+
 def train_command(
     context: typer.Context,
     dataset: Annotated[
@@ -80,18 +87,20 @@ def train_command(
         str | None,
         typer.Option(metavar="download|FOLDER", help="ImageNet weights for --model spvos, from torchvision."),
     ] = None,
-    year: Annotated[int, typer.Option(min=2016, max=2017, help="DAVIS's list; 2016: one object.")] = 2016,
+    year: Annotated[
+        int | None, typer.Option(min=2016, max=2017, help="DAVIS's list; 2016, the default: one object.")
+    ] = None,
     model: ModelOption = Model.lite,
     method: MethodOption = None,
     sparse: StructureOption = None,
     gate_all: GateAllOption = None,
     strategy: StrategyOption = None,
     recipe: Annotated[
-        Recipe,
+        Recipe | None,
         typer.Option(
             help="Ours, the paper's, or ours for the gates of trained weights.", rich_help_panel=RECIPE
         ),
-    ] = Recipe.lite,
+    ] = None,
     iterations: Annotated[int | None, _count(RECIPE, "Optimiser steps; 0: --init as it is.", 0)] = None,
     batch_size: Annotated[int | None, _count(RECIPE, "Clips a step, over all processes.")] = None,
     accumulate: Annotated[int | None, _count(RECIPE, "Parts to split a step into.")] = None,
@@ -153,6 +162,14 @@ def train_command(
     dtype: DtypeOption = Dtype.auto,
     threads: ThreadsOption = None,
     workers: Annotated[int, _count(MACHINE, "Processes that make clips.", 0)] = 1,
+    max_minutes: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="Ends in this time, with averaged weights and their score: schedules pass as much faster.",
+            rich_help_panel=RUN,
+        ),
+    ] = None,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -170,34 +187,42 @@ def train_command(
             fix="spvos train --dataset davis --data DAVIS",
         )
 
-    from spvos_cli.training.options import TrainOptions, recipe_options
-    from spvos_cli.training.run import train
+    from spvos_cli.training.job import TrainingJob
+    from spvos_cli.training.options import RECIPES, recipe_options, split_names
+    from spvos_cli.training.session import resume as resume_training
+    from spvos_cli.training.session import train
     from spvos_cli.ui import Reporter
 
-    names = None if held_out is None else tuple(name for name in held_out.split(",") if name)
-    given = plain_values(context.params, TrainOptions) | {"held_out": names}
-    options = recipe_options(fine_tuning=bool(init) and dataset is None, **given)
-    reporter = Reporter(quiet=quiet)
-    columns = train(
-        dataset,
-        data or [],
-        out,
-        options,
-        model=model.value,
-        overrides=engine_options(context.params).overrides(),
-        init=init,
+    given: dict[str, Any] = {}
+    for kind in RECIPES.values():
+        given |= {n: v for n, v in plain_values(context.params, kind).items() if v is not None}
+    if held_out is not None:
+        given["held_out"] = split_names(held_out)
+    job = TrainingJob(
+        dataset=dataset,
+        data=tuple(data or []),
+        out=out,
+        init=tuple(init or []),
         pretrained=pretrained,
-        teacher=teacher,
-        resume=resume,
         year=year,
+        teacher=teacher,
+        save_every=save_every,
+        max_minutes=max_minutes,
+        tensorboard=tensorboard,
+        workers=workers,
+        model=model.value if was_given(context, "model") else None,
+        overrides=engine_options(context.params).overrides(),
         device=device.value,
         dtype=dtype.value,
         threads=threads,
-        workers=workers,
-        save_every=save_every,
-        tensorboard=tensorboard,
-        reporter=reporter,
     )
+    reporter = Reporter(quiet=quiet)
+    if resume:
+        columns = resume_training(job, given | ({"recipe": recipe.value} if recipe else {}), reporter)
+    else:
+        chosen = recipe.value if recipe else "lite"
+        fine_tuning = bool(init) and dataset is None
+        columns = train(job, recipe_options(chosen, fine_tuning=fine_tuning, **given), reporter)
     reporter.note(f"weights in {out / 'weights.safetensors'}")
     if as_json:
         typer.echo(json.dumps(columns))

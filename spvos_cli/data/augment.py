@@ -33,10 +33,12 @@ class Jitter(NamedTuple):
             [0, 0, 1],
         ]
         dx, dy = rng.uniform(-1, 1, 2) * self.translation * side
-        return shift(side / 2 + dx, side / 2 + dy) @ linear @ shift(-side / 2, -side / 2)
+        affine: Affine = shift(side / 2 + dx, side / 2 + dy) @ linear @ shift(-side / 2, -side / 2)
+        return affine
 
 
 def shift(x: float, y: float) -> Affine:
+    """Moves everything by (x, y) pixels."""
     return np.array([[1, 0, x], [0, 1, y], [0, 0, 1]], float)
 
 
@@ -45,7 +47,8 @@ def crop(center: tuple[float, float], extent: tuple[float, float], side: int, *,
     output."""
     sx, sy = side / extent[0], side / extent[1]
     scale = np.diag([-sx if flip else sx, sy, 1])
-    return shift(side / 2, side / 2) @ scale @ shift(-center[0], -center[1])
+    affine: Affine = shift(side / 2, side / 2) @ scale @ shift(-center[0], -center[1])
+    return affine
 
 
 def warp_image(image: np.ndarray, affine: Affine, side: int) -> np.ndarray:
@@ -100,7 +103,8 @@ def recolour(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
 def chain(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """The colour matrix that does the first and then the second."""
     full = np.vstack([first, [0, 0, 0, 1]])
-    return second @ full
+    both: np.ndarray = second @ full
+    return both
 
 
 def random_warp(rng: np.random.Generator, side: int, strength: float) -> tuple[np.ndarray, np.ndarray]:
@@ -140,12 +144,14 @@ def spline(points: np.ndarray, values: np.ndarray, queries: np.ndarray) -> np.nd
     system[:n, n:] = _affine(points)
     system[n:, :n] = _affine(points).T
     weights = np.linalg.solve(system, np.vstack([values, np.zeros((3, 2))]))
-    return _kernel(queries, points) @ weights[:n] + _affine(queries) @ weights[n:]
+    found: np.ndarray = _kernel(queries, points) @ weights[:n] + _affine(queries) @ weights[n:]
+    return found
 
 
 def _kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     squared = ((a[:, None] - b) ** 2).sum(axis=2)
-    return squared * np.log(squared + 1e-12)
+    values: np.ndarray = squared * np.log(squared + 1e-12)
+    return values
 
 
 def _affine(points: np.ndarray) -> np.ndarray:

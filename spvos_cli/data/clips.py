@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from spvos_cli.data.folders import Sequence
+from spvos_cli.data.folders import Sequence, WeightedDataset
 
 MAX_OBJECTS = 2
 MEMORY_FRAMES = 2  # at the start of a clip: dense under the mixed strategy (Section III-D)
@@ -33,23 +33,35 @@ class Clip(NamedTuple):
     objects: int
 
 
+class ClipKey(NamedTuple):
+    """What a clip or segment of a run depends on, beside the run's seed.
+
+    Attributes:
+        number: of the clip in its run, from 0 on.
+        progress: of the run, in [0, 1).
+    """
+
+    number: int
+    progress: float
+
+
 class Draw(NamedTuple):
     """What a clip is made with.
 
     Attributes:
-        collections, shares: what there is to draw from.
+        datasets, shares: what there is to draw from, and how likely each is drawn from.
         rng: the clip's own.
         progress: of the run, in [0, 1).
     """
 
-    collections: SequenceOf[list[Sequence]]
+    datasets: SequenceOf[WeightedDataset]
     shares: np.ndarray
     rng: np.random.Generator
     progress: float
 
     def sequence(self) -> Sequence:
-        """One of all sequences, each collection by its share."""
-        sequences = self.collections[self.rng.choice(len(self.collections), p=self.shares)]
+        """One of all sequences, each dataset by its share."""
+        sequences = self.datasets[self.rng.choice(len(self.datasets), p=self.shares)].sequences
         return sequences[self.rng.integers(len(sequences))]
 
 
@@ -59,37 +71,43 @@ class Recipe(Protocol):
     def make(self, draw: Draw) -> Pixels: ...
 
 
-class ClipDataset(Dataset[Clip]):
-    """Clips drawn from several collections of sequences.
+class Stage(NamedTuple):
+    """How clips are made up to some point of the run.
 
-    Args:
-        collections: with the weight of each.
+    Attributes:
+        end: that point, in (0, 1].
         recipe: how clips are made.
-        seed: of the run.
-        length: clips in the run.
+        shares: the probability of each dataset.
     """
 
-    def __init__(
-        self, collections: SequenceOf[tuple[float, list[Sequence]]], recipe: Recipe, seed: int, length: int
-    ) -> None:
-        self.collections, self.shares = with_shares(collections)
-        self.recipe, self.seed, self.length = recipe, seed, length
+    end: float
+    recipe: Recipe
+    shares: np.ndarray
 
-    def __len__(self) -> int:
-        return self.length
 
-    def __getitem__(self, index: int) -> Clip:
-        rng = np.random.default_rng((self.seed, index))
-        frames, ids = self.recipe.make(Draw(self.collections, self.shares, rng, index / self.length))
+class ClipDataset(Dataset[Clip]):
+    """Clips drawn from several datasets; items are looked up by `ClipKey`.
+
+    Args:
+        datasets: what there is to draw from; the weights are those of the stages.
+        stages: in the order of their ends, the last of which is 1.
+        seed: of the run.
+    """
+
+    def __init__(self, datasets: SequenceOf[WeightedDataset], stages: SequenceOf[Stage], seed: int) -> None:
+        self.datasets, self.stages, self.seed = datasets, stages, seed
+
+    def __getitem__(self, key: ClipKey) -> Clip:
+        rng = np.random.default_rng((self.seed, key.number))
+        stage = next(stage for stage in self.stages if key.progress < stage.end)
+        frames, ids = stage.recipe.make(Draw(self.datasets, stage.shares, rng, key.progress))
         return Clip(torch.from_numpy(frames).permute(0, 3, 1, 2), torch.from_numpy(ids), int(ids[0].max()))
 
 
-def with_shares(
-    collections: SequenceOf[tuple[float, list[Sequence]]],
-) -> tuple[list[list[Sequence]], np.ndarray]:
-    """Collections without their weights, and the shares that those make."""
-    weights = np.array([weight for weight, _ in collections])
-    return [sequences for _, sequences in collections], weights / weights.sum()
+def normalized(weights: SequenceOf[float]) -> np.ndarray:
+    """Weights as shares, which sum to 1."""
+    shares: np.ndarray = np.array(weights, float) / np.sum(weights)
+    return shares
 
 
 def relabelled(ids: np.ndarray, objects: list[int]) -> np.ndarray:

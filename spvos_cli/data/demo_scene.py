@@ -40,7 +40,8 @@ def blob(t: float, *, leftwards: bool) -> np.ndarray:
     across = HEIGHT / 2 + (45 if leftwards else -45) * np.cos(2.5 * t) + 20 * np.sin(9 * t + 2 * leftwards)
     turn = ANGLES + (1.5 if leftwards else -1.2) * t
     points = np.stack([along + 1.15 * radius * np.cos(turn), across + 0.85 * radius * np.sin(turn)], axis=1)
-    return points.round().astype(np.int32)
+    pixels: np.ndarray = points.round().astype(np.int32)
+    return pixels
 
 
 def texture(
@@ -52,4 +53,5 @@ def texture(
     for size, strength in ((grain, 45), (3 * grain, 35)):
         coarse = rng.normal(size=(height // size + 2, width // size + 2, 3)).astype(np.float32)
         noise += strength * cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
-    return np.clip(noise + colour, 0, 255).astype(np.uint8)
+    coloured: np.ndarray = np.clip(noise + colour, 0, 255).astype(np.uint8)
+    return coloured

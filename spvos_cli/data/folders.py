@@ -47,6 +47,13 @@ def _mask_reader(masks: tuple[Path, ...]) -> MaskReader:
     return MaskReader(files=masks)
 
 
+class WeightedDataset(NamedTuple):
+    """Attributes: weight of the dataset among those of a run, and its sequences."""
+
+    weight: float
+    sequences: list[Sequence]
+
+
 def read_frame(path: Path) -> np.ndarray:
     """(H, W, 3) uint8, RGB.
 

@@ -144,13 +144,15 @@ class _Canvas:
             offsets = offsets * (length - 1) // offsets[-1]
         backwards = rng.random() < 0.5
         path = offsets[-1] - offsets if backwards else offsets
-        return (rng.integers(0, length - offsets[-1]) + path).tolist()
+        indices: list[int] = (rng.integers(0, length - offsets[-1]) + path).tolist()
+        return indices
 
     def _objects(self, ids: np.ndarray) -> list[int]:
         """Ids of objects neither tiny nor nearly everything, in random order."""
         values, counts = np.unique(ids[ids > 0], return_counts=True)
         fits = (counts > 0.002 * ids.size) & (counts < 0.6 * ids.size)
-        return self.rng.permutation(values[fits]).tolist()
+        objects: list[int] = self.rng.permutation(values[fits]).tolist()
+        return objects
 
     def _affines(self, ids: np.ndarray, target: int, count: int, offset: float) -> list[Affine]:
         """The clip's crop, which sees the target, then a motion for each frame."""
@@ -161,11 +163,11 @@ class _Canvas:
         extent = (min(region * aspect, width), min(region / aspect, height))
         ys, xs = np.nonzero(ids == target)
         middle = (xs.mean(), ys.mean()) if len(xs) else (width / 2, height / 2)
-        center = [
-            np.clip(m + rng.uniform(-offset, offset) * e, e / 2, max(size - e / 2, e / 2))
+        x, y = (
+            float(np.clip(m + rng.uniform(-offset, offset) * e, e / 2, max(size - e / 2, e / 2)))
             for m, e, size in zip(middle, extent, (width, height), strict=True)
-        ]
-        base = crop(center, extent, side, flip=rng.random() < 0.5)
+        )
+        base = crop((x, y), extent, side, flip=rng.random() < 0.5)
         if len(self.sequence.frames) > 1:
             return self._calmed([recipe.frame_motion.sample(rng, side) @ base for _ in range(count)])
         affines = [base]

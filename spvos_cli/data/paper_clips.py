@@ -120,7 +120,7 @@ def frame_indices(length: int, count: int, gap: int, rng: np.random.Generator) -
     gap = max(1, min(gap, (length - 1) // (count - 1)))
     offsets = np.concatenate([[0], np.cumsum(rng.integers(1, gap + 1, count - 1))])
     offsets = np.minimum(offsets, length - 1)
-    indices = (rng.integers(0, length - offsets[-1]) + offsets).tolist()
+    indices: list[int] = (rng.integers(0, length - offsets[-1]) + offsets).tolist()
     return indices[::-1] if rng.random() < 0.5 else indices
 
 

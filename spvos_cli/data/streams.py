@@ -1,4 +1,8 @@
-"""Videos as endless streams: several play side by side, each a stretch of frames a step.
+"""Videos as endless streams side by side, each of which gives a segment of a few frames a step.
+
+A stream follows one video after the other; what it shows of one, over several steps, is an episode. Frames of
+an episode go through the video forwards and backwards. The order of the draws from a generator is part of
+what a seed means: another order gives other segments.
 
 What is to be followed is an object of the first frame's mask, or any region of like colour in it: gates learn
 from what the network itself says, so nobody has to know what is right.
@@ -17,20 +21,21 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from spvos_cli.data.augment import Affine, ColourJitter, crop, recolour, warp_image, warp_mask
-from spvos_cli.data.clips import ATTEMPTS, MAX_OBJECTS, Draw, relabelled, with_shares
-from spvos_cli.data.folders import Sequence
+from spvos_cli.data.clips import ATTEMPTS, MAX_OBJECTS, ClipKey, Draw, normalized, relabelled
+from spvos_cli.data.folders import WeightedDataset
 
-STEPS = (3, 8)  # how many stretches a video plays
+STEPS = (3, 8)  # how many segments an episode has
 REGION = (0.6, 2.0)  # what is seen, in short sides of a frame, log-uniform; beyond its borders it is mirrored
 NEARER = 0.75  # times what was seen, where no object is in it
-LIKE_COLOUR, SECOND = 0.3, 0.3  # shares of plays: no true object; a region of like colour beside the true one
-DOUBLE = 0.25  # share of plays that leave out every other frame
+LIKE_COLOUR = 0.3  # share of episodes that follow a region of like colour, and no true object
+SECOND = 0.3  # share of the others with one object that follow such a region beside it
+DOUBLE = 0.25  # share of episodes that leave out every other frame
 AREA = (0.0005, 0.3)  # share of the frame that a region of like colour may cover
 COLOUR = ColourJitter(0.15, 0.15, 0.2, 0.02)
 
 
-class Stretch(NamedTuple):
-    """Attributes: frames (T, 3, S, S) uint8, starts: whether a video begins with them, ids (S, S) uint8 in
+class Segment(NamedTuple):
+    """Attributes: frames (T, 3, S, S) uint8, starts: whether an episode begins with them, ids (S, S) uint8 in
     0..2: the objects in the frame with which it began."""
 
     frames: Tensor
@@ -38,85 +43,96 @@ class Stretch(NamedTuple):
     starts: bool
 
 
-class Play(NamedTuple):
-    """Attributes: number of a slot's play, and the step that it begins with."""
+class Episode(NamedTuple):
+    """Attributes: number of a stream's episode, first_step: the step that it begins with."""
 
     number: int
-    first: int
+    first_step: int
 
 
-class Streams(Dataset[Stretch]):
-    """Stretches of videos; one depends on (seed, index) alone, and index is step * slots + slot.
+class Streams(Dataset[Segment]):
+    """Segments of videos. One depends on the seed and on its number alone, which is step * streams + stream.
 
     Args:
-        collections: sequences of two frames or more, with the weight of each collection.
-        frames: of a stretch.
+        datasets: of sequences of two frames or more.
+        frames: of a segment.
         side: of the frames, a multiple of 16.
         seed: of the run.
-        slots: streams side by side.
-        steps: of the run.
+        streams: how many there are side by side.
     """
 
     def __init__(
         self,
-        collections: SequenceOf[tuple[float, list[Sequence]]],
+        datasets: SequenceOf[WeightedDataset],
         frames: int,
         side: int,
         seed: int,
-        slots: int,
-        steps: int,
+        streams: int,
     ) -> None:
-        self.collections, self.shares = with_shares(collections)
-        self.frames, self.side, self.seed, self.slots, self.steps = frames, side, seed, slots, steps
+        self.datasets = datasets
+        self.shares = normalized([dataset.weight for dataset in datasets])
+        self.frames, self.side, self.seed, self.streams = frames, side, seed, streams
 
-    def __len__(self) -> int:
-        return self.slots * self.steps
-
-    def __getitem__(self, index: int) -> Stretch:
-        step, slot = divmod(index, self.slots)
-        play = self._play(slot, step)
-        rng = np.random.default_rng((self.seed, slot, play.number))
-        sequence = Draw(self.collections, self.shares, rng, 0.0).sequence()
-        path = walk(len(sequence.frames), rng)
-        moments = [next(path) for _ in range((step - play.first + 1) * self.frames)]
-        image, truth = sequence.read_frame(moments[0]), sequence.read_mask(moments[0])
+    def __getitem__(self, key: ClipKey) -> Segment:
+        step, stream = divmod(key.number, self.streams)
+        episode = self._episode(stream, step)
+        rng = np.random.default_rng((self.seed, stream, episode.number))
+        sequence = Draw(self.datasets, self.shares, rng, 0.0).sequence()
+        path = pingpong_frames(len(sequence.frames), rng)
+        shown = [next(path) for _ in range((step - episode.first_step + 1) * self.frames)]
+        image, truth = sequence.read_frame(shown[0]), sequence.read_mask(shown[0])
         ids = objects_to_follow(image, truth, rng)
-        (affine, first), colour = self._view(ids, rng), COLOUR.sample(rng)
+        view, colour = choose_view(ids, self.side, rng), COLOUR.sample(rng)
         frames = [
-            recolour(warp_image(sequence.read_frame(t), affine, self.side), colour)
-            for t in moments[-self.frames :]
+            recolour(warp_image(sequence.read_frame(t), view.affine, self.side), colour)
+            for t in shown[-self.frames :]
         ]
         stack = torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2)
-        return Stretch(stack, torch.from_numpy(first), step == play.first)
+        return Segment(stack, torch.from_numpy(view.ids), step == episode.first_step)
 
-    def _play(self, slot: int, step: int) -> Play:
-        """What a slot plays at a step."""
-        rng = np.random.default_rng((self.seed, slot))
+    def _episode(self, stream: int, step: int) -> Episode:
+        """What a stream shows at a step."""
+        rng = np.random.default_rng((self.seed, stream))
         number = first = 0
         while first + (length := int(rng.integers(STEPS[0], STEPS[1] + 1))) <= step:
             number, first = number + 1, first + length
-        return Play(number, first)
-
-    def _view(self, ids: np.ndarray, rng: np.random.Generator) -> tuple[Affine, np.ndarray]:
-        """A square of the frame that shows some of the object, flipped half of the time; and its ids."""
-        for attempt in range(ATTEMPTS):
-            affine = self._square(ids, NEARER**attempt, rng)
-            first = warp_mask(ids, affine, self.side)
-            if (first == 1).any():  # what is small may fall between the pixels of a distant view
-                break
-        return affine, first
-
-    def _square(self, ids: np.ndarray, nearer: float, rng: np.random.Generator) -> Affine:
-        height, width = ids.shape
-        extent = nearer * min(height, width) * np.exp(rng.uniform(*np.log(REGION)))
-        seen = np.argwhere(ids == 1)
-        y, x = seen[rng.integers(len(seen))] + rng.uniform(-extent / 4, extent / 4, 2)
-        halves = ((c, size, min(extent, size) / 2) for c, size in ((x, width), (y, height)))
-        center = [np.clip(c, half, size - half) for c, size, half in halves]
-        return crop(center, (extent, extent), self.side, flip=rng.random() < 0.5)
+        return Episode(number, first)
 
 
-def walk(length: int, rng: np.random.Generator) -> Iterator[int]:
+class View(NamedTuple):
+    """Attributes: affine from a frame to its square view, ids (S, S) uint8 of the objects as they are seen
+    there."""
+
+    affine: Affine
+    ids: np.ndarray
+
+
+def choose_view(ids: np.ndarray, side: int, rng: np.random.Generator) -> View:
+    """A square of the frame that shows some of object 1, flipped half of the time.
+
+    Args:
+        ids: (H, W) uint8.
+        side: of the view.
+    """
+    for attempt in range(ATTEMPTS):
+        affine = _square(ids, side, NEARER**attempt, rng)
+        seen = warp_mask(ids, affine, side)
+        if (seen == 1).any():  # what is small may fall between the pixels of a distant view
+            break
+    return View(affine, seen)
+
+
+def _square(ids: np.ndarray, side: int, nearer: float, rng: np.random.Generator) -> Affine:
+    height, width = ids.shape
+    extent = nearer * min(height, width) * np.exp(rng.uniform(*np.log(REGION)))
+    seen = np.argwhere(ids == 1)
+    y, x = seen[rng.integers(len(seen))] + rng.uniform(-extent / 4, extent / 4, 2)
+    halves = ((c, size, min(extent, size) / 2) for c, size in ((x, width), (y, height)))
+    center_x, center_y = (float(np.clip(c, half, size - half)) for c, size, half in halves)
+    return crop((center_x, center_y), (extent, extent), side, flip=rng.random() < 0.5)
+
+
+def pingpong_frames(length: int, rng: np.random.Generator) -> Iterator[int]:
     """Frames of a video without end, from any of them, forwards or backwards, and back where it ends."""
     pace = 2 if rng.random() < DOUBLE and length > 2 else 1
     period = 2 * (length - 1)

@@ -60,5 +60,6 @@ def overlaps(logits: Tensor, masks: Tensor) -> Tensor:
 
 def bernoulli_divergence(logits: Tensor, taught: Tensor) -> Tensor:
     """Kullback and Leibler's, of a pixel's taught probability from what the logit says; shapes are kept."""
-    entropy = torch.special.entr(taught) + torch.special.entr(1 - taught)
-    return F.binary_cross_entropy_with_logits(logits, taught, reduction="none") - entropy
+    entropy: Tensor = torch.special.entr(taught) + torch.special.entr(1 - taught)
+    cross = F.binary_cross_entropy_with_logits(logits, taught, reduction="none")
+    return cross - entropy

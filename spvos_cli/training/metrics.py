@@ -9,7 +9,7 @@ from typing import Any
 from spvos_cli.errors import InputError
 from spvos_cli.files import atomic_path
 
-CURVES = ("entropy", "dice", "iou", "density", "J&F-Mean")
+CURVES = ("entropy", "dice", "iou", "regret", "distance", "density", "J&F-Mean")
 
 
 class Metrics:
@@ -45,9 +45,10 @@ class Metrics:
         """Appends a row, which has an iteration."""
         with self.path.open("a") as file:
             file.write(json.dumps(row) + "\n")
-        for name, value in row.items() if self.board else ():
-            if name != "iteration":
-                self.board.add_scalar(name, value, int(row["iteration"]))
+        if self.board is None:
+            return
+        for name in row.keys() - {"iteration"}:
+            self.board.add_scalar(name, row[name], int(row["iteration"]))
 
     def draw(self) -> Path | None:
         """Draws FOLDER/curve.png; None where there is nothing to draw, or Matplotlib is not installed."""

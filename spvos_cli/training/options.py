@@ -1,129 +1,409 @@
-"""How a run trains: a frozen dataclass that travels in its checkpoints, and the two recipes."""
+"""How a run trains: a frozen dataclass for each recipe, which travels in the run's checkpoints. The fields
+that are declared with `option` are options of `spvos train`."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 
-HELD_OUT = ("breakdance-flare", "dog-agility", "drift-turn", "kite-walk", "soccerball")
+from spvos_cli.errors import InputError
+from spvos_cli.option import check_values, declaration, option
+
+RECIPE, SPARSITY, RUN = "Recipe", "Sparsity", "Run"  # panels of --help
+STRIDE = 16  # frames are multiples of it in height and width
+
+
+class Phase(NamedTuple):
+    """A part of a run in which clips and what learns are the same.
+
+    Attributes:
+        end: the share of the run after which it is over.
+        side, batch_size: of its clips.
+        frames: of a clip; 0 where the recipe says it otherwise.
+        videos: share of the clips that are of videos and not of stills; None: the collections' weights say.
+        trunk: whether the lite model's trunk learns.
+    """
+
+    end: float
+    side: int
+    batch_size: int
+    frames: int = 0
+    videos: float | None = None
+    trunk: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainOptions:
-    """The lite recipe; `PAPER` is the paper's.
+    """What all recipes have in common; the defaults are the lite recipe's.
 
-    Attributes:
-        recipe: how clips are made: `lite` or `paper`; `stream`: no clips but streams as at test time, from
-            which the decoder's gates learn what their decisions do to the mask, and with `learn` at `gated`
-            the decoder to say with gates what it said without.
-        iterations, batch_size: optimiser steps, and clips in each, over all processes.
-        accumulate: parts that a process splits its share of a batch into.
-        learning_rate: the peak.
-        start_rate, final_rate: the first and the last one, as shares of it.
+    Fields without a declaration are part of a recipe and no options of the command:
+        start_rate, final_rate: the first and the last learning rate, as shares of the peak.
         warmup, hold: shares of the run after which the peak is reached, and left for the cosine.
-        gate_rate: how many times faster gates learn.
-        weight_decay: AdamW's; biases and scales have none in the lite recipe.
+        weight_decay: AdamW's; biases and scales have none.
         clip_norm: gradients are scaled to at most this norm; 0: they are not.
-        average: decay of the running average of the weights, which is what ships; 0: the weights themselves
-            do.
-        frames, side: length of a clip, and height and width of its frames.
-        max_gap: largest distance between two frames of a lite clip.
-        sparse_gap: the same from a lite clip's third frame on, where frames run sparsely; None: as before it.
-        sparse_motion: by what share of the recipe's those are moved, bent and recoloured against the frame
-            before; at 0 only what moves in the video moves.
-        dice: weight of the Dice distance beside the cross entropy.
-        gamma, beta: weights of the sparsity objective, and in it of the network's density beside the layers'.
-        target: the density that gates are trained to.
-        objective: `target`: the density shall be the target; `cost`: as low as possible; `method`: `cost` for
-            the residual method, `target` for the others.
-        anneal: share of the run over which the target comes down from 1; 0: it is the same throughout.
-        relaxing: share of the run after which a layer's density is free; above 1 it never is, at 0 always.
-        tau: temperature of the Gumbel softmax.
-        noise: what its noise is multiplied by; 0: gates decide in training as they do at test time.
-        train_trunk: whether the lite model's trunk learns too.
-        learn: `all`; `gated`: only the modules that have gates; `gates`: only the gates.
-        checkpoint_activations: whether activations are computed again for the backward pass, to save memory.
-        held_out: names of sequences kept out of training and scored.
-        eval_every: iterations between scores on them; 0: at the end alone.
-        seed: of weights, clips and noise.
+
+    Raises:
+        InputError: a value is out of its range, or numbers do not divide.
     """
 
-    recipe: str = "lite"
-    iterations: int = 20_000
-    batch_size: int = 8
-    accumulate: int = 1
-    learning_rate: float = 5e-4
+    recipe: ClassVar[str]
+    triple_start: ClassVar[tuple[float, float, float]] = (0.0, 0.5, 1.0)  # bias of SKIP, REUSE, COMPUTE
+    trunk_rate = 1.0
+    frames = 0
+
+    iterations: int = option(
+        20_000,
+        "How many optimiser steps the run has; with 0 the weights of --init are written and scored as they"
+        " are. With --resume the run's new length: its schedules go on as if it had been as long from the"
+        " start.",
+        panel=RECIPE,
+        least=0,
+    )
+    batch_size: int = option(
+        8, "How many clips or streams a step has, over all processes.", panel=RECIPE, least=1
+    )
+    accumulate: int = option(
+        1,
+        "Into how many parts a process splits its share of a step, to save memory.",
+        panel=RECIPE,
+        least=1,
+    )
+    learning_rate: float = option(5e-4, "The highest learning rate of the run.", panel=RECIPE, least=0.0)
     start_rate: float = 0.005
     final_rate: float = 0.01
     warmup: float = 0.015
     hold: float = 0.015
-    gate_rate: float = 3.0
     weight_decay: float = 0.05
     clip_norm: float = 1.0
-    average: float = 0.999
-    frames: int = 3
-    side: int = 256
-    max_gap: int = 25
-    sparse_gap: int | None = None
-    sparse_motion: float = 1.0
+    average: float = option(
+        0.999,
+        "The decay of the running average of the weights, which is what is scored and written; 0 writes the"
+        " last weights themselves.",
+        panel=RECIPE,
+        least=0.0,
+        most=1.0,
+    )
+    side: int = option(
+        256,
+        "Height and width of a training frame in pixels, a multiple of 16.",
+        panel=RECIPE,
+        least=4 * STRIDE,
+    )
+    seed: int = option(0, "The seed of weights, clips and noise.", panel=RECIPE, least=0)
+    gate_rate: float = option(
+        3.0, "How many times as fast as the rest gates learn.", panel=SPARSITY, least=0.0
+    )
+    target: float = option(
+        0.1,
+        "The density that gates are trained to: the share of multiply-accumulates that gated convolutions"
+        " still do.",
+        panel=SPARSITY,
+        least=0.0,
+        most=1.0,
+    )
+    anneal: float = option(
+        0.1,
+        "The share of the run over which the target density comes down from 1; with 0 it holds at once.",
+        panel=SPARSITY,
+        least=0.0,
+        most=1.0,
+    )
+    learn: str = option(
+        "all",
+        "What learns: the whole network, the modules that have gates (gated), or the gates alone.",
+        panel=SPARSITY,
+        choices=("all", "gated", "gates"),
+    )
+    held_out: tuple[str, ...] | None = option(
+        None,
+        "Names of sequences, with commas between them, that are scored and not trained on; none holds out"
+        " nothing. By default five of DAVIS, or the last frames of each sequence of your own.",
+        panel=RUN,
+        metavar="NAME,...",
+        kind=str,
+        parse=lambda text: split_names(text),
+    )
+    eval_every: int = option(
+        0,
+        "After how many iterations the held-out sequences are scored again; with 0 only at the end.",
+        panel=RUN,
+        least=0,
+    )
+
+    def __post_init__(self) -> None:
+        check_values(self)
+        if self.average == 1:
+            raise _wrong("average", 1, "less than 1: at 1 nothing would be learned")
+        if self.target == 0:
+            raise _wrong("target", 0, "more than 0")
+        for name in ("side", "final_side"):
+            if (side := getattr(self, name, STRIDE)) % STRIDE:
+                raise _wrong(name, side, f"a multiple of {STRIDE}")
+        self.check_batches(1)
+
+    def phases(self) -> tuple[Phase, ...]:
+        """The parts of the run, in order; the last one's end is 1."""
+        return (Phase(1.0, self.side, self.batch_size, self.frames),)
+
+    def check_batches(self, processes: int) -> None:
+        """That a batch can be split evenly, so that no clip is left out.
+
+        Raises:
+            InputError: it cannot.
+        """
+        parts = processes * self.accumulate
+        for phase in self.phases():
+            if phase.batch_size % parts:
+                split = f"{processes} processes x " * (processes > 1) + f"--accumulate {self.accumulate}"
+                raise InputError(
+                    f"--batch-size {phase.batch_size}",
+                    found=f"it is split into {parts} parts ({split})",
+                    expected="as many clips in each of them",
+                    fix=f"--batch-size {-(-phase.batch_size // parts) * parts}",
+                )
+
+
+@dataclasses.dataclass(frozen=True)
+class ClipOptions(TrainOptions):
+    """What recipes of short clips have in common.
+
+    Fields without a declaration:
+        dice: weight of the Dice distance beside the cross entropy.
+    """
+
+    frames: int = option(3, "How many frames a clip has.", panel=RECIPE, least=2)
     dice: float = 0.5
-    gamma: float = 5.0
-    beta: float = 1.0
-    target: float = 0.1
-    objective: str = "method"
-    anneal: float = 0.1
-    relaxing: float = 2.0
-    tau: float = 10.0
-    noise: float = 0.0
-    train_trunk: bool = False
-    learn: str = "all"
-    checkpoint_activations: bool = False
-    held_out: tuple[str, ...] = HELD_OUT
-    eval_every: int = 0
-    seed: int = 0
+    train_trunk: bool = option(
+        False,
+        "Whether the lite model's trunk learns too, and does not stay as ImageNet made it.",
+        panel=RECIPE,
+        names=("--train-trunk/--no-train-trunk",),
+    )
+    trunk_rate: float = option(
+        1.0,
+        "How many times as fast as the rest the lite model's trunk learns where it does.",
+        panel=RECIPE,
+        least=0.0,
+    )
+    gamma: float = option(5.0, "The weight of the loss that asks for sparsity.", panel=SPARSITY, least=0.0)
+    beta: float = option(
+        1.0,
+        "The weight of the whole network's density beside that of its layers.",
+        panel=SPARSITY,
+        least=0.0,
+    )
+    objective: str = option(
+        "method",
+        "What gates are trained for: to reach the target density, or to cost as little as can be; method is"
+        " cost for residual gates and target for the others.",
+        panel=SPARSITY,
+        choices=("method", "target", "cost"),
+    )
+    relaxing: float = option(
+        2.0,
+        "The share of the run after which the density of a single layer is free; with 0 it always is, above 1"
+        " never.",
+        panel=SPARSITY,
+        least=0.0,
+    )
+    tau: float = option(10.0, "The temperature of the Gumbel softmax.", panel=SPARSITY, least=1e-6)
+    noise: float = option(
+        0.0,
+        "What the Gumbel noise is multiplied by; with 0 gates decide in training as they do afterwards.",
+        panel=SPARSITY,
+        least=0.0,
+    )
+    checkpoint_activations: bool = option(
+        False,
+        "Whether activations are computed again for the backward pass, which takes less memory and more"
+        " time.",
+        panel=RUN,
+        names=("--checkpoint-activations/--keep-activations",),
+    )
+
+    def phases(self) -> tuple[Phase, ...]:
+        """A single one."""
+        return (Phase(1.0, self.side, self.batch_size, self.frames, trunk=self.train_trunk),)
 
 
-PAPER = TrainOptions(  # Section III-D and IV-B2; AdamW 1e-6 -> 2e-5 -> 1e-6 over 160,000 iterations
-    recipe="paper",
-    iterations=160_000,
-    batch_size=16,
-    learning_rate=2e-5,
-    start_rate=0.05,
-    final_rate=0.05,
-    warmup=8_000 / 160_000,
-    hold=32_000 / 160_000,
-    clip_norm=0.0,
-    average=0.0,
-    side=384,
-    gate_rate=1.0,
-    dice=0.0,
-    gamma=1.0,
-    anneal=0.0,
-    relaxing=0.33,
-    tau=1.0,
-    noise=1.0,
-)
-FINE_TUNING = TrainOptions(iterations=150, batch_size=4, learning_rate=1e-4)  # minutes on two cores
-STREAM = TrainOptions(
-    recipe="stream",
-    iterations=1200,
-    batch_size=2,
-    learning_rate=3e-4,
-    gate_rate=1.0,
-    weight_decay=0.0,
-    average=0.99,
-    side=384,
-    anneal=0.0,
-    learn="gates",
-)
-RECIPES = {"lite": TrainOptions(), "paper": PAPER, "stream": STREAM}
+def recipe_default(recipe: type, name: str, default: Any) -> Any:
+    """A field that `recipe` declares, with another default."""
+    (field,) = (field for field in dataclasses.fields(recipe) if field.name == name)
+    return dataclasses.field(default=default, metadata=field.metadata)
 
 
-def recipe_options(recipe: str, *, fine_tuning: bool = False, **given: Any) -> TrainOptions:
+@dataclasses.dataclass(frozen=True)
+class LiteOptions(ClipOptions):
+    """Ours, for the lite model: `data.lite_clips`."""
+
+    recipe: ClassVar[str] = "lite"
+    max_gap: int = option(
+        25, "The largest distance in frames between two frames of a clip.", panel=RECIPE, least=1
+    )
+    sparse_gap: int | None = option(
+        None,
+        "The largest distance in frames from the second frame of a clip on, where gates decide. By default as"
+        " before it.",
+        panel=SPARSITY,
+        least=1,
+    )
+    sparse_motion: float = option(
+        1.0,
+        "How much of the made-up motion there is where gates decide; with 0 only what moves in the video"
+        " moves.",
+        panel=SPARSITY,
+        least=0.0,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class LongOptions(LiteOptions):
+    """The lite recipe for a long run: stills first, then videos and stills, at its end longer and larger
+    clips, and the trunk late."""
+
+    recipe: ClassVar[str] = "long"
+    iterations: int = recipe_default(LiteOptions, "iterations", 40_000)
+    average: float = recipe_default(LiteOptions, "average", 0.9995)
+    trunk_rate: float = recipe_default(LiteOptions, "trunk_rate", 0.1)
+    stills_share: float = option(
+        0.35,
+        "The share of the run at its start that learns from stills alone.",
+        panel=RECIPE,
+        least=0.0,
+        most=1.0,
+    )
+    videos_share: float = option(
+        0.5, "How many of the clips are of videos once there are videos.", panel=RECIPE, least=0.0, most=1.0
+    )
+    final_share: float = option(
+        0.2,
+        "The share of the run at its end that has longer and larger clips.",
+        panel=RECIPE,
+        least=0.0,
+        most=1.0,
+    )
+    final_frames: int = option(5, "How many frames a clip has at the end of the run.", panel=RECIPE, least=2)
+    final_side: int = option(
+        384,
+        "Height and width of a training frame at the end of the run, a multiple of 16.",
+        panel=RECIPE,
+        least=4 * STRIDE,
+    )
+    final_batch_size: int = option(
+        4, "How many clips a step has at the end of the run, over all processes.", panel=RECIPE, least=1
+    )
+    trunk_share: float = option(
+        0.2,
+        "The share of the run at its end in which the lite model's trunk learns.",
+        panel=RECIPE,
+        least=0.0,
+        most=1.0,
+    )
+
+    def phases(self) -> tuple[Phase, ...]:
+        """Cut where the stills end, where the trunk begins to learn and where clips grow."""
+        final, trunk = 1 - self.final_share, 0.0 if self.train_trunk else 1 - self.trunk_share
+        ends = sorted({end for end in (self.stills_share, final, trunk) if 0 < end < 1} | {1.0})
+        starts = [0.0, *ends[:-1]]
+        phases = []
+        for start, end in zip(starts, ends, strict=True):
+            videos = 0.0 if start < self.stills_share else self.videos_share
+            clips = (self.side, self.batch_size, self.frames)
+            if start >= final:
+                clips = (self.final_side, self.final_batch_size, self.final_frames)
+            phases.append(Phase(end, *clips, videos, trunk=start >= trunk))
+        return tuple(phases)
+
+
+@dataclasses.dataclass(frozen=True)
+class PaperOptions(ClipOptions):
+    """The paper's recipe (Section III-D and IV-B2), whose clips are STCN's: AdamW 1e-6 -> 2e-5 -> 1e-6 over
+    160,000 iterations."""
+
+    recipe: ClassVar[str] = "paper"
+    triple_start: ClassVar[tuple[float, float, float]] = (0.0, 0.0, 5.0)
+    iterations: int = recipe_default(ClipOptions, "iterations", 160_000)
+    batch_size: int = recipe_default(ClipOptions, "batch_size", 16)
+    learning_rate: float = recipe_default(ClipOptions, "learning_rate", 2e-5)
+    start_rate: float = 0.05
+    final_rate: float = 0.05
+    warmup: float = 8_000 / 160_000
+    hold: float = 32_000 / 160_000
+    clip_norm: float = 0.0
+    average: float = recipe_default(ClipOptions, "average", 0.0)
+    side: int = recipe_default(ClipOptions, "side", 384)
+    gate_rate: float = recipe_default(ClipOptions, "gate_rate", 1.0)
+    dice: float = 0.0
+    gamma: float = recipe_default(ClipOptions, "gamma", 1.0)
+    anneal: float = recipe_default(ClipOptions, "anneal", 0.0)
+    relaxing: float = recipe_default(ClipOptions, "relaxing", 0.33)
+    tau: float = recipe_default(ClipOptions, "tau", 1.0)
+    noise: float = recipe_default(ClipOptions, "noise", 1.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class StreamOptions(TrainOptions):
+    """For the gates in the decoder of trained weights: they learn from videos as at test time what their
+    decisions do to the mask; where the decoder learns beside them, to say with gates what it said without."""
+
+    recipe: ClassVar[str] = "stream"
+    iterations: int = recipe_default(TrainOptions, "iterations", 1200)
+    batch_size: int = recipe_default(TrainOptions, "batch_size", 2)
+    learning_rate: float = recipe_default(TrainOptions, "learning_rate", 3e-4)
+    gate_rate: float = recipe_default(TrainOptions, "gate_rate", 1.0)
+    weight_decay: float = 0.0
+    average: float = recipe_default(TrainOptions, "average", 0.99)
+    side: int = recipe_default(TrainOptions, "side", 384)
+    anneal: float = recipe_default(TrainOptions, "anneal", 0.0)
+    learn: str = recipe_default(TrainOptions, "learn", "gates")
+
+
+FINE_TUNING = LiteOptions(iterations=150, batch_size=4, learning_rate=1e-4)  # minutes on two cores
+RECIPES: dict[str, type[TrainOptions]] = {
+    kind.recipe: kind for kind in (LiteOptions, LongOptions, PaperOptions, StreamOptions)
+}
+
+
+def recipe_options(recipe: str = "lite", *, fine_tuning: bool = False, **given: Any) -> TrainOptions:
     """A recipe's options with those that were given, None standing for not given.
 
     Args:
         fine_tuning: from weights on frames of one's own: of the lite recipe a short run at a low rate.
+
+    Raises:
+        InputError: the recipe has no such option, or a value that it cannot have.
     """
-    base = FINE_TUNING if fine_tuning and recipe == "lite" else RECIPES[recipe]
-    return dataclasses.replace(base, **{name: v for name, v in given.items() if v is not None})
+    given = {name: value for name, value in given.items() if value is not None}
+    known = {field.name for field in dataclasses.fields(RECIPES[recipe])}
+    for name in given:
+        if name not in known:
+            having = [other for other, kind in RECIPES.items() if name in field_names(kind)]
+            raise InputError(
+                _flag(name),
+                found=f"--recipe {recipe}, which has no such option",
+                expected=f"--recipe {' or '.join(having)}",
+                fix=f"leave {_flag(name)} out",
+            )
+    if fine_tuning and recipe == "lite":
+        return dataclasses.replace(FINE_TUNING, **given)
+    return RECIPES[recipe](**given)
+
+
+def field_names(kind: type[TrainOptions]) -> set[str]:
+    """Names of the options of a recipe that the command has."""
+    return {field.name for field in dataclasses.fields(kind) if declaration(field)}
+
+
+def split_names(text: str) -> tuple[str, ...]:
+    """Names with commas between them; none: no name."""
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    return () if names == ("none",) else names
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _wrong(name: str, value: object, expected: str) -> InputError:
+    flag = _flag(name)
+    return InputError(f"{flag} {value}", found="out of range", expected=expected, fix=flag)

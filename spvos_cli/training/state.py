@@ -5,57 +5,55 @@ from __future__ import annotations
 import dataclasses
 import pickle
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import torch
 
 from spvos_cli.errors import InputError
 from spvos_cli.files import atomic_path
 from spvos_cli.model.config import ModelConfig
-from spvos_cli.training.options import TrainOptions
-
-if TYPE_CHECKING:
-    from spvos_cli.training.trainer import Trainer
+from spvos_cli.training.options import RECIPES, TrainOptions
 
 NAME = "checkpoint.pt"
+VERSION = 2  # of what a checkpoint holds; the first had no number
 
 
-def write_state(trainer: Trainer) -> None:
-    """Writes beside the target and renames: a run that is killed meanwhile leaves the state before it. Of
-    several processes the first one writes, and all have to call it."""
-    objective = objective_state(trainer)
-    if not trainer.processes.first:
-        return
-    trainer.folder.mkdir(parents=True, exist_ok=True)
-    with atomic_path(trainer.folder / NAME) as part:
-        torch.save(
-            {
-                "config": trainer.network.config.to_json(),
-                "options": dataclasses.asdict(trainer.options),
-                "iteration": trainer.iteration,
-                "best": trainer.best,
-                "network": trainer.network.state_dict(),
-                "average": trainer.average.state_dict(),
-                "optimizer": trainer.optimizer.state_dict(),
-                "scaler": trainer.scaler.state_dict(),
-                "objective": objective,
-                "random": torch.get_rng_state(),
-            },
-            part,
-        )
+class RunState(NamedTuple):
+    """What a checkpoint holds.
+
+    Attributes:
+        config: of the network.
+        options: the recipe.
+        source: what the run began with: its data and weights, see `checks.run_source`.
+        trainer: see `Trainer.state`.
+    """
+
+    config: ModelConfig
+    options: TrainOptions
+    source: dict[str, Any]
+    trainer: dict[str, Any]
 
 
-def objective_state(trainer: Trainer) -> list[dict[str, Any]]:
-    """What the loss itself holds, in each process; its network is apart."""
-    held = trainer.objective.state_dict()
-    return trainer.processes.gather({name: x for name, x in held.items() if not name.startswith("network.")})
+def write_state(folder: Path, state: RunState) -> None:
+    """Writes beside the target and renames: a run that is killed meanwhile leaves the state before it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    table = {
+        "version": VERSION,
+        "config": state.config.to_json(),
+        "recipe": state.options.recipe,
+        "options": dataclasses.asdict(state.options),
+        "source": state.source,
+        "trainer": state.trainer,
+    }
+    with atomic_path(folder / NAME) as part:
+        torch.save(table, part)
 
 
-def read_state(folder: Path) -> dict[str, Any]:
-    """The state in a run's folder; config and options as objects. Runs no code of the file.
+def read_state(folder: Path) -> RunState:
+    """The state in a run's folder. Runs no code of the file.
 
     Raises:
-        InputError: there is none, or it is unreadable.
+        InputError: there is none, it is unreadable, or another version wrote it.
     """
     path = folder / NAME
     if not path.is_file():
@@ -63,26 +61,26 @@ def read_state(folder: Path) -> dict[str, Any]:
             folder, found=f"no {NAME}", expected="the folder of a run", fix="--out DIR, or no --resume"
         )
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        options = {n: tuple(v) if isinstance(v, list) else v for n, v in state["options"].items()}
-        return state | {
-            "config": ModelConfig.from_json(state["config"]),
-            "options": TrainOptions(**options),
-        }
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError, ValueError) as error:
-        found = f"unreadable ({str(error).splitlines()[0]})"
+        table = torch.load(path, map_location="cpu", weights_only=True)
+        if (version := table.get("version", 1)) != VERSION:
+            raise InputError(
+                path,
+                found=f"a checkpoint of version {version}",
+                expected=f"version {VERSION}, which this spvos reads",
+                fix=f"--init {folder / 'weights.safetensors'} and another --out",
+            )
+        options: dict[str, Any] = table["options"]
+        return RunState(
+            ModelConfig.from_json(table["config"]),
+            RECIPES[table["recipe"]](**options),
+            table["source"],
+            table["trainer"],
+        )
+    except (pickle.UnpicklingError, RuntimeError, EOFError, *_NOT_OURS) as error:
+        found = f"unreadable ({(str(error) or type(error).__name__).splitlines()[0]})"
         raise InputError(
             path, found=found, expected="a checkpoint of this version", fix="--out DIR, or no --resume"
         ) from error
 
 
-def restore(trainer: Trainer, state: dict[str, Any]) -> None:
-    """Puts a trainer where the state stands."""
-    trainer.network.load_state_dict(state["network"])
-    trainer.average.load_state_dict(state["average"])
-    trainer.optimizer.load_state_dict(state["optimizer"])
-    trainer.scaler.load_state_dict(state["scaler"])
-    for held in state["objective"]:
-        trainer.objective.load_state_dict(held, strict=False)
-    trainer.iteration, trainer.best = state["iteration"], state["best"]
-    torch.set_rng_state(state["random"])
+_NOT_OURS = (AttributeError, KeyError, TypeError, ValueError)

@@ -1,4 +1,4 @@
-"""Streams of stretches: they go on where they stood, and show something that can be followed."""
+"""Streams of segments: they go on where they stood, and show something that can be followed."""
 
 from __future__ import annotations
 
@@ -10,15 +10,18 @@ import numpy as np
 import pytest
 import torch
 
-from spvos_cli.data.folders import Sequence, davis_sequences
+from spvos_cli.data.clips import ClipKey
+from spvos_cli.data.folders import Sequence, WeightedDataset, davis_sequences
 from spvos_cli.data.streams import (
     AREA,
     REGION,
     STEPS,
+    Segment,
     Streams,
+    choose_view,
     objects_to_follow,
+    pingpong_frames,
     region_of_like_colour,
-    walk,
 )
 from tests.training.conftest import davis as davis
 
@@ -38,50 +41,57 @@ def numbered(folder: Path, length: int) -> Sequence:
     return Sequence("numbered", tuple(frames), tuple(masks))
 
 
-def streams(sequences: list[Sequence], *, slots: int = 2, seed: int = 0) -> Streams:
-    return Streams([(1.0, sequences)], frames=4, side=48, seed=seed, slots=slots, steps=20)
+def streams_of(sequences: list[Sequence], *, streams: int = 2, seed: int = 0) -> Streams:
+    return Streams([WeightedDataset(1.0, sequences)], frames=4, side=48, seed=seed, streams=streams)
 
 
-def test_walks_turn_at_the_ends() -> None:
-    paths = [list(islice(walk(5, np.random.default_rng(seed)), 20)) for seed in range(40)]
+def segment(data: Streams, number: int) -> Segment:
+    return data[ClipKey(number, 0.0)]
+
+
+def test_pingpong_frames_turn_at_the_ends() -> None:
+    paths = [list(islice(pingpong_frames(5, np.random.default_rng(seed)), 20)) for seed in range(40)]
     steps = np.abs(np.diff(paths))
     assert {0, 4} < {place for path in paths for place in path} == set(range(5))
     assert set(steps.max(axis=1)) == {1, 2}
     assert (np.array(paths)[:, :8] == np.array(paths)[:, 8:16]).all()
 
 
-def test_stretches_go_on_where_the_one_before_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_segments_go_on_where_the_one_before_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("spvos_cli.data.streams.recolour", lambda image, matrix: image)
-    data = streams([numbered(tmp_path / "one", 30)])
+    data = streams_of([numbered(tmp_path / "one", 30)])
     numbers = []
-    for slot in range(2):
-        stretches = [data[2 * step + slot] for step in range(20)]
-        begins = [step for step, stretch in enumerate(stretches) if stretch.starts]
+    for stream in range(2):
+        segments = [segment(data, 2 * step + stream) for step in range(20)]
+        begins = [step for step, each in enumerate(segments) if each.starts]
         assert begins[0] == 0
         assert all(STEPS[0] <= length <= STEPS[1] for length in np.diff(begins))
-        number = torch.cat([stretch.frames[:, 1, 24, 24] for stretch in stretches]).int() // 4
+        number = torch.cat([each.frames[:, 1, 24, 24] for each in segments]).int() // 4
         for first, end in zip(begins, [*begins[1:], 20], strict=True):
             moves = number[4 * first : 4 * end].diff().abs()
             assert moves.max() <= 2
-        assert stretches[0].frames.shape == (4, 3, 48, 48)
+        assert segments[0].frames.shape == (4, 3, 48, 48)
         numbers.append(number)
     assert not torch.equal(*numbers)
 
 
-def test_a_stretch_depends_on_seed_and_index(davis: Path) -> None:
+def test_a_each_depends_on_seed_and_index(davis: Path) -> None:
     sequences = davis_sequences(davis, 2016, "train")
-    one, again, other = streams(sequences)[7], streams(sequences)[7], streams(sequences, seed=1)[7]
+    one, again, other = (
+        segment(data, 7)
+        for data in (streams_of(sequences), streams_of(sequences), streams_of(sequences, seed=1))
+    )
     assert torch.equal(one.frames, again.frames)
     assert torch.equal(one.ids, again.ids)
     assert not torch.equal(one.frames, other.frames)
 
 
 def test_there_is_always_something_to_follow(davis: Path) -> None:
-    data = streams(davis_sequences(davis, 2016, "train"), slots=4)
-    starts = [stretch for stretch in (data[i] for i in range(40)) if stretch.starts]
+    data = streams_of(davis_sequences(davis, 2016, "train"), streams=4)
+    starts = [each for each in (segment(data, i) for i in range(40)) if each.starts]
     assert len(starts) > 4
-    assert all((stretch.ids == 1).any() for stretch in starts)
-    assert any((stretch.ids == 2).any() for stretch in starts)
+    assert all((each.ids == 1).any() for each in starts)
+    assert any((each.ids == 2).any() for each in starts)
 
 
 def test_regions(davis: Path) -> None:
@@ -95,18 +105,17 @@ def test_regions(davis: Path) -> None:
     assert set(np.unique(ids)) == {0, 1}
 
 
-def test_views_from_near_and_far(tmp_path: Path) -> None:
+def test_views_from_near_and_far() -> None:
     """An object looks larger or smaller than in its frame, and is never lost."""
-    data = Streams([(1.0, [numbered(tmp_path / "one", 2)])], frames=1, side=48, seed=0, slots=1, steps=1)
     ids = np.zeros((64, 96), np.uint8)
     ids[20:30, 30:45] = 1
     shares = []
     for seed in range(60):
-        affine, first = data._view(ids, np.random.default_rng(seed))
+        affine, first = choose_view(ids, 48, np.random.default_rng(seed))
         assert (first == 1).any()
         shares.append(np.sqrt(abs(np.linalg.det(affine[:2, :2]))) * 64 / 48)  # what fills the side: 1
     assert min(shares) < 1 / REGION[1] + 0.05
     assert max(shares) > 1 / REGION[0] - 0.1
     speck = np.zeros((64, 96), np.uint8)
     speck[33, 47] = 1
-    assert all((data._view(speck, np.random.default_rng(seed))[1] == 1).any() for seed in range(60))
+    assert all((choose_view(speck, 48, np.random.default_rng(seed))[1] == 1).any() for seed in range(60))

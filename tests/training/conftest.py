@@ -5,23 +5,31 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.utils.data import Dataset
 
+from spvos_cli.data.clips import ClipKey
+from spvos_cli.data.folders import WeightedDataset, davis_sequences
 from spvos_cli.distributed import Processes
 from spvos_cli.model.checkpoint import build_model, save_weights
 from spvos_cli.model.config import LITE, SPVOS, ModelConfig
-from spvos_cli.training.options import TrainOptions
-from spvos_cli.training.trainer import Trainer
+from spvos_cli.model.network import VOSNetwork
+from spvos_cli.training.batches import load_batches
+from spvos_cli.training.options import LiteOptions, TrainOptions
+from spvos_cli.training.parameters import freeze
+from spvos_cli.training.recipes import make_dataset, make_loss
+from spvos_cli.training.trainer import Reports, Trainer
 from tests.conftest import Command, write_mask
 
 Clip = tuple[list[np.ndarray], list[np.ndarray]]
 SMALL = dataclasses.replace(LITE, value_channels=16, decoder_channels=(16, 16, 16))
 NARROW = dataclasses.replace(SPVOS, value_channels=32, decoder_channels=(16, 16, 16))
-OPTIONS = TrainOptions(
+OPTIONS = LiteOptions(
     iterations=6, batch_size=2, side=64, frames=3, learning_rate=2e-3, max_gap=3, noise=1.0, held_out=("two",)
 )
 
@@ -78,8 +86,51 @@ def make_trainer(
     folder: Path, options: TrainOptions = OPTIONS, config: ModelConfig = SMALL, world: int = 1
 ) -> Trainer:
     torch.manual_seed(0)
-    cpu, processes = torch.device("cpu"), Processes(world=world)
-    return Trainer(build_model(config), options, folder, device=cpu, dtype=torch.float32, processes=processes)
+    return trainer_of(build_model(config), options, folder, world=world)
+
+
+def trainer_of(
+    network: VOSNetwork,
+    options: TrainOptions,
+    folder: Path,
+    *,
+    world: int = 1,
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> Trainer:
+    """With the recipe's loss, and of the network what the recipe says learning."""
+    processes = Processes(world=world)
+    freeze(network, train_trunk=any(p.trunk for p in options.phases()), learn=options.learn)
+    loss = make_loss(options, network, dtype, processes)
+    place = torch.device(device)
+    return Trainer(network, options, folder, loss=loss, device=place, dtype=dtype, processes=processes)
+
+
+def dataset_of(root: Path, options: TrainOptions, config: ModelConfig = SMALL) -> Dataset[Any]:
+    """A recipe's clips of the two sequences in the DAVIS layout."""
+    datasets = [WeightedDataset(1.0, davis_sequences(root, 2016, "train"))]
+    return make_dataset(options, datasets, config)
+
+
+def first_batch(dataset: Dataset[Any], trainer: Trainer) -> tuple[torch.Tensor, ...]:
+    """The clips of a run's first step."""
+    keys = [ClipKey(number, 0.0) for number in range(trainer.phase.batch_size)]
+    return next(load_batches(dataset, [keys], 0, torch.device("cpu")))
+
+
+class Broken(Exception):
+    """Something that ends a run in its middle."""
+
+
+def break_off(trainer: Trainer, clips: Dataset[Any], iteration: int) -> None:
+    """Ends a run some time after its checkpoint of an iteration."""
+
+    def log(row: dict[str, float]) -> None:
+        if row["iteration"] > iteration:
+            raise Broken
+
+    with pytest.raises(Broken):
+        trainer.run(clips, 0, Reports(log, every=1, save_every=iteration))
 
 
 @pytest.fixture

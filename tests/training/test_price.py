@@ -1,4 +1,4 @@
-"""The price of computing, and the loss that it makes of weighed choices."""
+"""The price of computing, and the loss that it makes of choices with known errors."""
 
 from __future__ import annotations
 
@@ -10,42 +10,42 @@ import torch
 from torch import Tensor
 
 from spvos_cli.distributed import Processes
-from spvos_cli.training.streams.price import FARTHEST, LIMIT, RATE, Price, regret
-from spvos_cli.training.streams.weighing import Weighed
+from spvos_cli.training.streams.policy_costs import PolicyCosts
+from spvos_cli.training.streams.price import FARTHEST, LIMIT, RATE, Price, pairwise_surrogate
 from tests.sparse.definition import random_conv
 
 CONV = random_conv(0, (2, 3, 3, 1), norm=False, relu=False)
 COST = 2 * 3 * 9
 
 
-def weighed(logits: Tensor, errors: Tensor) -> Weighed:
+def policy_costs(logits: Tensor, errors: Tensor) -> PolicyCosts:
     """(P,) logits that hold for all pixels, (P, pixels) errors."""
     policies, pixels = errors.shape
     everywhere = logits[None, :, None, None].expand(1, policies, 1, pixels)
     computed = torch.full((1, 1, pixels), bool(logits.argmax() == policies - 1))
-    return Weighed(CONV, everywhere, errors.reshape(everywhere.shape), computed)
+    return PolicyCosts(CONV, everywhere, errors.reshape(everywhere.shape), computed)
 
 
-def test_regret_by_hand() -> None:
+def test_surrogate_by_hand() -> None:
     """Two pixels: skipping one is 60 - COST dearer than computing it, the other COST cheaper."""
     price, logits = torch.tensor(0.5), torch.tensor([0.3, 0.0])
-    record = weighed(logits, torch.tensor([[30.0, 0.0], [0.0, 0.0]]))
+    record = policy_costs(logits, torch.tensor([[30.0, 0.0], [0.0, 0.0]]))
     wrong, right = (math.log1p(math.exp(x)) for x in (0.3, -0.3))
-    assert regret(record, price).item() == pytest.approx((60 - COST) * wrong + COST * right)
-    huge = weighed(logits, torch.tensor([[1e9], [0.0]]))
-    assert regret(huge, price).item() == pytest.approx(LIMIT * COST * wrong)
+    assert pairwise_surrogate(record, price).item() == pytest.approx((60 - COST) * wrong + COST * right)
+    huge = policy_costs(logits, torch.tensor([[1e9], [0.0]]))
+    assert pairwise_surrogate(huge, price).item() == pytest.approx(LIMIT * COST * wrong)
 
 
-def test_regret_of_three_is_that_of_all_pairs() -> None:
-    record = weighed(torch.zeros(3), torch.tensor([[1.0], [2.0], [0.0]]))
+def test_surrogate_of_three_is_that_of_all_pairs() -> None:
+    record = policy_costs(torch.zeros(3), torch.tensor([[1.0], [2.0], [0.0]]))
     costs = 10.0, 20.0, float(COST)
     pairs = sum(abs(a - b) for a, b in itertools.combinations(costs, 2))
-    assert regret(record, torch.tensor(0.1)).item() == pytest.approx(pairs * math.log(2))
+    assert pairwise_surrogate(record, torch.tensor(0.1)).item() == pytest.approx(pairs * math.log(2))
 
 
 def test_first_price_is_the_mean_of_what_computing_saves() -> None:
     price = Price()
-    record = weighed(torch.tensor([0.0, 0.0, 1.0]), torch.tensor([[3.0, 9.0], [5.0, 2.0], [0.0, 1.0]]))
+    record = policy_costs(torch.tensor([0.0, 0.0, 1.0]), torch.tensor([[3.0, 9.0], [5.0, 2.0], [0.0, 1.0]]))
     loss, density = price([record], 1.0, Processes())
     assert density == 1
     assert price.log_price.exp().item() == pytest.approx((3 + 1) / (2 * COST))
@@ -54,11 +54,11 @@ def test_first_price_is_the_mean_of_what_computing_saves() -> None:
 
 def test_price_rises_while_too_much_is_computed() -> None:
     price, errors = Price(), torch.tensor([[1.0], [0.0]])
-    price([weighed(torch.tensor([0.0, 1.0]), errors)], 1.0, Processes())
+    price([policy_costs(torch.tensor([0.0, 1.0]), errors)], 1.0, Processes())
     before = price.log_price.item()
-    price([weighed(torch.tensor([0.0, 1.0]), errors)], 0.25, Processes())
+    price([policy_costs(torch.tensor([0.0, 1.0]), errors)], 0.25, Processes())
     assert price.log_price.item() == pytest.approx(before + RATE * math.log(4))
-    price([weighed(torch.tensor([1.0, 0.0]), errors)], 0.25, Processes())
+    price([policy_costs(torch.tensor([1.0, 0.0]), errors)], 0.25, Processes())
     assert price.log_price.item() == pytest.approx(before + RATE * math.log(4 / FARTHEST))
 
 
@@ -72,7 +72,7 @@ def test_gates_reach_the_density_and_compute_where_it_matters() -> None:
     for _ in range(600):
         logits = weight @ seen
         errors = torch.stack([wrong, torch.zeros(400)])[None, :, None]
-        record = Weighed(CONV, logits[None, :, None], errors, (logits.argmax(dim=0) == 1)[None, None])
+        record = PolicyCosts(CONV, logits[None, :, None], errors, (logits.argmax(dim=0) == 1)[None, None])
         loss, density = price([record], 0.2, Processes())
         optimizer.zero_grad()
         loss.backward()

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from spvos_cli.data.augment import random_warp, spline
-from spvos_cli.data.clips import ClipDataset, Recipe
-from spvos_cli.data.folders import Sequence, davis_sequences, still_sequences
+from spvos_cli.data.clips import ClipDataset, ClipKey, Recipe, Stage, normalized
+from spvos_cli.data.folders import Sequence, WeightedDataset, davis_sequences, still_sequences
 from spvos_cli.data.lite_clips import LiteClips, _Canvas
 from spvos_cli.data.paper_clips import PaperClips, frame_indices, max_gap
 from spvos_cli.data.youtube import youtube_sequences
@@ -21,21 +21,27 @@ RECIPES = {
 }
 
 
+def clips_of(recipe: Recipe, *sequences: list[Sequence], seed: int = 0) -> ClipDataset:
+    datasets = [WeightedDataset(1.0, each) for each in sequences]
+    return ClipDataset(datasets, [Stage(1.0, recipe, normalized([1.0] * len(sequences)))], seed)
+
+
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
 def test_clips_depend_on_seed_and_index_alone(davis: Path, stills: Path, recipe: Recipe) -> None:
-    collections = [(1.0, davis_sequences(davis, 2016, "train")), (1.0, still_sequences(stills))]
-    first, second = (ClipDataset(collections, recipe, 3, 100) for _ in range(2))
-    for index in (5, 2, 9):
-        one = first[index]
-        torch.rand(index)
-        other = second[index]
+    sequences = davis_sequences(davis, 2016, "train"), still_sequences(stills)
+    first, second = (clips_of(recipe, *sequences, seed=3) for _ in range(2))
+    for number in (5, 2, 9):
+        one = first[ClipKey(number, 0.0)]
+        torch.rand(number)
+        other = second[ClipKey(number, 0.0)]
         assert torch.equal(one.frames, other.frames)
         assert torch.equal(one.ids, other.ids)
         assert one.frames.shape == (4, 3, 64, 64)
         assert one.frames.dtype == one.ids.dtype == torch.uint8
         assert one.objects == one.ids[0].max()
-    assert not torch.equal(first[0].frames, first[1].frames)
-    assert {first[i].objects for i in range(30)} == {1, 2}
+    numbered = [first[ClipKey(number, 0.0)] for number in range(30)]
+    assert not torch.equal(numbered[0].frames, numbered[1].frames)
+    assert {clip.objects for clip in numbered} == {1, 2}
 
 
 @pytest.mark.parametrize(
@@ -47,7 +53,7 @@ def test_image_and_mask_move_together(recipe: Recipe, kind: str, request: pytest
     root = request.getfixturevalue(kind)
     sequences = davis_sequences(root, 2016, "train") if kind == "davis" else still_sequences(root)
     agreeing = []
-    for frames, ids, _ in (ClipDataset([(1.0, sequences)], recipe, 0, 12)[i] for i in range(12)):
+    for frames, ids, _ in (clips_of(recipe, sequences)[ClipKey(i, 0.0)] for i in range(12)):
         frames = frames.float()
         yellow = (frames[:, 0] > 140) & (frames[:, 1] > 140) & (frames[:, 2] < 130)
         coloured = (frames[:, 0] - frames[:, 2]).abs().max() > 12
@@ -115,7 +121,7 @@ def test_warps_without_strength_move_nothing() -> None:
 def test_frames_that_run_sparsely_can_be_calm(davis: Path, stills: Path) -> None:
     """From the third frame on a still does not move at all, and a video no more than it does itself."""
     calm = LiteClips(frames=5, side=64, min_area=20, paste=0, bend_share=0, sparse_gap=1, sparse_motion=0)
-    for frames, _, _ in (ClipDataset([(1.0, still_sequences(stills))], calm, 0, 6)[i] for i in range(6)):
+    for frames, _, _ in (clips_of(calm, still_sequences(stills))[ClipKey(i, 0.0)] for i in range(6)):
         assert not torch.equal(frames[0], frames[1])
         assert all(torch.equal(frame, frames[1]) for frame in frames[2:])
     sequences = davis_sequences(davis, 2016, "train")

@@ -14,20 +14,21 @@ from spvos_cli.sparse.gate import GATES
 from spvos_cli.sparse.gate_base import Noise
 from spvos_cli.sparse.plan import gated_convolutions
 from spvos_cli.sparse.policy import COMPUTE
-from spvos_cli.training.clips.gumbel import Record, TrainingRun
+from spvos_cli.training.clips.gumbel import SparseStep, TrainingRun
 from spvos_cli.training.clips.sparsity import (
     LayerDensity,
-    annealed,
-    bounds,
+    density_bounds,
+    gate_loss,
     layer_densities,
     network_density,
     sparsity_loss,
-    sparsity_objective,
 )
 from spvos_cli.training.clips.unroll import unroll
-from spvos_cli.training.options import TrainOptions
+from spvos_cli.training.density import annealed_target
+from spvos_cli.training.options import LiteOptions, PaperOptions
 from tests.sparse.definition import Definition, random_conv
 
+RELAXING = PaperOptions().relaxing
 SMALL = dataclasses.replace(LITE, value_channels=16, decoder_channels=(16, 16, 16))
 
 
@@ -44,17 +45,22 @@ def density(computed: float, pixels: float, cost: int) -> LayerDensity:
 
 
 def test_bounds_open_up() -> None:
-    assert bounds(0.0, 0.1) == pytest.approx((0.1, 0.1))
-    assert bounds(0.165, 0.1) == pytest.approx((0.05, 0.55))
-    assert bounds(0.33, 0.1) == pytest.approx((0.0, 1.0))
-    assert bounds(1.0, 0.1) == pytest.approx((0.0, 1.0))
-    assert bounds(0.0, 0.1, relaxing=0.0) == pytest.approx((0.0, 1.0))
+    assert density_bounds(0.0, 0.1, RELAXING) == pytest.approx((0.1, 0.1))
+    assert density_bounds(0.165, 0.1, RELAXING) == pytest.approx((0.05, 0.55))
+    assert density_bounds(0.33, 0.1, RELAXING) == pytest.approx((0.0, 1.0))
+    assert density_bounds(1.0, 0.1, RELAXING) == pytest.approx((0.0, 1.0))
+    assert density_bounds(0.0, 0.1, relaxing=0.0) == pytest.approx((0.0, 1.0))
 
 
 def test_the_target_comes_down() -> None:
-    assert annealed(0.1, 0.0, 0.5) == 1.0
-    assert annealed(0.1, 0.25, 0.5) == pytest.approx(0.55)
-    assert annealed(0.1, 0.5, 0.5) == annealed(0.1, 0.9, 0.5) == annealed(0.1, 0.0, 0.0) == 0.1
+    assert annealed_target(0.1, 0.0, 0.5) == 1.0
+    assert annealed_target(0.1, 0.25, 0.5) == pytest.approx(0.55)
+    assert (
+        annealed_target(0.1, 0.5, 0.5)
+        == annealed_target(0.1, 0.9, 0.5)
+        == annealed_target(0.1, 0.0, 0.0)
+        == 0.1
+    )
 
 
 @pytest.mark.parametrize(
@@ -66,11 +72,11 @@ def test_objectives(method: str, objective: str, cost: bool) -> None:
     network = build_model(dataclasses.replace(SMALL, method=method, structure="D"))
     conv = next(iter(gated_convolutions(network, "D", gate_all=False).values()))
     run = TrainingRun(1.0, silent)
-    run.records.append(Record(conv, torch.tensor([1.0, 0.0, 0.0, 0.0]).reshape(1, 1, 2, 2)))
-    options = TrainOptions(objective=objective, target=0.25, anneal=0.0)
+    run.records.append(SparseStep(conv, torch.tensor([1.0, 0.0, 0.0, 0.0]).reshape(1, 1, 2, 2)))
+    options = LiteOptions(objective=objective, target=0.25, anneal=0.0)
     real = torch.ones(1, 1, dtype=torch.bool)
     with processes(torch.device("cpu")) as group:
-        sparsity, found = sparsity_objective(run.records, real, 0.5, options, method, group)
+        sparsity, found = gate_loss(run.records, real, 0.5, options, method, group)
     assert found.item() == 0.25
     assert sparsity.item() == (0.25 if cost else 0.0)
 
@@ -80,21 +86,23 @@ def test_loss_by_hand() -> None:
     whole = (9 * 30 + 1) / (9 * 100 + 50)
     assert network_density(layers).item() == pytest.approx(whole)
     early = (0.3 - 0.1) ** 2 + (0.1 - 0.02) ** 2 + 2 * (whole - 0.1) ** 2
-    assert sparsity_loss(layers, 0.0, 0.1, beta=2).item() == pytest.approx(early, rel=1e-5)
-    assert sparsity_loss(layers, 1.0, 0.1, beta=2).item() == pytest.approx(2 * (whole - 0.1) ** 2, rel=1e-5)
+    assert sparsity_loss(layers, 0.0, 0.1, beta=2, relaxing=RELAXING).item() == pytest.approx(early, rel=1e-5)
+    assert sparsity_loss(layers, 1.0, 0.1, beta=2, relaxing=RELAXING).item() == pytest.approx(
+        2 * (whole - 0.1) ** 2, rel=1e-5
+    )
 
 
 def test_a_batch_without_objects_is_no_division_by_zero() -> None:
     nothing = [density(0.0, 0.0, 9)]
     assert network_density(nothing) == 0
-    assert sparsity_loss(nothing, 0.5, 0.1, beta=1).isfinite()
+    assert sparsity_loss(nothing, 0.5, 0.1, beta=1, relaxing=RELAXING).isfinite()
 
 
 def test_slots_without_an_object_do_not_count() -> None:
     conv = random_conv(0, (2, 3, 3, 1), norm=False, relu=False)
     computed = torch.tensor([1.0, 0.0, 1.0, 1.0])[:, None, None, None].expand(4, 1, 2, 2)
     real = torch.tensor([[True, False], [True, True]])
-    (found,) = layer_densities([Record(conv, computed), Record(conv, computed)], real).values()
+    (found,) = layer_densities([SparseStep(conv, computed), SparseStep(conv, computed)], real).values()
     assert found.pixels == 2 * 3 * 4
     assert found.computed == 2 * 3 * 4
     assert found.cost == 3 * 2 * 9

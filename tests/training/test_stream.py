@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 import torch
 
+from spvos_cli.data.clips import ClipKey
 from spvos_cli.data.folders import davis_sequences
-from spvos_cli.data.streams import Streams
-from spvos_cli.distributed import Processes
 from spvos_cli.inference.segmenter import VideoSegmenter
 from spvos_cli.model.checkpoint import build_model, load_checkpoint, save_weights
 from spvos_cli.model.network import VOSNetwork
@@ -20,13 +19,16 @@ from spvos_cli.sparse.gate import GATES
 from spvos_cli.sparse.plan import gated_convolutions
 from spvos_cli.training.losses import bernoulli_divergence
 from spvos_cli.training.options import recipe_options
-from spvos_cli.training.start import freeze
-from spvos_cli.training.state import read_state, restore
-from spvos_cli.training.streams.stream_loss import StreamLoss, WeighedStream, importance
+from spvos_cli.training.parameters import freeze
+from spvos_cli.training.position import StepPosition
+from spvos_cli.training.state import read_state
+from spvos_cli.training.streams.learning_stream import LearningStream, area_weight
+from spvos_cli.training.streams.stream_loss import StreamLoss
 from spvos_cli.training.trainer import Reports, Trainer
-from tests.training.conftest import SMALL
+from tests.training.conftest import SMALL, break_off, dataset_of, trainer_of
 
 OPTIONS = recipe_options("stream", iterations=4, batch_size=2, side=64)
+FIRST = StepPosition(0, 0.0, range(2))
 SHORT = "--recipe stream --iterations 2 --batch-size 2 --side 64 --workers 0 --held-out two"
 
 
@@ -58,7 +60,7 @@ def gated(weights: Path, method: str) -> VOSNetwork:
 @pytest.mark.parametrize("method", GATES)
 def test_a_stream_that_learns_is_one_of_test_time(method: str, busy: Path, davis: Path) -> None:
     network, sequence = gated(busy, method), davis_sequences(davis, 2016, "train")[0]
-    stream = WeighedStream(network)
+    stream = LearningStream(network)
     segmenter = VideoSegmenter(gated(busy, method).for_inference(torch.device("cpu"), torch.float32))
     for t in range(len(sequence.frames)):
         frame, mask = sequence.read_frame(t), sequence.read_mask(t)
@@ -66,8 +68,7 @@ def test_a_stream_that_learns_is_one_of_test_time(method: str, busy: Path, davis
         prob = stream.step(torch.from_numpy(frame).permute(2, 0, 1) / 255, given)
         segmenter.step(frame, (mask > 0).astype(np.uint8) if t == 0 else None)
         torch.testing.assert_close(prob.clone(), segmenter.prob.clone(), atol=1e-3, rtol=0)
-    (run,) = stream.runs.values()
-    computed = torch.cat([record.computed.flatten() for record in run.records]).float().mean()
+    computed = torch.cat([step.computed.flatten() for step in stream.run.steps]).float().mean()
     assert 0.05 < computed < 0.95
 
 
@@ -78,7 +79,7 @@ def test_gates_that_compute_everything_are_no_distance_away(busy: Path, davis: P
     ids = torch.zeros(2, 64, 64, dtype=torch.uint8)
     ids[:, 16:48, 16:48] = 1
     batch = frames, ids, torch.tensor([True, True])
-    loss, figures = StreamLoss(network, OPTIONS, Processes())(*batch, 0, range(2))
+    loss, figures = StreamLoss(network, OPTIONS)(*batch, FIRST)
     assert figures["distance"] < 1e-7
     assert figures["density"] == 1
     network.requires_grad_(True)
@@ -88,7 +89,7 @@ def test_gates_that_compute_everything_are_no_distance_away(busy: Path, davis: P
     assert all(".gate." in name for name in changed)
     for conv in gated_convolutions(network, "D", gate_all=False).values():
         conv.gate.bias.data = torch.tensor([9.0, 0.0, 0.0])
-    _, figures = StreamLoss(network, OPTIONS, Processes())(*batch, 0, range(2))
+    _, figures = StreamLoss(network, OPTIONS)(*batch, FIRST)
     assert figures["distance"] > 1e-5
     assert figures["density"] == 0
 
@@ -99,13 +100,13 @@ def test_a_decoder_learns_to_say_with_gates_what_it_said_without(method: str, bu
     torch.manual_seed(0)
     network = freeze(gated(busy, method), train_trunk=False, learn="gated")
     before = {name: x.clone() for name, x in network.state_dict().items()}
-    loss = StreamLoss(network, dataclasses.replace(OPTIONS, learn="gated"), Processes())
+    loss = StreamLoss(network, dataclasses.replace(OPTIONS, learn="gated"))
     optimizer = torch.optim.Adam([p for p in network.parameters() if p.requires_grad], 1e-3)
     frames, ids = torch.rand(2, 5, 3, 64, 64).mul(255).byte(), torch.zeros(2, 64, 64, dtype=torch.uint8)
     ids[:, 16:48, 16:48] = 1
     distances = []
     for _ in range(15):
-        total, figures = loss(frames, ids, torch.tensor([True, True]), 0, range(2))
+        total, figures = loss(frames, ids, torch.tensor([True, True]), FIRST)
         optimizer.zero_grad()
         total.backward()
         optimizer.step()
@@ -120,7 +121,7 @@ def test_a_decoder_learns_to_say_with_gates_what_it_said_without(method: str, bu
 def test_small_objects_count_by_their_size() -> None:
     prob = torch.zeros(1, 3, 20, 50)
     prob[0, 0, :10, :10], prob[0, 1, :5, :10], prob[0, 2, 0, 0] = 1, 1, 1
-    counts = importance(prob).flatten()
+    counts = area_weight(prob).flatten()
     assert counts[1] == 2 * counts[0]
     assert counts[2] < 50 * counts[1]  # what is gone does not outweigh everything
 
@@ -154,7 +155,7 @@ def test_command_with_a_teacher(spvos_train, davis: Path, start: Path, busy: Pat
     assert all(torch.equal(x, after[n]) for n, x in before.items() if not n.startswith("decoder."))
     name = "decoder.predict.weight"
     assert not torch.equal(before[name], after[name])
-    (held,) = read_state(Path("spvos_run"))["objective"]
+    held = read_state(Path("spvos_run")).trainer["loss"]
     assert torch.equal(held["teacher.predict.weight"], taught[name])
 
 
@@ -169,26 +170,21 @@ def test_a_teacher_of_another_shape(spvos_train, davis: Path, start: Path, tmp_p
 
 def make_stream_trainer(folder: Path, busy: Path, learn: str) -> Trainer:
     options = dataclasses.replace(OPTIONS, iterations=8, learning_rate=1e-2, held_out=(), learn=learn)
-    network = freeze(gated(busy, "triple"), train_trunk=False, learn=learn)
-    loss, cpu = StreamLoss(network, options, Processes()), torch.device("cpu")
-    return Trainer(
-        network, options, folder, device=cpu, dtype=torch.float32, processes=Processes(), loss=loss
-    )
+    return trainer_of(gated(busy, "triple"), options, folder)
 
 
 @pytest.mark.parametrize("learn", ["gates", "gated"])
 def test_resumed_run_is_the_unbroken_one(davis: Path, busy: Path, tmp_path: Path, learn: str) -> None:
     """Streams, price, teacher and weights go on exactly where they stood, in the middle of a video."""
-    data = Streams([(1.0, davis_sequences(davis, 2016, "train"))], 5, 64, seed=0, slots=2, steps=8)
     whole, broken = (make_stream_trainer(tmp_path / name, busy, learn) for name in ("whole", "broken"))
+    data = dataset_of(davis, whole.options)
     whole.run(data, 0, Reports(lambda row: None))
-    for batch, _ in zip(broken._batches(data, 0), range(2), strict=False):
-        broken.step(*batch)
-    broken.save()
-    assert not data[2 * 2].starts
+    break_off(broken, data, 2)
+    assert not data[ClipKey(2 * 2, 0.0)].starts
     resumed = make_stream_trainer(tmp_path / "broken", busy, learn)
-    restore(resumed, read_state(tmp_path / "broken"))
-    assert resumed.objective.price.log_price == broken.objective.price.log_price
+    resumed.restore(read_state(tmp_path / "broken").trainer)
+    assert resumed.iteration == 2
+    assert resumed.loss.price.log_price.isfinite()
     resumed.run(data, 0, Reports(lambda row: None))
     ours, theirs = (trainer.network.state_dict() for trainer in (whole, resumed))
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
@@ -200,8 +196,11 @@ def test_resumed_run_is_the_unbroken_one(davis: Path, busy: Path, tmp_path: Path
         ("--method dense --dataset davis --data {davis}", "a network without gates"),
         ("--method triple --sparse QD --dataset davis --data {davis}", "gates in QD"),
         ("--method triple --sparse D --learn all --dataset davis --data {davis}", "--learn all"),
-        ("--method triple --sparse D --teacher {davis} --dataset davis --data {davis}", "--learn gates"),
-        ("--method triple --sparse D --dataset stills --data {stills}", "nothing but stills"),
+        ("--method triple --sparse D --teacher {davis} --dataset davis --data {davis}", "--learn gated"),
+        (
+            "--method triple --sparse D --held-out none --dataset stills --data {stills}",
+            "nothing but stills",
+        ),
     ],
 )
 def test_bad_input(spvos_train, davis: Path, stills: Path, start: Path, arguments: str, named: str) -> None:

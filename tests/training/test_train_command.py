@@ -46,11 +46,12 @@ def test_run_with_named_choices_resumes(spvos_train, davis: Path, start: Path) -
     command = f"--dataset davis --data {davis} --held-out none {SHORT}"
     code, _, err = spvos_train(f"{command} --init {start} {choices}")
     assert code == 0, err
-    options = read_state(Path("spvos_run"))["options"]
+    options = read_state(Path("spvos_run")).options
     assert (options.objective, options.learn, options.sparse_gap) == ("cost", "gates", 1)
     assert spvos_train(f"{command} --resume")[0] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["dense", "static", "residual", "triple"])
 def test_dry_run_of_the_papers_recipe(spvos_train, davis: Path, tmp_path: Path, method: str) -> None:
     save_weights(build_model(NARROW), tmp_path / "narrow.safetensors")
@@ -62,10 +63,11 @@ def test_dry_run_of_the_papers_recipe(spvos_train, davis: Path, tmp_path: Path, 
     network = load_checkpoint(Path("spvos_run/weights.safetensors"))
     assert network.config.method == method
     state = read_state(Path("spvos_run"))
-    assert state["options"].recipe == "paper"
-    assert state["options"].learning_rate == 2e-5
+    assert state.options.recipe == "paper"
+    assert state.options.learning_rate == 2e-5
 
 
+@pytest.mark.slow
 def test_rows_of_the_papers_tables_are_one_command(spvos_train, davis: Path, tmp_path: Path) -> None:
     """Table V, temperature 0.5, with another target and structure."""
     save_weights(build_model(NARROW), tmp_path / "narrow.safetensors")
@@ -75,7 +77,7 @@ def test_rows_of_the_papers_tables_are_one_command(spvos_train, davis: Path, tmp
     )
     assert code == 0, err
     state = read_state(Path("spvos_run"))
-    options, config = state["options"], state["config"]
+    options, config = state.options, state.config
     assert (options.tau, options.target, options.gamma, options.beta) == (0.5, 0.2, 2.0, 3.0)
     assert (config.structure, config.gate_all, config.strategy) == ("QDM", True, "fully")
 
@@ -117,11 +119,13 @@ def stop(command: list[str], folder: Path, number: int) -> int:
     return started.wait()
 
 
+@pytest.mark.slow
 def test_terminated_run_saves_where_it_stands(davis: Path, start: Path, tmp_path: Path) -> None:
     assert stop(long_run(davis, start), tmp_path / "run", signal.SIGTERM) == 143
-    assert 5 <= read_state(tmp_path / "run")["iteration"] < 60
+    assert 5 <= read_state(tmp_path / "run").trainer["iteration"] < 60
 
 
+@pytest.mark.slow
 def test_killed_run_resumes_with_the_losses_of_an_unbroken_one(
     davis: Path, start: Path, tmp_path: Path
 ) -> None:
@@ -130,18 +134,18 @@ def test_killed_run_resumes_with_the_losses_of_an_unbroken_one(
     assert whole.returncode == 0, whole.stderr
     broken = tmp_path / "broken"
     stop(command, broken, signal.SIGKILL)
-    stood = read_state(broken)["iteration"]
+    stood = read_state(broken).trainer["iteration"]
     assert 5 <= stood <= 55
     resumed = subprocess.run([*command, "--out", str(broken), "--resume"], capture_output=True, check=False)
     assert resumed.returncode == 0, resumed.stderr
-    one, other = (read_state(tmp_path / name) for name in ("whole", "broken"))
+    one, other = (read_state(tmp_path / name).trainer for name in ("whole", "broken"))
     assert one["iteration"] == other["iteration"] == 60
     assert all((one["network"][name] == other["network"][name]).all() for name in one["network"])
 
 
 def position(folder: Path) -> int:
     """The iteration of a run's checkpoint, -1 where there is none yet."""
-    return read_state(folder)["iteration"] if (folder / "checkpoint.pt").exists() else -1
+    return read_state(folder).trainer["iteration"] if (folder / "checkpoint.pt").exists() else -1
 
 
 @pytest.mark.slow
@@ -169,7 +173,7 @@ def test_two_processes_train_as_one(
         out = tmp_path / str(processes)
         run_to_end([*arguments, "--out", str(out)], processes=processes)
         rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-        states.append((rows, read_state(out)["network"]))
+        states.append((rows, read_state(out).trainer["network"]))
     (one_rows, one), (two_rows, two) = states
     for first, second in zip(one_rows, two_rows, strict=True):
         for figure in set(first) - {"iteration", "seconds"}:

@@ -16,24 +16,21 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from spvos_cli.data.clips import ClipDataset
-from spvos_cli.data.folders import davis_sequences
+from spvos_cli.data.clips import Clip, ClipDataset, ClipKey
 from spvos_cli.errors import InputError, RunError, Terminated
 from spvos_cli.model.checkpoint import build_model, load_checkpoint
-from spvos_cli.training.options import PAPER, TrainOptions, recipe_options
-from spvos_cli.training.run import clip_recipe
+from spvos_cli.training.options import LiteOptions, PaperOptions, recipe_options
+from spvos_cli.training.parameters import freeze, parameter_groups
 from spvos_cli.training.schedule import rate_share
-from spvos_cli.training.start import freeze
-from spvos_cli.training.state import read_state, restore
-from spvos_cli.training.trainer import Reports, parameter_groups
-from tests.training.conftest import OPTIONS, SMALL, make_trainer
+from spvos_cli.training.state import read_state
+from spvos_cli.training.trainer import Figures, Reports
+from tests.training.conftest import OPTIONS, SMALL, break_off, dataset_of, first_batch, make_trainer
+
+PAPER = PaperOptions()
 
 
-def clips_of(root: Path, options: TrainOptions) -> ClipDataset:
-    collections = [(1.0, davis_sequences(root, 2016, "train"))]
-    return ClipDataset(
-        collections, clip_recipe(options), options.seed, options.iterations * options.batch_size
-    )
+def floats(figures: Figures) -> dict[str, float]:
+    return {name: figure.item() for name, figure in figures.items()}
 
 
 def quiet(rows: list | None = None, every: int = 1, **options) -> Reports:
@@ -43,22 +40,19 @@ def quiet(rows: list | None = None, every: int = 1, **options) -> Reports:
 def test_loss_falls(davis: Path, tmp_path: Path) -> None:
     options = dataclasses.replace(OPTIONS, iterations=400, warmup=0.0, hold=0.0, held_out=())
     trainer = make_trainer(tmp_path / "run", options)
-    batch = next(trainer._batches(clips_of(davis, options), workers=0))
-    losses = [trainer.step(*batch)["entropy"] for _ in range(25)]
+    batch = first_batch(dataset_of(davis, options), trainer)
+    losses = [trainer.step(*batch)["entropy"].item() for _ in range(25)]
     assert losses[-1] < 0.5 * losses[0]
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_resumed_run_equals_an_unbroken_one(davis: Path, tmp_path: Path, workers: int) -> None:
-    clips, rows = clips_of(davis, OPTIONS), []
+    clips, rows = dataset_of(davis, OPTIONS), []
     whole = make_trainer(tmp_path / "whole")
     whole.run(clips, workers, quiet(rows))
-    broken = make_trainer(tmp_path / "broken")
-    for batch, _ in zip(broken._batches(clips, 0), range(3), strict=False):
-        broken.step(*batch)
-    broken.save()
+    break_off(make_trainer(tmp_path / "broken"), clips, 3)
     resumed, resumed_rows = make_trainer(tmp_path / "broken"), []
-    restore(resumed, read_state(tmp_path / "broken"))
+    resumed.restore(read_state(tmp_path / "broken").trainer)
     assert resumed.iteration == 3
     resumed.run(clips, workers, quiet(resumed_rows))
     for one, other in ((whole.network, resumed.network), (whole.average, resumed.average)):
@@ -74,8 +68,8 @@ def test_accumulated_parts_make_one_step(davis: Path, tmp_path: Path) -> None:
         make_trainer(tmp_path, options),
         make_trainer(tmp_path, dataclasses.replace(options, accumulate=2)),
     )
-    batch = next(one._batches(clips_of(davis, options), 0))
-    first, second = one.step(*batch), parts.step(*batch)
+    batch = first_batch(dataset_of(davis, options), one)
+    first, second = floats(one.step(*batch)), floats(parts.step(*batch))
     assert first["entropy"] == pytest.approx(second["entropy"], rel=1e-5)
     assert first["norm"] == pytest.approx(second["norm"], rel=1e-4)
 
@@ -86,8 +80,8 @@ def test_recomputed_activations_change_nothing(davis: Path, tmp_path: Path, meth
     options = dataclasses.replace(OPTIONS, held_out=())
     kept = make_trainer(tmp_path, options, config)
     again = make_trainer(tmp_path, dataclasses.replace(options, checkpoint_activations=True), config)
-    batch = next(kept._batches(clips_of(davis, options), 0))
-    assert kept.step(*batch) == pytest.approx(again.step(*batch), rel=1e-5)
+    batch = first_batch(dataset_of(davis, options), kept)
+    assert floats(kept.step(*batch)) == pytest.approx(floats(again.step(*batch)), rel=1e-5)
     for one, other in zip(kept.network.parameters(), again.network.parameters(), strict=True):
         torch.testing.assert_close(one, other)
 
@@ -109,9 +103,9 @@ def test_signals_stop_after_the_step_with_a_checkpoint(
     sender = threading.Thread(target=send)
     sender.start()
     with pytest.raises(error):
-        trainer.run(clips_of(davis, options), 0, quiet())
+        trainer.run(dataset_of(davis, options), 0, quiet())
     sender.join()
-    assert read_state(tmp_path / "run")["iteration"] == trainer.iteration >= 2
+    assert read_state(tmp_path / "run").trainer["iteration"] == trainer.iteration >= 2
 
 
 def test_bad_loss_stops_with_a_checkpoint_from_before(davis: Path, tmp_path: Path, monkeypatch) -> None:
@@ -123,10 +117,10 @@ def test_bad_loss_stops_with_a_checkpoint_from_before(davis: Path, tmp_path: Pat
         return loss * (float("nan") if trainer.iteration == 2 else 1), figures
 
     monkeypatch.setattr(trainer.loss, "forward", spoiled)
-    with pytest.raises(RunError, match="loss is nan at iteration 2") as error:
-        trainer.run(clips_of(davis, OPTIONS), 0, quiet())
+    with pytest.raises(RunError, match="loss is not finite at iteration 2") as error:
+        trainer.run(dataset_of(davis, OPTIONS), 0, quiet())
     assert "\n" not in str(error.value)
-    state = read_state(tmp_path / "run")
+    state = read_state(tmp_path / "run").trainer
     assert state["iteration"] == 2
     assert all(tensor.isfinite().all() for tensor in state["network"].values())
 
@@ -151,7 +145,7 @@ def test_what_holds_the_process_group_ends_with_the_run(davis: Path, tmp_path: P
 
     trainer.loss.register_forward_hook(scaled)
     with nullcontext() if figure == 1 else pytest.raises(RunError) as error:
-        trainer.run(clips_of(davis, OPTIONS), 0, quiet())
+        trainer.run(dataset_of(davis, OPTIONS), 0, quiet())
     assert wrapped
     assert {held() for held in wrapped} == {None}, error
 
@@ -159,15 +153,15 @@ def test_what_holds_the_process_group_ends_with_the_run(davis: Path, tmp_path: P
 class Deadly(ClipDataset):
     """Its third clip kills the process that makes it."""
 
-    def __getitem__(self, index: int):
-        if index == 3:
+    def __getitem__(self, key: ClipKey) -> Clip:
+        if key.number == 3:
             os.kill(os.getpid(), signal.SIGKILL)
-        return super().__getitem__(index)
+        return super().__getitem__(key)
 
 
 def test_a_dead_worker_stops_with_a_checkpoint(davis: Path, tmp_path: Path) -> None:
-    clips = clips_of(davis, OPTIONS)
-    clips.__class__ = Deadly
+    whole = dataset_of(davis, OPTIONS)
+    clips = Deadly(whole.datasets, whole.stages, whole.seed)
     with pytest.raises(RunError, match="worker") as error:
         make_trainer(tmp_path / "run").run(clips, 1, quiet())
     assert "\n" not in str(error.value)
@@ -183,7 +177,7 @@ def test_the_best_weights_are_kept(davis: Path, tmp_path: Path) -> None:
         kept[trainer.iteration] = load_checkpoint(tmp_path / "run" / "weights.safetensors").state_dict()
         return {"J&F-Mean": next(scores)}
 
-    trainer.run(clips_of(davis, options), 0, quiet(score=score))
+    trainer.run(dataset_of(davis, options), 0, quiet(score=score))
     assert list(kept) == [2, 4, 6]
     best = load_checkpoint(tmp_path / "run" / "best.safetensors").state_dict()
     assert all(torch.equal(best[name], kept[4][name]) for name in best)
@@ -193,7 +187,8 @@ def test_the_best_weights_are_kept(davis: Path, tmp_path: Path) -> None:
 def test_rates_of_the_paper() -> None:
     """Warm-up 1e-6 -> 2e-5 over 8,000 iterations, constant to 32,000, cosine to 1e-6 at 160,000."""
     rates = {
-        i: PAPER.learning_rate * rate_share(PAPER, i) for i in (0, 4_000, 8_000, 32_000, 96_000, 160_000)
+        i: PAPER.learning_rate * rate_share(PAPER, i / PAPER.iterations)
+        for i in (0, 4_000, 8_000, 32_000, 96_000, 160_000)
     }
     expected = {0: 1e-6, 4_000: 10.5e-6, 8_000: 2e-5, 32_000: 2e-5, 96_000: 10.5e-6, 160_000: 1e-6}
     assert rates == pytest.approx(expected)
@@ -218,7 +213,7 @@ def test_gated_parts_alone(learn: str) -> None:
 
 def test_gates_have_their_own_rate() -> None:
     network = build_model(dataclasses.replace(SMALL, method="triple"))
-    groups = parameter_groups(network, TrainOptions(gate_rate=7.0))
+    groups = parameter_groups(network, LiteOptions(gate_rate=7.0))
     shares = {group["share"] for group in groups}
     gates = sum(p.numel() for group in groups if group["share"] == 7.0 for p in group["params"])
     assert shares == {1.0, 7.0}

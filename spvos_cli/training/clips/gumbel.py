@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
@@ -13,11 +12,12 @@ from torch.utils.checkpoint import checkpoint
 from spvos_cli.sparse.conv import SparseConv2d
 from spvos_cli.sparse.conv_unit import join_channels
 from spvos_cli.sparse.gate_base import Noise, Previous
+from spvos_cli.training.seeding import seeded_generator
 
 NoiseSource = Callable[[int, int], Noise]  # of a layer's number and its step
 
 
-class Record(NamedTuple):
+class SparseStep(NamedTuple):
     """One sparse step of one layer.
 
     Attributes:
@@ -27,11 +27,6 @@ class Record(NamedTuple):
 
     conv: SparseConv2d
     computed: Tensor
-
-
-def seeded(*key: int) -> torch.Generator:
-    """A generator whose numbers depend on the key alone."""
-    return torch.Generator().manual_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))
 
 
 class GumbelNoise:
@@ -50,7 +45,7 @@ class GumbelNoise:
     def __call__(self, layer: int, step: int) -> Noise:
         if self.strength == 0:
             return torch.zeros_like
-        generators = [seeded(*key, layer, step) for key in self.keys]
+        generators = [seeded_generator(*key, layer, step) for key in self.keys]
 
         def draw(like: Tensor) -> Tensor:
             shape = (len(like) // len(generators), *like.shape[1:])
@@ -75,13 +70,14 @@ class TrainingRun:
     def __init__(self, tau: float, noise: NoiseSource) -> None:
         self.tau, self.noise = tau, noise
         self.sparse = False
-        self.records: list[Record] = []
+        self.records: list[SparseStep] = []
         self._previous: dict[SparseConv2d, Previous] = {}
         self._numbers: dict[SparseConv2d, int] = {}
         self._steps: dict[SparseConv2d, int] = {}
 
     def convolve(self, conv: SparseConv2d, x: Tensor, shared: Tensor | None) -> Tensor:
         """One layer."""
+        assert conv.gate is not None
         x, previous = join_channels(x, shared), self._previous.get(conv)
         number = self._numbers.setdefault(conv, len(self._numbers))
         step = self._steps[conv] = self._steps.get(conv, -1) + 1
@@ -89,7 +85,7 @@ class TrainingRun:
             output = conv.convolve(x)
         else:
             output, computed = conv.gate.mix(conv, x, previous, self.tau, self.noise(number, step))
-            self.records.append(Record(conv, computed))
+            self.records.append(SparseStep(conv, computed))
         self._previous[conv] = Previous(x, output)
         return conv.finish(output.clone())  # which may overwrite it
 

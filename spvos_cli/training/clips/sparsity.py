@@ -1,4 +1,5 @@
-"""The sparsity objective (Section III-D, Eq. 10 to 13), and the residual baseline's cost objective."""
+"""The loss that asks for sparsity (Section III-D, Eq. 10 to 13), and the residual baseline's, which is the
+cost itself."""
 
 from __future__ import annotations
 
@@ -11,17 +12,9 @@ from torch import Tensor
 
 from spvos_cli.distributed import Processes
 from spvos_cli.sparse.conv import SparseConv2d
-from spvos_cli.training.clips.gumbel import Record
-from spvos_cli.training.options import TrainOptions
-
-RELAXING = 0.33  # share of the run after which a layer's density is free
-
-
-def annealed(target: float, progress: float, share: float) -> float:
-    """The target at a point of the run: it comes down from 1 along a cosine over a share of it, so that no
-    layer's gate is driven past the point where it still decides."""
-    left = (1 + math.cos(math.pi * min(1.0, progress / share))) / 2 if share else 0.0
-    return target + left * (1 - target)
+from spvos_cli.training.clips.gumbel import SparseStep
+from spvos_cli.training.density import annealed_target, pixel_cost
+from spvos_cli.training.options import ClipOptions
 
 
 class LayerDensity(NamedTuple):
@@ -32,7 +25,7 @@ class LayerDensity(NamedTuple):
     cost: int
 
 
-def layer_densities(records: list[Record], real: Tensor) -> dict[SparseConv2d, LayerDensity]:
+def layer_densities(records: list[SparseStep], real: Tensor) -> dict[SparseConv2d, LayerDensity]:
     """What each layer decided, over all its sparse steps.
 
     Args:
@@ -50,12 +43,7 @@ def layer_densities(records: list[Record], real: Tensor) -> dict[SparseConv2d, L
     return densities
 
 
-def pixel_cost(conv: SparseConv2d) -> int:
-    """Multiply-accumulates of one output pixel: k * k * Cin * Cout."""
-    return conv.weight.numel()
-
-
-def bounds(progress: float, target: float, relaxing: float = RELAXING) -> tuple[float, float]:
+def density_bounds(progress: float, target: float, relaxing: float) -> tuple[float, float]:
     """Between which a layer's density may lie: at first the target alone, after `relaxing` of the run
     anything (Verelst and Tuytelaars, Dynamic Convolutions, CVPR 2020); 0: from the start."""
     passed = min(1.0, progress / relaxing) if relaxing else 1.0
@@ -64,32 +52,33 @@ def bounds(progress: float, target: float, relaxing: float = RELAXING) -> tuple[
 
 
 def sparsity_loss(
-    densities: Iterable[LayerDensity], progress: float, target: float, beta: float, relaxing: float = RELAXING
+    densities: Iterable[LayerDensity], progress: float, target: float, beta: float, relaxing: float
 ) -> Tensor:
     """The layers' loss (Eq. 11) plus beta times the network's (Eq. 12), for the static and the triple
     method."""
     densities = list(densities)
-    lower, upper = bounds(progress, target, relaxing)
+    lower, upper = density_bounds(progress, target, relaxing)
     shares = torch.stack([density.computed / density.pixels.clamp(min=1) for density in densities])
     layers = ((shares - upper).clamp(min=0).square() + (lower - shares).clamp(min=0).square()).sum()
     return layers + beta * (network_density(densities) - target).square()
 
 
 def network_density(densities: Iterable[LayerDensity]) -> Tensor:
-    """The share of multiply-accumulates that were done; by itself the residual method's objective."""
+    """The share of multiply-accumulates that were done; by itself the residual method's loss."""
     done, all_there = zip(*((d.cost * d.computed, d.cost * d.pixels) for d in densities), strict=True)
     return torch.stack(done).sum() / torch.stack(all_there).sum().clamp(min=1)  # a batch may have no object
 
 
-def sparsity_objective(
-    records: list[Record],
+def gate_loss(
+    records: list[SparseStep],
     real: Tensor,
     progress: float,
-    options: TrainOptions,
+    options: ClipOptions,
     method: str,
     processes: Processes,
 ) -> tuple[Tensor, Tensor]:
-    """The objective (where that is the cost, the density itself), and the density; over all processes.
+    """The loss of the gates (where they shall cost as little as can be, the density itself), and the density;
+    over all processes.
 
     Args:
         records, real: as in `layer_densities`.
@@ -105,5 +94,5 @@ def sparsity_objective(
     density = network_density(densities)
     if options.objective == "cost" or (options.objective == "method" and method == "residual"):
         return density, density
-    target = annealed(options.target, progress, options.anneal)
+    target = annealed_target(options.target, progress, options.anneal)
     return sparsity_loss(densities, progress, target, options.beta, options.relaxing), density

@@ -47,7 +47,10 @@ def unroll(
     images = network.normalize(frames)
     call = recomputed if checkpointed else _plain
     queries = _encode_queries(network, images, runs.get("Q"), call)
-    masks, logits, keys, values = first_masks, [], [], []
+    masks = first_masks
+    logits: list[Tensor] = []
+    keys: list[Tensor] = []
+    values: list[Tensor] = []
     for t in range(length):
         if t > 0:
             memory = Memory(torch.cat(keys, dim=1), torch.cat(values, dim=2), LastFrame(keys[-1], values[-1]))

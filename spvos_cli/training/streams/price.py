@@ -1,5 +1,5 @@
-"""The loss of gates whose choices were weighed: what they do to the mask, and what they compute, at a price
-that keeps the density at its target."""
+"""The loss of gates whose choices have a known error: what they do to the mask, and what they compute, at a
+price that keeps the density at its target."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from spvos_cli.distributed import Processes
-from spvos_cli.training.clips.sparsity import pixel_cost
-from spvos_cli.training.streams.weighing import Weighed
+from spvos_cli.training.density import pixel_cost
+from spvos_cli.training.streams.policy_costs import PolicyCosts
 
 RATE = 0.1  # of the price's logarithm, where the density is e times its target
 FARTHEST = 4.0  # times too low the density counts as at most
@@ -27,52 +27,59 @@ class Price(nn.Module):
             would save.
     """
 
+    log_price: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("log_price", torch.tensor(float("nan")))
 
-    def forward(self, records: list[Weighed], target: float, processes: Processes) -> tuple[Tensor, Tensor]:
+    def forward(self, steps: list[PolicyCosts], target: float, processes: Processes) -> tuple[Tensor, Tensor]:
         """The loss, whose unit is the cost of computing everything, and the density, over all processes.
 
         Args:
-            records: of a run.
+            steps: the layers' sparse steps.
             target: the density that the price is steered to.
         """
-        here = costs(records)
-        done, total = (processes.sum(part) for part in here)
-        if self.log_price.isnan():
-            self.log_price = (processes.sum(saved(records)) / total + LEAST).log()
+        done_here, total_here = count_macs(steps)
+        done, total = processes.sum(done_here), processes.sum(total_here)
+        first = (processes.sum(saved_error(steps)) / total + LEAST).log()
+        self.log_price = torch.where(self.log_price.isnan(), first, self.log_price)
         density = done / total
-        loss = sum(regret(record, self.log_price.exp()) for record in records)
+        loss = torch.stack([pairwise_surrogate(step, self.log_price.exp()) for step in steps]).sum()
         self.log_price = self.log_price + RATE * (density.clamp(min=target / FARTHEST) / target).log()
-        return loss / here[1], density
+        return loss / total_here, density
 
 
-def costs(records: list[Weighed]) -> tuple[Tensor, Tensor]:
+def count_macs(steps: list[PolicyCosts]) -> tuple[Tensor, Tensor]:
     """Multiply-accumulates: done, and there were to do."""
-    done = sum(pixel_cost(record.conv) * record.computed.float().sum() for record in records)
-    return done, done.new_tensor(sum(pixel_cost(r.conv) * r.computed.numel() for r in records))
+    done = torch.stack([pixel_cost(step.conv) * step.computed.float().sum() for step in steps]).sum()
+    return done, done.new_tensor(sum(pixel_cost(step.conv) * step.computed.numel() for step in steps))
 
 
-def saved(records: list[Weighed]) -> Tensor:
+def saved_error(steps: list[PolicyCosts]) -> Tensor:
     """The error that computing every pixel would save, summed."""
-    return sum((r.errors[:, :-1].amin(dim=1) - r.errors[:, -1]).clamp(min=0).sum() for r in records)
+    saved = [(s.errors[:, :-1].amin(dim=1) - s.errors[:, -1]).clamp(min=0).sum() for s in steps]
+    return torch.stack(saved).sum()
 
 
-def regret(record: Weighed, price: Tensor) -> Tensor:
-    """In multiply-accumulates, of a layer's decisions: the logistic loss of each pair of policies, weighed by
-    what parts them.
+def pairwise_surrogate(step: PolicyCosts, price: Tensor) -> Tensor:
+    """A loss of a layer's decisions, in multiply-accumulates, that is convex in the gate's logits z. With the
+    costs c of the policies, each its error at the price and for COMPUTE the pixel's multiply-accumulates:
 
-    Its minimum prefers what is cheaper on average over the noise of the errors, and unlike the expected cost
-    itself it is convex: a pixel that is decided wrongly never stops to pull.
+        sum over pixels and pairs of policies a < b of |c_a - c_b| softplus(-sign(c_b - c_a) (z_a - z_b))
+
+    That is RankNet's logistic loss of pairs (Burges et al., Learning to Rank using Gradient Descent, ICML
+    2005), each pair weighted by what a wrong choice costs, as in cost-sensitive classification by pairs
+    (Beygelzimer, Langford and Zadrozny, Weighted One-Against-All, AAAI 2005). Where the errors are noisy its
+    minimum prefers the policy that is cheaper on average.
     """
-    pixel = pixel_cost(record.conv)
-    cost = record.errors / price
+    pixel = pixel_cost(step.conv)
+    cost = step.errors / price
     cost[:, -1] += pixel
     cost = (cost - cost.amin(dim=1, keepdim=True)).clamp(max=LIMIT * pixel)
     loss = cost.new_zeros(())
     for a, b in combinations(range(cost.shape[1]), 2):
         gap = cost[:, b] - cost[:, a]
-        preference = (record.logits[:, a] - record.logits[:, b]) * gap.sign()
+        preference = (step.logits[:, a] - step.logits[:, b]) * gap.sign()
         loss = loss + (gap.abs() * F.softplus(-preference)).sum()
     return loss

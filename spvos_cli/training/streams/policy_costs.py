@@ -1,5 +1,5 @@
-"""Training gates by what each policy does to the mask: a dense run that is watched, and a sparse one whose
-choices are weighed against it.
+"""What each policy of each pixel does to the mask: a dense run, and a sparse one whose choices are measured
+against it.
 
 A gate can decide rightly if it is told what its decision costs. To second order the distance between two
 masks (Kullback and Leibler's) grows with the square of the change in a layer's output times the mask's
@@ -21,8 +21,12 @@ from spvos_cli.sparse.conv_unit import ConvUnit, join_channels
 from spvos_cli.sparse.gate_base import PolicyChoices, Previous
 
 
-class Watch:
-    """A dense run that keeps what each gated convolution puts out, in their order."""
+class DenseRun:
+    """A dense run of a module.
+
+    Attributes:
+        outputs: of its gated convolutions, in their order.
+    """
 
     def __init__(self) -> None:
         self.outputs: list[Tensor] = []
@@ -33,8 +37,8 @@ class Watch:
         return self.outputs[-1]
 
 
-class Taught(NamedTuple):
-    """What a layer should put out, and what the mask makes of it.
+class DecoderTarget(NamedTuple):
+    """What a layer of the decoder should put out, and how the mask depends on it.
 
     Attributes:
         output: (B, Cout, H, W), of the unit, run densely.
@@ -45,13 +49,13 @@ class Taught(NamedTuple):
     gradients: Tensor
 
 
-class Weighed(NamedTuple):
+class PolicyCosts(NamedTuple):
     """One sparse step of one layer.
 
     Attributes:
         conv: the layer.
         logits: (B, P, H, W), the gate's, COMPUTE's last; with a gradient.
-        errors: (B, P, H, W), what each would do to the mask.
+        errors: (B, P, H, W), what each policy would do to the mask.
         computed: (B, H, W) bool, the hard decision.
     """
 
@@ -61,22 +65,22 @@ class Weighed(NamedTuple):
     computed: Tensor
 
 
-class WeighingRun:
-    """The gated convolutions of one module over the frames of a batch of clips, as at test time: gates choose
-    hard. Convolutions get gradients where they were computed.
+class PolicyCostRun:
+    """The gated convolutions of one module over the frames of a stream, as at test time: gates choose hard.
+    Convolutions get gradients where they were computed.
 
     Attributes:
         sparse: whether gates decide about the frame that comes next; otherwise everything is computed.
-        taught: of the next frame, for each gated convolution in their order.
-        records: of all sparse steps so far.
-        policies: empty; the records tell what was decided.
+        targets: of the next frame, for each gated convolution in their order.
+        steps: all sparse steps so far.
+        policies: empty; the steps tell what was decided.
     """
 
     def __init__(self) -> None:
         self.sparse = False
         self.policies: dict[SparseConv2d, Tensor] = {}
-        self.taught: list[Taught] = []
-        self.records: list[Weighed] = []
+        self.targets: list[DecoderTarget] = []
+        self.steps: list[PolicyCosts] = []
         self._previous: dict[SparseConv2d, Previous] = {}
 
     def begin(self, ids: Sequence[int] = (0,), *, sparse: bool) -> None:
@@ -88,24 +92,25 @@ class WeighingRun:
         self._previous = {}
 
     def forget(self) -> None:
-        """Drops the records, and what leads from the next frames' gradients to the frames so far."""
-        self.records = []
+        """Drops the steps, and what leads from the next frames' gradients to the frames so far."""
+        self.steps = []
         self._previous = {c: Previous(*(x.detach() for x in p)) for c, p in self._previous.items()}
 
     def convolve(self, conv: SparseConv2d, x: Tensor, shared: Tensor | None) -> Tensor:
         """One layer."""
+        assert conv.gate is not None
         x, previous = join_channels(x, shared), self._previous.get(conv)
         if not self.sparse or (conv.gate.needs_previous and previous is None):
             output = conv.convolve(x)
         else:
-            output = self._choose(conv, conv.gate.choices(conv, x, previous), self.taught.pop(0))
+            output = self._choose(conv, conv.gate.choices(conv, x, previous), self.targets.pop(0))
         self._previous[conv] = Previous(x, output)
         return conv.finish(output.clone())  # which may overwrite it
 
-    def _choose(self, conv: SparseConv2d, choices: PolicyChoices, taught: Taught) -> Tensor:
-        errors = torch.stack([error(conv, output, taught) for output in choices.outputs], dim=1)
+    def _choose(self, conv: SparseConv2d, choices: PolicyChoices, target: DecoderTarget) -> Tensor:
+        errors = torch.stack([mask_error(conv, output, target) for output in choices.outputs], dim=1)
         computed = choices.chosen == len(choices.outputs) - 1
-        self.records.append(Weighed(conv, choices.logits, errors, computed))
+        self.steps.append(PolicyCosts(conv, choices.logits, errors, computed))
         output = choices.outputs[0]
         for policy, other in enumerate(choices.outputs[1:], 1):
             output = torch.where((choices.chosen == policy)[:, None], other, output)
@@ -113,7 +118,7 @@ class WeighingRun:
 
 
 @torch.no_grad()
-def error(conv: ConvUnit, output: Tensor, taught: Taught) -> Tensor:
+def mask_error(conv: ConvUnit, output: Tensor, target: DecoderTarget) -> Tensor:
     """What an output (B, Cout, H, W), before normalisation, would do to the mask: (B, H, W)."""
-    off = conv.finish(output.clone()) - taught.output
-    return (taught.gradients * off).sum(dim=2).square().mean(dim=0)
+    off = conv.finish(output.clone()).float() - target.output.float()
+    return (target.gradients.float() * off).sum(dim=2).square().mean(dim=0)
