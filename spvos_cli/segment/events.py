@@ -7,6 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from spvos_cli.segment.smallness import objects_named
 from spvos_cli.video.frames import Frame, Note
 
 THUMBNAIL = (32, 18)
@@ -33,15 +34,24 @@ class EventDetector:
         self._there: dict[int, int] = {}  # frames in a row that an object was seen; -1: lost
         self._said: set[int] = set()
 
-    def events(self, frame: Frame, objects: tuple[int, ...], areas: np.ndarray) -> tuple[str, ...]:
-        """Marks of a frame: "shot_cut", "lost:ID", "found:ID"."""
+    def events(
+        self, frame: Frame, objects: tuple[int, ...], areas: np.ndarray, *, told: bool = False
+    ) -> tuple[str, ...]:
+        """Marks of a frame: "shot_cut", "lost:ID", "found:ID".
+
+        Args:
+            told: whether a given mask says who is there, so that nobody needs to hear of losses.
+        """
         marks = ["shot_cut"] if self._is_cut(frame.image) else []
         if marks:
             self.note(
                 f"frame {frame.index}: a shot cut; objects may be lost or taken for others from here on"
             )
+        lost: list[int] = []
         for i in objects:
-            marks += self._presence(frame, i, seen=bool(areas[i]))
+            marks += self._presence(i, lost, seen=bool(areas[i]))
+        if lost and not told:
+            self.note(f"frame {frame.index}: {objects_named(lost)} {'is' if len(lost) == 1 else 'are'} lost")
         return tuple(marks)
 
     def state(self) -> dict[str, Any]:
@@ -57,16 +67,17 @@ class EventDetector:
         self._usual, self._there = state["usual"], dict(state["there"])
         self._said = set(state["said"])
 
-    def _presence(self, frame: Frame, i: int, *, seen: bool) -> list[str]:
+    def _presence(self, i: int, lost: list[int], *, seen: bool) -> list[str]:
+        """An object's mark; it is added to those whose loss is to be said."""
         before = self._there.get(i)
         if seen:
-            lost = before is not None and before < 0
-            self._there[i] = 1 if lost or before is None else before + 1
-            return [f"found:{i}"] if lost else []
+            returned = before is not None and before < 0
+            self._there[i] = 1 if returned or before is None else before + 1
+            return [f"found:{i}"] if returned else []
         if before is None or before < 0:
             return []
         if before >= SETTLED or i not in self._said:
-            self.note(f"frame {frame.index}: object {i} is lost")
+            lost.append(i)
             self._said.add(i)
         self._there[i] = -1
         return [f"lost:{i}"]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from spvos_cli.segment.events import EventDetector
+from spvos_cli.segment.smallness import SizeAdviser
 from spvos_cli.video.frames import Frame, Note
 from spvos_cli.video.writers.writer import Facts, SegmentedFrame
 
@@ -27,7 +28,7 @@ class Tracker:
 
     def __init__(self, segmenter: Any, note: Note, *, with_soft: bool = False) -> None:
         self.segmenter, self.with_soft = segmenter, with_soft
-        self.detector = EventDetector(note)
+        self.detector, self.adviser = EventDetector(note), SizeAdviser(segmenter.size, note)
         self.frames, self.computed, self.total = 0, 0, 0
 
     @property
@@ -37,6 +38,8 @@ class Tracker:
 
     def step(self, frame: Frame, mask: np.ndarray | None) -> SegmentedFrame:
         """Segments the next frame."""
+        if mask is not None:
+            self.adviser.look(frame.index, mask)
         start = time.perf_counter()
         labels = self.segmenter.step(frame.image, mask)
         ms = 1000 * (time.perf_counter() - start)
@@ -52,7 +55,7 @@ class Tracker:
             stats.computed / stats.total if stats.total else None,
             stats.policies,
             ms,
-            self.detector.events(frame, objects, areas),
+            self.detector.events(frame, objects, areas, told=mask is not None),
             self.segmenter.probabilities if self.with_soft else None,
         )
         return SegmentedFrame(frame, labels, facts)
