@@ -10,8 +10,8 @@ import numpy as np
 
 from spvos_cli.video.frames import Note
 
-# Measured in full HD: a rope of 4.7 pixels and a ball of 49 in area are followed at their own size; of the rope
-# 22 % are left at 2.1 pixels, the ball is lost at 39 in area
+# Measured in full HD: a rope of 4.7 pixels and a ball of 49 in area are followed at their own size; at 2.1
+# pixels 22 % of the rope are left, at 39 in area the ball is lost
 THIN = 3.0  # pixels of the network's
 SMALL = 48  # pixels of the network's
 STEP = 40  # that advised sizes are rounded up to

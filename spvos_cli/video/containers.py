@@ -108,7 +108,7 @@ class VideoSource(Source):
             self.note(f"{self.label}: {found}, and are left out")
 
     def set_rate(self, rate: Fraction) -> None:
-        if not self._container.format.flags & NO_TIMESTAMPS:
+        if self.decoder.has_times:
             super().set_rate(rate)
         self.time_base, self.rate = self.time_base * self.rate / rate, rate
 
@@ -247,6 +247,11 @@ class Decoder:
             if image is not None:
                 yield self._time(frame), image, carried
                 carried = []
+
+    @property
+    def has_times(self) -> bool:
+        """Whether the format says when frames are shown; raw streams do not."""
+        return not self._container.format.flags & NO_TIMESTAMPS
 
     def count(self) -> int:
         """Packets of pictures that are shown."""
