@@ -159,9 +159,9 @@ class VideoSegmenter:
         if self.prob is None:
             return {}
         best, row = self.prob.max(dim=0)
-        pixels = torch.bincount(row.flatten(), minlength=len(self.prob))
-        sums = torch.bincount(row.flatten(), best.flatten(), minlength=len(self.prob))
-        means, held = torch.stack([sums / pixels, pixels.to(sums)]).tolist()  # one transfer
+        holds = row == torch.arange(len(self.prob), device=row.device)[:, None, None]
+        pixels, sums = (x.sum(dim=(1, 2), dtype=best.dtype) for x in (holds, holds * best))
+        means, held = torch.stack([sums / pixels, pixels]).tolist()  # one transfer
         return {i: means[k] for k, i in enumerate(self.objects, 1) if held[k]}
 
     @property

@@ -83,6 +83,7 @@ def top_k_readout(query_key: Tensor, memory_key: Tensor, memory_value: Tensor, t
     Returns:
         (1, K, L, Cv)
     """
+<<<<<<< HEAD
     low, top_k = _in_bfloat16(query_key), min(top_k, memory_key.shape[1])
     query, memory = _factors(query_key[0], memory_key[0])
     if low:  # less |kQ|^2 too, which makes the largest the smallest numbers
@@ -99,6 +100,14 @@ def top_k_readout(query_key: Tensor, memory_key: Tensor, memory_value: Tensor, t
     for rows in query.split(height):
         similarities = torch.mm(rows, memory, out=buffer[: len(rows)])
         largest.append(grouped_top_k(similarities, top_k))
+=======
+    query, memory = _with_squares(query_key, memory_key)
+    top_k = min(top_k, memory.shape[1])
+    memory = F.pad(memory, (0, 0, 0, -memory.shape[1] % GROUP))
+    memory[:, memory_key.shape[1] :, -1].fill_(-torch.inf)  # padding can never be among the top k
+    # in parts, so that the similarities of all pairs are never in memory at once
+    largest = [grouped_top_k(fast_linear(part, memory[0], None), top_k) for part in query[0].split(ROWS)]
+>>>>>>> 879be29 (tools/card/right: whether the kernels are right on a card, rehearsed on a CPU; a frame's waits are counted, and three are left; no bincount that waits)
     values, indices = (torch.cat(parts) for parts in zip(*largest, strict=True))
     affinities = values.float().softmax(dim=1).to(memory_value.dtype)
     return torch.stack([_weighted_rows(rows, indices, affinities) for rows in memory_value[0]]).unsqueeze(0)

@@ -65,12 +65,14 @@ class InferenceRun:
     def begin(self, ids: Sequence[int] = (0,), *, sparse: bool) -> None:
         """As in `ModuleRunner`."""
         self.sparse, self.policies = sparse, {}
-        indices = torch.tensor([self._ids.index(i) if i in self._ids else -1 for i in ids])
-        for conv, state in self.states.items():
+        for state in self.states.values():
             state.is_new = None
-            if self._ids != list(ids) and not conv.per_frame:
-                self.states[conv] = state.rows(indices.to(state.output.device))
-        self._ids = list(ids)
+        if self._ids != list(ids):
+            indices = torch.tensor([self._ids.index(i) if i in self._ids else -1 for i in ids])
+            for conv, state in self.states.items():
+                if not conv.per_frame:
+                    self.states[conv] = state.rows(indices.to(state.output.device))
+            self._ids = list(ids)
 
     def remove(self, ids: Collection[int]) -> None:
         """As in `ModuleRunner`; without objects nothing at all is kept."""

@@ -1,5 +1,5 @@
-"""Where the host would wait for a card, or send it something, told from a run on a CPU: by the operations that
-do so there, with the line of the package that asked for them."""
+"""Where the host would wait for a card, or send it something, told from a run on a CPU: by the operations
+that do so there, with the line of the package that asked for them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 import spvos_cli
 
@@ -31,19 +32,38 @@ METHODS = ("cpu", "numpy", "tolist")  # which a CPU's tensor answers without an 
 
 
 class HostWaits(TorchDispatchMode):
-    """Attributes: `waits` and `uploads`: what was asked for, and "file:line" of the package where."""
+    """Attributes: `waits` and `uploads`: what was asked for, and "file:line" of the package where; what is
+    done with a tensor that was fetched before is not on a card any more."""
 
     def __init__(self) -> None:
         super().__init__()
         self.waits: list[tuple[str, str]] = []
         self.uploads: list[tuple[str, str]] = []
+        self._fetched: dict[int, Tensor] = {}  # by address of their memory, which they keep
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func.name() in WAITING or _has_boolean_index(func.name(), args):
+        result = func(*args, **(kwargs or {}))
+        tensors = [x for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor)]
+        if any(_memory(x) in self._fetched for x in tensors):  # then all are: devices are not mixed
+            for x in tree_leaves(result):
+                if isinstance(x, Tensor):
+                    self.fetched(x)
+        elif func.name() in WAITING or _has_boolean_index(func.name(), args):
             self.waits.append((func.name(), _place()))
         elif func.name() == "aten::lift_fresh":  # a tensor of Python's numbers
             self.uploads.append((func.name(), _place()))
-        return func(*args, **(kwargs or {}))
+        return result
+
+    def fetched(self, x: Tensor) -> None:
+        """It is in the host's memory."""
+        self._fetched[_memory(x)] = x
+
+    def is_fetched(self, x: Tensor) -> bool:
+        return _memory(x) in self._fetched
+
+
+def _memory(x: Tensor) -> int:
+    return x.untyped_storage().data_ptr()
 
 
 def _has_boolean_index(name: str, args: Any) -> bool:
@@ -71,10 +91,14 @@ def host_waits() -> Iterator[HostWaits]:
     def noting(name: str) -> Any:
         def method(self: Tensor, *args: Any, **kwargs: Any) -> Any:
             nonlocal inside
-            if not inside and not (name == "numpy" and mode.waits and mode.waits[-1][0] == "cpu"):
-                mode.waits.append((name, _place()))
+            if inside:
+                return originals[name](self, *args, **kwargs)
             inside = True
             try:
+                if not mode.is_fetched(self):
+                    mode.waits.append((name, _place()))
+                    self = self.clone()  # as a card's would be, another tensor than the one that is fetched
+                    mode.fetched(self)
                 return originals[name](self, *args, **kwargs)
             finally:
                 inside = False

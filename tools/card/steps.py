@@ -1,4 +1,4 @@
-"""Steps of a run, each a process of its own with a time limit, none in need of the one before; tables last."""
+"""Steps of a run: each a process of its own with a time limit, none needs the one before; tables last."""
 
 from __future__ import annotations
 

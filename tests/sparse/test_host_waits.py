@@ -1,0 +1,97 @@
+"""A frame does not make the host wait for a card but for the label map, and sends nothing but the image: told
+from the operations that it asks for on a CPU."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from spvos_cli.inference.segmenter import VideoSegmenter
+from spvos_cli.model.checkpoint import build_model
+from spvos_cli.model.config import LITE, SPVOS, ModelConfig
+from spvos_cli.segment.tracker import Tracker
+from spvos_cli.sparse.kernels.reference import REFERENCE
+from spvos_cli.video.frames import Frame
+from tests.conftest import make_frame
+from tests.sparse.host_waits import host_waits
+
+SMALL = dataclasses.replace(SPVOS, value_channels=32, decoder_channels=(32, 16, 16))
+
+
+@pytest.fixture(params=["lite", "spvos"])
+def segmenter(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> VideoSegmenter:
+    """With triple gates, and a backend that asks for nothing of its own."""
+    monkeypatch.setattr("spvos_cli.inference.segmenter.kernel_for", lambda device, dtype: REFERENCE)
+    torch.manual_seed(0)
+    config: ModelConfig = {"lite": LITE, "spvos": SMALL}[request.param]
+    structure = {"lite": "D", "spvos": "QD"}[request.param]
+    network = build_model(dataclasses.replace(config, method="triple", structure=structure))
+    return VideoSegmenter(network.for_inference(torch.device("cpu"), torch.float32), size=64)
+
+
+def files(places: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    return [(what, place.rpartition(":")[0]) for what, place in places]
+
+
+def test_a_step_waits_for_the_labels_alone(segmenter: VideoSegmenter) -> None:
+    """Dense and sparse frames, memory frames and others, once the objects are known."""
+    sparse = 0
+    for t in range(8):
+        frame, ids = make_frame(t)
+        with host_waits() as seen:
+            segmenter.step(frame, ids if t == 0 else None)
+        if t > 1:
+            assert files(seen.waits) == [("cpu", "inference/segmenter.py")], t
+            assert files(seen.uploads) == [("aten::lift_fresh", "inference/segmenter.py")], t  # the image
+        sparse += any(run.policies for run in segmenter.runs)
+    assert sparse >= 4
+
+
+def test_what_segment_says_of_a_frame_takes_two_more(segmenter: VideoSegmenter) -> None:
+    """One transfer for what all gates decided, one for the objects' confidence: none a layer or an object."""
+    tracker = Tracker(segmenter, lambda text: None)
+    for t in range(5):
+        image, ids = make_frame(t)
+        with host_waits() as seen:
+            tracker.step(Frame(t, image, str(t), t), ids if t == 0 else None)
+        if t > 1:
+            places = [place for _, place in files(seen.waits)]
+            assert len(places) == len(set(seen.waits))
+            assert places.count("inference/segmenter.py") == 2
+            assert places.count("sparse/tally.py") == any(run.policies for run in segmenter.runs)
+            assert len(places) <= 3
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda x: x.sum().item(),
+        lambda x: bool(x[0, 0] > 0),
+        lambda x: x.cpu(),
+        lambda x: x.tolist(),
+        lambda x: x[x > 0],
+    ],
+)
+def test_waits_are_seen(ask: Callable[[torch.Tensor], object]) -> None:
+    with host_waits() as seen:
+        ask(torch.ones(3, 4))
+    assert len(seen.waits) == 1
+
+
+def test_what_was_fetched_is_read_at_no_cost() -> None:
+    x = torch.ones(3, 4)
+    with host_waits() as seen:
+        fetched = x.cpu()
+        assert (fetched + 1).sum().item() == 24
+        assert fetched.numpy().shape == (3, 4)
+    assert seen.waits == [("cpu", "outside of the package")]
+
+
+def test_uploads_are_seen() -> None:
+    x = torch.ones(3)
+    with host_waits() as seen:
+        x.new_tensor([1.0, 2.0, 3.0])
+    assert len(seen.uploads) == 1
