@@ -1,0 +1,119 @@
+"""Weights from some minutes on a card: unpacks what `pack` packed, tries the command for less than a minute,
+then trains until its time is up; the averaged weights, the log and the score come back.
+
+$MINUTES (7): of the training itself; $BATCH (128): clips a step; $OPTIONS: further ones of `spvos train`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from spvos_cli.data.demo_scene import scene
+from spvos_cli.resources import weights_folder
+from spvos_cli.video.palettes import indexed_image, voc_palette
+from tools.card.pack import DATA
+from tools.card.steps import Step, emit, main
+
+PLACE = Path(tempfile.gettempdir()) / "spvos-card"
+DAVIS, STILLS = PLACE / "davis", PLACE / "stills"
+TRIAL = 0.75  # minutes
+MINUTES = float(os.environ.get("MINUTES", "7"))
+
+
+def unpack(rehearse: bool) -> None:
+    """Into the machine's own folder for what is temporary."""
+    started = time.monotonic()
+    if rehearse:
+        return unpack_a_scene()
+    archives = [path.stem for path in (DATA / "stills").glob("*.zip")]
+    program = [sys.executable, str(DATA / "unpack.py")]
+    for command in (
+        [*program, str(DAVIS), "--shrink", "384"],
+        [*program, str(STILLS), "--stills", *archives],
+    ):
+        subprocess.run(command, check=True)
+    emit(
+        frames=len(list(DAVIS.rglob("*.jpg"))),
+        stills=len(list(STILLS.rglob("*.jpg"))),
+        seconds=time.monotonic() - started,
+    )
+    return None
+
+
+def unpack_a_scene() -> None:
+    """Stills of the demo clip."""
+    for folder in ("images", "masks"):
+        (STILLS / folder).mkdir(parents=True, exist_ok=True)
+    for t, (image, ids) in enumerate(itertools.islice(scene(), 4)):
+        Image.fromarray(image).save(STILLS / f"images/{t}.jpg")
+        indexed_image(ids, voc_palette()).save(STILLS / f"masks/{t}.png")
+    emit(frames=0, stills=4)
+
+
+def train(minutes: float, out: Path, rehearse: bool) -> None:
+    """The command, what it reached, and at which pace."""
+    if not STILLS.is_dir():
+        unpack(rehearse)
+    if rehearse:
+        options = ["--dataset", "stills", "--data", str(STILLS), "--device", "cpu", "--dtype", "fp32"]
+        options += [
+            "--batch-size",
+            "2",
+            "--side",
+            "64",
+            "--iterations",
+            "2",
+            "--workers",
+            "0",
+            "--held-out",
+            "",
+        ]
+    else:
+        workers = max(1, len(os.sched_getaffinity(0)) - 1)
+        options = ["--dataset", "davis:3,stills:3", "--data", str(DAVIS), "--data", str(STILLS)]
+        options += ["--device", "cuda", "--dtype", "bf16", "--workers", str(workers), "--year", "2016"]
+        options += ["--batch-size", os.environ.get("BATCH", "128"), "--iterations", "100000"]
+    options += ["--init", str(weights_folder() / "lite.safetensors"), "--max-minutes", str(minutes)]
+    options += shlex.split(os.environ.get("OPTIONS", ""))
+    shutil.rmtree(out, ignore_errors=True)
+    command = [sys.executable, "-m", "spvos_cli", "train", *options, "--out", str(out)]
+    print(shlex.join(command), flush=True)
+    started = time.monotonic()
+    status = subprocess.run(command).returncode
+    seconds = time.monotonic() - started
+    lines = (out / "metrics.jsonl").read_text().splitlines() if (out / "metrics.jsonl").is_file() else []
+    last = json.loads(lines[-1]) if lines else {}
+    card = "none: a rehearsal" if rehearse else torch.cuda.get_device_name()
+    emit(
+        card=card,
+        seconds=seconds,
+        status=status,
+        **{k: v for k, v in last.items() if not isinstance(v, dict)},
+    )
+    results = Path(os.environ.get("OUT", "card"))
+    for file in (out / "metrics.jsonl", *out.glob("*.safetensors")):
+        if file.is_file():
+            shutil.copy(file, results / f"{out.name}-{file.name}")
+    sys.exit(status)
+
+
+STEPS = {
+    "unpack": Step(90, unpack),
+    "trial": Step(60 * TRIAL + 60, lambda rehearse: train(TRIAL, PLACE / "trial", rehearse)),
+    "train": Step(60 * MINUTES + 90, lambda rehearse: train(MINUTES, PLACE / "trained", rehearse)),
+}
+
+if __name__ == "__main__":
+    main("tools.card.train", STEPS)
