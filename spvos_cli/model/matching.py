@@ -83,7 +83,6 @@ def top_k_readout(query_key: Tensor, memory_key: Tensor, memory_value: Tensor, t
     Returns:
         (1, K, L, Cv)
     """
-<<<<<<< HEAD
     low, top_k = _in_bfloat16(query_key), min(top_k, memory_key.shape[1])
     query, memory = _factors(query_key[0], memory_key[0])
     if low:  # less |kQ|^2 too, which makes the largest the smallest numbers
@@ -92,7 +91,7 @@ def top_k_readout(query_key: Tensor, memory_key: Tensor, memory_value: Tensor, t
         memory = torch.cat([memory, torch.ones_like(memory[:, : squares.shape[1]])], dim=1)
     filling = (0, -memory.shape[1] % ALIGNED, 0, -memory.shape[0] % GROUP**2)
     query, memory = F.pad(query, filling[:2]), F.pad(memory, filling)
-    memory[memory_key.shape[1] :, query_key.shape[2]] = -torch.inf  # what fills groups is never chosen
+    memory[memory_key.shape[1] :, query_key.shape[2]].fill_(-torch.inf)  # what fills groups is never chosen
     height, largest = _rows_at_a_time(query.device), []
     memory = memory.T if low else memory.T.contiguous()
     # one buffer for all, as a processor's cache holds it: fresh memory would take longer than the products
@@ -100,14 +99,6 @@ def top_k_readout(query_key: Tensor, memory_key: Tensor, memory_value: Tensor, t
     for rows in query.split(height):
         similarities = torch.mm(rows, memory, out=buffer[: len(rows)])
         largest.append(grouped_top_k(similarities, top_k))
-=======
-    query, memory = _with_squares(query_key, memory_key)
-    top_k = min(top_k, memory.shape[1])
-    memory = F.pad(memory, (0, 0, 0, -memory.shape[1] % GROUP))
-    memory[:, memory_key.shape[1] :, -1].fill_(-torch.inf)  # padding can never be among the top k
-    # in parts, so that the similarities of all pairs are never in memory at once
-    largest = [grouped_top_k(fast_linear(part, memory[0], None), top_k) for part in query[0].split(ROWS)]
->>>>>>> 879be29 (tools/card/right: whether the kernels are right on a card, rehearsed on a CPU; a frame's waits are counted, and three are left; no bincount that waits)
     values, indices = (torch.cat(parts) for parts in zip(*largest, strict=True))
     affinities = values.float().softmax(dim=1).to(memory_value.dtype)
     return torch.stack([_weighted_rows(rows, indices, affinities) for rows in memory_value[0]]).unsqueeze(0)

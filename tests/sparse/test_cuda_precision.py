@@ -11,6 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from spvos_cli.inference.machine import prepare_arithmetic
 from spvos_cli.model.cpu.products import fast_linear
+from spvos_cli.model.matching import plain_top_k_readout, similarity, top_k_readout
 from spvos_cli.sparse.kernels.cuda import source_for
 from spvos_cli.sparse.kernels.precision import tf32_allowed, use_exact_float32
 
@@ -84,11 +85,17 @@ class Operations(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-@pytest.mark.parametrize(("device", "product"), [("meta", "aten::mm"), ("cpu", "aten::convolution")])
-def test_matching_multiplies_matrices(device: str, product: str) -> None:
-    """On all devices but a CPU: as a convolution it would be TF32."""
-    rows, weight = torch.zeros(7, 5, device=device), torch.zeros(3, 5, device=device)
+@pytest.mark.parametrize("kind", ["top_k_readout", "plain_top_k_readout", "similarity", "a product on a GPU"])
+def test_matching_multiplies_matrices(kind: str) -> None:
+    """As a convolution it would be TF32 where that is allowed, and it is unless somebody forbids it."""
+    key, memory, value = torch.ones(1, 7, 5), torch.ones(1, 40, 5), torch.ones(1, 2, 40, 3)
+    ask = {
+        "top_k_readout": lambda: top_k_readout(key, memory, value, 4),
+        "plain_top_k_readout": lambda: plain_top_k_readout(key, memory, value, 4),
+        "similarity": lambda: similarity(key, memory),
+        "a product on a GPU": lambda: fast_linear(key[0].to("meta"), memory[0].to("meta"), None),
+    }
     with Operations() as run:
-        assert fast_linear(rows, weight, None).shape == (7, 3)
-    assert product in run.names
-    assert len({"aten::mm", "aten::convolution"} & set(run.names)) == 1
+        ask[kind]()
+    assert {"aten::mm", "aten::bmm"} & set(run.names)
+    assert "aten::convolution" not in run.names
