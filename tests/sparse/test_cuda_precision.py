@@ -97,5 +97,5 @@ def test_matching_multiplies_matrices(kind: str) -> None:
     }
     with Operations() as run:
         ask[kind]()
-    assert {"aten::mm", "aten::bmm"} & set(run.names)
-    assert "aten::convolution" not in run.names
+    assert any(name.startswith(("aten::mm", "aten::bmm")) for name in run.names)
+    assert not any("conv" in name for name in run.names)
