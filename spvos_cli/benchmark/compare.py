@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from spvos_cli.benchmark.outcome import Outcome
-from spvos_cli.evaluation.report.deliver import Outputs
+from spvos_cli.evaluation.report.deliver import Outputs, check_scored
 from spvos_cli.evaluation.report.page import Comparison
 from spvos_cli.evaluation.report.results import density, summary
 from spvos_cli.evaluation.report.table import REUSED
@@ -33,6 +33,8 @@ def deliver_comparison(outcomes: Mapping[str, Outcome], outputs: Outputs, report
     Raises:
         InputError: as `Outputs.deliver`.
     """
+    for outcome in outcomes.values():
+        check_scored(outcome.evaluation)
     found = {name: comparison_summary(outcome) for name, outcome in outcomes.items()}
     comparison = Comparison(HEADER, [_cells(name, values) for name, values in found.items()])
     last = list(outcomes.values())[-1]

@@ -113,7 +113,7 @@ def _graph_median(function: Callable[[], None], device: torch.device) -> float:
     them."""
     graph, times = torch.cuda.CUDAGraph(), list[float]()
     torch.cuda.synchronize(device)
-    stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    stream = torch.cuda.Stream(device)
     with torch.cuda.stream(stream):  # not torch.cuda.graph, which collects garbage each time
         graph.capture_begin()
         for _ in range(CALLS):
@@ -132,7 +132,7 @@ def _graph_median(function: Callable[[], None], device: torch.device) -> float:
 
 def timing_event() -> Any:
     """`torch.cuda.Event`, which has no types."""
-    return torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+    return torch.cuda.Event(enable_timing=True)
 
 
 def measure_limits(

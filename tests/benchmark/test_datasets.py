@@ -16,7 +16,7 @@ from PIL import Image
 
 from spvos_cli.model.checkpoint import build_model
 from spvos_cli.profiling.cost import Video, mean_macs
-from tests.conftest import HEIGHT, LENGTH, WIDTH, run_to_end
+from tests.conftest import HEIGHT, LENGTH, WIDTH, run_to_end, write_mask
 from tests.evaluation.conftest import Clip, Command
 from tests.training.conftest import SMALL
 
@@ -183,6 +183,23 @@ def test_comparison(spvos_eval: Command, davis: Path, weights: dict[str, Path]) 
     assert "2 of 2 sequences are finished already" in err
     assert [line.split()[:2] for line in out.splitlines()[2:4]] == [["dense", "*"], ["triple", "*"]]
     assert "--fresh" in out.splitlines()[-1]
+
+
+@pytest.mark.parametrize("more", ["", " --compare dense,triple"])
+@pytest.mark.parametrize("empty", ["masks", "list"])
+def test_nothing_to_score(
+    spvos_eval: Command, davis: Path, weights: dict[str, Path], empty: str, more: str
+) -> None:
+    """No object in any mask, or no sequence in the list: one line."""
+    for file in davis.glob("Annotations/480p/*/*.png") if empty == "masks" else ():
+        write_mask(file, np.zeros((HEIGHT, WIDTH), np.uint8))
+    if empty == "list":
+        (davis / "ImageSets/2017/val.txt").write_text("")
+    code, out, err = spvos_eval(
+        f"--dataset davis --data {davis} --year 2017 --weights {weights['triple']} {FAST}{more}"
+    )
+    assert (code, out) == (2, "")
+    assert "no object in a frame that counts" in err.splitlines()[-1]
 
 
 @pytest.mark.slow

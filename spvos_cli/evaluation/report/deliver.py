@@ -88,11 +88,7 @@ class Outputs(NamedTuple):
         complaints = evaluation.all_complaints
         for text in complaints:
             reporter.warn(text)
-        if not evaluation.objects:
-            found = "no object in a frame that counts"
-            raise InputError(
-                evaluation.title, found=found, expected="true masks with objects", fix="--all-frames"
-            )
+        check_scored(evaluation)
         if complaints and self.strict:
             found = f"{len(complaints)} complaints, the first: {complaints[0]}"
             raise InputError(
@@ -103,3 +99,14 @@ class Outputs(NamedTuple):
         if self.report:
             write_page(self.report, evaluation, pictures, settings, comparison)
             reporter.note(f"report: {self.report}")
+
+
+def check_scored(evaluation: Evaluation) -> None:
+    """Before anything is averaged.
+
+    Raises:
+        InputError: nothing could be scored.
+    """
+    if not evaluation.objects:
+        found, expected = "no object in a frame that counts", "true masks with objects"
+        raise InputError(evaluation.title, found=found, expected=expected, fix="--all-frames")
