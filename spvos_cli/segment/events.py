@@ -45,13 +45,13 @@ class EventDetector:
         marks = ["shot_cut"] if self._is_cut(frame.image) else []
         if marks:
             self.note(
-                f"frame {frame.index}: a shot cut; objects may be lost or taken for others from here on"
+                f"frame {frame.number}: a shot cut; objects may be lost or taken for others from here on"
             )
         lost: list[int] = []
         for i in objects:
             marks += self._presence(i, lost, seen=bool(areas[i]))
         if lost and not told:
-            self.note(f"frame {frame.index}: {objects_named(lost)} {'is' if len(lost) == 1 else 'are'} lost")
+            self.note(f"frame {frame.number}: {objects_named(lost)} {'is' if len(lost) == 1 else 'are'} lost")
         return tuple(marks)
 
     def state(self) -> dict[str, Any]:

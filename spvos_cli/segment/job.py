@@ -144,6 +144,7 @@ def prepare(
     palette = recolour(annotations.palette, options.colours or "", annotations.objects)
     look = Look(palette, options.overlay_alpha, options.contour)
     range = options.chosen().in_source(source)
+    annotations.leave_out(range)
     job = Job(str(input), options, note, source, parsed, annotations, range, look, state_file, resumed)
     _check_beside(job)
     _check_apart(job, [str(mask) for mask in masks], weights, named=bool(outputs))

@@ -21,6 +21,7 @@ from spvos_cli.video.palettes import indexed_image
 from spvos_cli.video.threads import DEPTH, Background, keep_newest, prefetch
 from spvos_cli.video.writers.writer import SegmentedFrame, Writer
 
+MOST_LINES = 3  # about masks that were not used
 QUEUE_BYTES = 2**27  # of decoded frames that wait for the network
 
 
@@ -183,7 +184,10 @@ class Pipeline:
     def _finish(self) -> None:
         """After the last frame: what was not used is said, and what only a resumed run needs goes away."""
         unused = self.job.annotations.unused
-        for given in unused:
+        if len(unused) > MOST_LINES:
+            last, rest = unused[-1], len(unused) - 1
+            self.reporter.note(f"{last.name} and {rest} other masks are beyond the end; they were not used")
+        for given in unused if len(unused) <= MOST_LINES else ():
             self.reporter.note(f"{given.name}: frame {given.moment} is beyond the end; it was not used")
         if len(unused) == len(self.job.annotations.given):
             found, expected = f"frame {unused[0].moment} is beyond the end", "a frame of the video"

@@ -102,7 +102,7 @@ def _check_passed_over(given: Annotation, chosen: Range) -> None:
         return
     if number < start or (number - start) % chosen.stride:
         found, expected = (
-            f"frame {number} is passed over",
+            f"frame {given.moment} is passed over",
             "one of the frames that --start, --end and --stride choose",
         )
         raise InputError(given.name, found=found, expected=expected, fix="--mask FRAME:MASK")

@@ -39,7 +39,7 @@ class Tracker:
     def step(self, frame: Frame, mask: np.ndarray | None) -> SegmentedFrame:
         """Segments the next frame."""
         if mask is not None:
-            self.adviser.look(frame.index, mask)
+            self.adviser.look(frame.number, mask)
         start = time.perf_counter()
         labels = self.segmenter.step(frame.image, mask)
         ms = 1000 * (time.perf_counter() - start)

@@ -14,7 +14,7 @@ from spvos_cli.video.frames import Frame, Note, Source
 from spvos_cli.video.mask_files import masks_of
 from spvos_cli.video.mask_images import looks_inverted
 from spvos_cli.video.masks import MOST_OBJECTS, Mask, MaskReader, fit_mask, no_object
-from spvos_cli.video.moments import Moment, split_moment
+from spvos_cli.video.moments import Moment, Range, split_moment
 from spvos_cli.video.palettes import voc_palette
 
 
@@ -29,6 +29,7 @@ class Annotation:
         box: None for a mask.
         file: that a mask is in.
         label: what a mask's file name says about its object.
+        one_of_many: whether its file or folder has masks of other frames, too.
         ids: the objects that it gives, none where it says that no object is there; renamed: a mask's own id
             -> the object.
     """
@@ -39,6 +40,7 @@ class Annotation:
     box: Box | None = None
     file: Path | None = None
     label: str | None = None
+    one_of_many: bool = False
     ids: list[int] = dataclasses.field(default_factory=list)
     renamed: dict[int, int] = dataclasses.field(default_factory=dict)
 
@@ -63,7 +65,7 @@ class Annotations:
         reader = MaskReader(note)
         found = [mask for text in masks for mask in masks_of(text, source, reader, note)]
         self.given = [
-            Annotation(mask.moment, mask.name, mask.read, None, mask.file, mask.label) for mask in found
+            Annotation(m.moment, m.name, m.read, None, m.file, m.label, m.one_of_many) for m in found
         ]
         self._check_masks()
         reader.note = lambda text: None  # all is said
@@ -89,6 +91,14 @@ class Annotations:
         """Puts frame numbers in the place of times; what is given for a time past the end never comes."""
         for given in self.given:
             given.moment = moments.get(given.moment, given.moment)
+
+    def leave_out(self, chosen: Range) -> None:
+        """Of many masks in one place, those are not used whose frames are passed over; that is said."""
+        out = [g for g in self.given if g.one_of_many and chosen.passes_over(g.moment)]
+        if out and len(out) < len(self.given):
+            self.note(f"{out[0].name}: {len(out)} masks of frames that are passed over are not used")
+            self.given = [g for g in self.given if g not in out]
+            self._left = list(self.given)
 
     def start_again(self) -> None:
         """For another pass over the video."""

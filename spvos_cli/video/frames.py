@@ -41,6 +41,7 @@ class Frame(NamedTuple):
         pts: when it is shown, in units of the source's time base.
         audio: encoded packets that came before it.
         seconds: since the source's first frame.
+        called: the number that it has in its file's name, where frames are files.
     """
 
     index: int  # type: ignore[assignment]  # hides tuple.index, which nobody needs
@@ -49,6 +50,12 @@ class Frame(NamedTuple):
     pts: int
     audio: tuple[Packet[AudioStream], ...] = ()
     seconds: float = 0.0
+    called: int | None = None
+
+    @property
+    def number(self) -> int:
+        """As people call it, for messages."""
+        return self.index if self.called is None else self.called
 
 
 class Source:

@@ -107,7 +107,8 @@ class ImageSource(Source):
 
     def _frame(self, index: int) -> Frame:
         image = self._fit(self._rgb(self._samples(index)))
-        return Frame(index, image, self._names[index], index, (), float(index * self.time_base))
+        seconds = float(index * self.time_base)
+        return Frame(index, image, self._names[index], index, (), seconds, self.number(index))
 
     def _samples(self, index: int) -> np.ndarray:
         return read_samples(*self._pages[index])

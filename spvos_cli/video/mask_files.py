@@ -37,6 +37,7 @@ class FrameMask(NamedTuple):
         read: gives the mask, each time anew; it may be empty.
         file: that it is in.
         label: what its file's name says about the object in it.
+        one_of_many: whether its file or folder has masks of other frames, too.
     """
 
     moment: Moment
@@ -44,6 +45,7 @@ class FrameMask(NamedTuple):
     read: Callable[[], Mask]
     file: Path
     label: str | None = None
+    one_of_many: bool = False
 
 
 def masks_of(text: str, source: Source, reader: MaskReader, note: Note) -> list[FrameMask]:
@@ -52,6 +54,11 @@ def masks_of(text: str, source: Source, reader: MaskReader, note: Note) -> list[
     Raises:
         InputError: it is missing, not readable, or belongs to no frame.
     """
+    found = _masks_of(text, source, reader, note)
+    return [mask._replace(one_of_many=True) for mask in found] if len(found) > 1 else found
+
+
+def _masks_of(text: str, source: Source, reader: MaskReader, note: Note) -> list[FrameMask]:
     moment, name = split_moment(text)
     path, at = Path(name), moment.in_source(source, f"--mask {text}")
     if path.is_dir():
@@ -92,10 +99,14 @@ def _folder(path: Path, source: Source, reader: MaskReader, note: Note) -> list[
         parts = [
             (t, file, read_mask_json(file, source, names)) for t, file in zip(frames, jsons, strict=True)
         ]
-        return [_kept(Moment(t), str(file), part.mask(), file) for t, file, found in parts for part in found]
+        return [
+            _kept(_moment(t, source), str(file), part.mask(), file)
+            for t, file, found in parts
+            for part in found
+        ]
     frames = frames_of(images, source, path, note)
     return [
-        FrameMask(Moment(index), str(file), partial(reader.read, file), file, label_in(file.stem))
+        FrameMask(_moment(index, source), str(file), partial(reader.read, file), file, label_in(file.stem))
         for index, file in zip(frames, images, strict=True)
     ]
 
@@ -152,7 +163,7 @@ def _array_mask(path: Path, values: np.ndarray) -> Mask:
 
 def _json(path: Path, at: Moment, source: Source) -> Iterator[FrameMask]:
     for part in read_mask_json(path, source):
-        moment = at if part.frame is None else Moment(part.frame)
+        moment = at if part.frame is None else _moment(part.frame, source)
         yield _kept(moment, f"{path}" if part.frame is None else f"{path} ({part.name})", part.mask(), path)
 
 
@@ -193,9 +204,13 @@ def _read_one(image: Image.Image, path: Path, reader: MaskReader, *, first: bool
         reader.note = note
 
 
+def _moment(index: int, source: Source) -> Moment:
+    return Moment(index, called=source.number(index))
+
+
 def _later(moment: Moment, frames: int) -> Moment:
     """A mask's frame, `frames` after that of the first."""
-    return Moment((moment.frame or 0) + frames) if moment.frame is not None else moment
+    return Moment(moment.frame + frames) if moment.frame is not None else moment
 
 
 def _kept(moment: Moment, name: str, mask: Mask, file: Path) -> FrameMask:

@@ -25,10 +25,12 @@ class Moment:
     Attributes:
         frame: the frame's number, from 0; None for a time.
         seconds: since the source's first frame; None for a number.
+        called: the number that the frame has in its file's name, for messages.
     """
 
     frame: int | None = None
     seconds: float | None = None
+    called: int | None = dataclasses.field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if (self.frame is None) == (self.seconds is None):
@@ -36,7 +38,9 @@ class Moment:
 
     def __str__(self) -> str:
         """As options take it: 7 or 12.5s."""
-        return str(self.frame) if self.seconds is None else f"{self.seconds:.12g}s"
+        if self.seconds is not None:
+            return f"{self.seconds:.12g}s"
+        return str(self.frame if self.called is None else self.called)
 
     @property
     def is_time(self) -> bool:
@@ -72,7 +76,7 @@ class Moment:
                 expected=f"a number in a frame's file name, {first} to {last}",
                 fix="the file's number",
             )
-        return self if index is None else Moment(index)
+        return self if index is None else Moment(index, called=source.number(index))
 
     def is_frame(self, index: int) -> bool:
         """Whether it is the number of this frame; a time is none."""
@@ -89,6 +93,14 @@ class Range(NamedTuple):
     end: Moment | None = None
     stride: int = 1
 
+    def passes_over(self, moment: Moment) -> bool:
+        """Whether a frame's number is before the start, at or after the end, or between two strides."""
+        if moment.frame is None or self.start.frame is None:
+            return False
+        if self.end is not None and self.end.frame is not None and moment.frame >= self.end.frame:
+            return True
+        return moment.frame < self.start.frame or (moment.frame - self.start.frame) % self.stride > 0
+
     def in_source(self, source: Source) -> Range:
         """The same with places for numbers, where frames are files that have numbers.
 
@@ -97,7 +109,7 @@ class Range(NamedTuple):
         """
         start, end = self.start.in_source(source, f"--start {self.start}"), self.end
         if end is not None and end.frame is not None:
-            end = Moment(source.first_from(end.frame))
+            end = Moment(source.first_from(end.frame), called=end.frame)
         if start.frame and source.frames is not None and start.frame >= source.frames:
             count = source.count()
             if count is not None and start.frame >= count:

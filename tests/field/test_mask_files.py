@@ -121,6 +121,28 @@ def test_numbers_are_those_of_the_files(tmp_path: Path, spvos: Command) -> None:
         assert not Path("none").exists()
 
 
+def test_messages_call_frames_by_their_files_numbers(tmp_path: Path, spvos: Command) -> None:
+    save_frames(tmp_path / "f", [f"sh.{n}.png" for n in (1001, 1002, 1003)])
+    Image.fromarray(MASK * np.uint8(255)).save(tmp_path / "m.png")
+    code, _, said = spvos("segment f --mask 1001:m.png --start 1002 -o out --size 48")
+    assert code == 2
+    assert "frame 1001 is passed over" in said
+
+
+def test_of_many_masks_those_of_other_frames_are_left_out(tmp_path: Path, spvos: Command) -> None:
+    save_frames(tmp_path / "f", [f"{t}.png" for t in range(LENGTH)])
+    np.save(tmp_path / "m.npy", np.stack(MASKS))
+    code, _, said = spvos("segment f --mask m.npy --start 1 --stride 2 --end 5 -o out --size 48 --threads 1")
+    assert code == 0, said
+    assert f"{LENGTH - 2} masks of frames that are passed over are not used" in said
+    assert sorted(p.name for p in Path("out").iterdir()) == ["1.png", "3.png"]
+    longer = 2 * np.stack(MASKS * 2)
+    np.save(tmp_path / "long.npy", longer)
+    code, _, said = spvos("segment f --mask long.npy -o long --size 48 --threads 1")
+    assert code == 0, said
+    assert len([line for line in said.splitlines() if "beyond the end" in line]) == 1
+
+
 def test_what_is_beyond_the_end_of_a_video_is_refused_at_once(
     video: Path, mask: Path, spvos: Command
 ) -> None:

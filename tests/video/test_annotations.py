@@ -13,7 +13,7 @@ from spvos_cli.video.annotations import Annotations
 from spvos_cli.video.frames import Frame
 from spvos_cli.video.masks import read_mask
 from spvos_cli.video.moments import Moment, Range, split_moment
-from spvos_cli.video.palettes import recoloured, voc_palette
+from spvos_cli.video.palettes import recolour, voc_palette
 from tests.conftest import make_frame, write_mask
 from tests.video.writing import MemorySource
 
@@ -172,8 +172,8 @@ def test_sixteen_bits(tmp_path: Path) -> None:
 
 
 def test_colours_of_the_user() -> None:
-    palette = recoloured(voc_palette(), "red,7=#010203,blue", [3, 5])
+    palette = recolour(voc_palette(), "red,7=#010203,blue", [3, 5])
     assert palette[[3, 5, 7]].tolist() == [[255, 0, 0], [0, 0, 255], [1, 2, 3]]
     for bad in ("reddish", "300=red", "0=red", "x=red"):
         with pytest.raises(InputError):
-            recoloured(voc_palette(), bad, [1])
+            recolour(voc_palette(), bad, [1])
