@@ -24,7 +24,7 @@ from spvos_cli.video.paint import Look
 from spvos_cli.video.palettes import recolour
 from spvos_cli.video.reader import open_source
 from spvos_cli.video.writers.apart import Inputs, check_apart
-from spvos_cli.video.writers.choose import Output, check_output, parse_output
+from spvos_cli.video.writers.choose import LONGEST_NAME, Output, check_output, parse_output
 from spvos_cli.video.writers.folders import LabelFolder, PreviewFolder
 from spvos_cli.video.writers.sheet import ContactSheet
 from spvos_cli.video.writers.stdout import STDOUT
@@ -67,7 +67,7 @@ class Job:
     @property
     def preview(self) -> Output:
         """The folder of --preview."""
-        return Output(self.beside / f"{self.source.name}_preview", PreviewFolder)
+        return Output(self.beside / f"{_short_name(self.source)}_preview", PreviewFolder)
 
     @property
     def is_stream(self) -> bool:
@@ -171,8 +171,14 @@ def _open(input: str, options: SegmentOptions, note: Note = lambda text: None) -
     return source
 
 
+def _short_name(source: Source) -> str:
+    """A source's name, cut where names made of it would be too long for a file."""
+    return os.fsdecode(os.fsencode(source.name)[: LONGEST_NAME - 30]).encode(errors="ignore").decode()
+
+
 def _default_outputs(source: Source) -> list[Output]:
-    masks, overlay = Path(f"{source.name}_masks"), Path(f"{source.name}_overlay.mp4")
+    name = _short_name(source)
+    masks, overlay = Path(f"{name}_masks"), Path(f"{name}_overlay.mp4")
     return [Output(masks, LabelFolder), Output(overlay, OverlayVideo)]
 
 
@@ -209,7 +215,7 @@ def _check_apart(job: Job, masks: list[str], weights: str | Path | None, *, name
 def box_files(job: Job, given: Iterable[Annotation]) -> list[Path]:
     """Where the masks of boxes go for checking, an image for each frame that has boxes."""
     moments = dict.fromkeys(str(g.moment) for g in given if g.box is not None)
-    return [job.beside / f"{job.source.name}_box_{moment}.png" for moment in moments]
+    return [job.beside / f"{_short_name(job.source)}_box_{moment}.png" for moment in moments]
 
 
 def _check_backward(job: Job) -> None:

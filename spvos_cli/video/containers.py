@@ -101,6 +101,7 @@ class VideoSource(Source):
     def __iter__(self) -> Iterator[Frame]:
         yield self._first
         yield from self._decoded
+        self.rest = tuple(self.decoder.rest)
         if damaged := self.decoder.damaged:
             self.note(f"{self.label}: {damaged} damaged parts were passed over")
         if (lost := self.decoder.sound_times.lost) >= LOST_SOUND:
@@ -204,6 +205,7 @@ class Decoder:
         check_size(self._video.width, self._video.height, label, "INPUT")
         self._video.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
         self.audio = tuple(s for s in self._container.streams.audio if s.codec_context is not None)
+        self.rest: list[Packet[AudioStream]] = []  # audio after the last frame
         self.clock = Clock(self._container, [self._video, *self.audio])
         self._describe()
         self.time_base = self._video.time_base or Fraction(1, 90000)
@@ -247,6 +249,7 @@ class Decoder:
             if image is not None:
                 yield self._time(frame), image, carried
                 carried = []
+        self.rest = carried + self.rest
 
     @property
     def has_times(self) -> bool:
@@ -324,6 +327,7 @@ class Decoder:
             for frame in self._frames_of(cast("Packet[VideoStream]", packet)):
                 yield frame, audio
                 audio = []
+        self.rest = audio
 
     def _packets(self, *, sound: bool = True) -> Iterator[Packet[Stream]]:
         """All packets; a container that breaks off ends there."""

@@ -69,6 +69,7 @@ class Source:
         time_base: seconds in a unit of `Frame.pts`.
         pixel_aspect: width of a pixel over its height, upright.
         audio: the streams that `Frame.audio` belongs to.
+        rest: audio packets after the last frame, once all frames are read.
         begins: seconds from the start of its earliest stream to its first frame.
         metadata: of the container: title, creation_time ...
         chapters: by the clock of the container, in PyAV's form.
@@ -85,6 +86,7 @@ class Source:
     time_base: Fraction
     pixel_aspect: Fraction = Fraction(1)
     audio: tuple[AudioStream, ...] = ()
+    rest: tuple[Packet[AudioStream], ...] = ()
     begins: Fraction = Fraction(0)
     metadata: Mapping[str, str] = MappingProxyType({})
     chapters: tuple[Chapter, ...] = ()

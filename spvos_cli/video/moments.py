@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import TYPE_CHECKING, NamedTuple
 
 from spvos_cli.errors import InputError
@@ -131,28 +132,43 @@ class Range(NamedTuple):
         base = 0
         audio: tuple[Packet[AudioStream], ...] = ()
         for frame in source:
+            audio += frame.audio
             if first is None:
                 if not self.start.reached(frame):
+                    audio = later_sound(audio, frame.pts * source.time_base)
                     continue
                 first = frame.index
                 base = frame.pts if first else 0
-                frame = frame._replace(audio=() if first else frame.audio)
+                audio = later_sound(audio, base * source.time_base) if first else audio
             if self.end and self.end.reached(frame):
                 return
-            audio += frame.audio
             if (frame.index - first) % self.stride == 0:
                 if frame.index >= resume_at:
                     yield shifted(frame._replace(audio=audio), base, source)
                 audio = ()
+        source.rest = audio + source.rest if first is not None else ()
+        shift_sound(source.rest, base * source.time_base)
 
 
 def shifted(frame: Frame, base: int, source: Source) -> Frame:
     """The frame and its audio, earlier by `base` units of the source's time base."""
-    for packet in frame.audio if base else ():
-        shift = round(base * source.time_base / packet.time_base)
+    shift_sound(frame.audio, base * source.time_base)
+    return frame._replace(pts=frame.pts - base)
+
+
+def shift_sound(packets: tuple[Packet[AudioStream], ...], seconds: Fraction) -> None:
+    """Makes packets earlier."""
+    for packet in packets if seconds else ():
+        shift = round(seconds / packet.time_base)
         packet.pts = None if packet.pts is None else packet.pts - shift
         packet.dts = None if packet.dts is None else packet.dts - shift
-    return frame._replace(pts=frame.pts - base)
+
+
+def later_sound(
+    packets: tuple[Packet[AudioStream], ...], seconds: Fraction
+) -> tuple[Packet[AudioStream], ...]:
+    """Packets from a time on: decoders give a frame when the sound of later ones is read already."""
+    return tuple(p for p in packets if p.pts is not None and p.pts * p.time_base >= seconds)
 
 
 def parse_moment(text: str, option: str) -> Moment:

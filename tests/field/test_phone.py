@@ -21,7 +21,7 @@ HLG += ":keyint=8:bframes=2"
 
 
 def hlg_frames() -> bytes:
-    """16 frames in HLG, BT.2020, 10 bits, 4:4:4, below the knee of tone mapping: a disk moves over a textured ground."""
+    """16 frames in HLG, BT.2020, 10 bits, 4:4:4, below the knee of tone mapping: a disk over a texture."""
     rng = np.random.default_rng(3)
     grey = cv2.resize(rng.uniform(0.1, 0.45, (10, 18)), (WIDTH, HEIGHT), interpolation=cv2.INTER_LINEAR)
     ground = np.stack([grey, grey, grey + 0.02], axis=2)

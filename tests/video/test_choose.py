@@ -61,6 +61,11 @@ def test_a_file_in_the_place_of_a_folder(tmp_path: Path) -> None:
         check_output(parse_output(tmp_path / "masks"), overwrite=True)
 
 
+def test_names_too_long_for_working_files(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="a name too long"):
+        check_output(parse_output(tmp_path / f"{'x' * 240}.mp4"), overwrite=False)
+
+
 @pytest.mark.parametrize(
     ("names", "numbers"),
     [(["sh010.1001", "sh010.1002"], [1001, 1002]), (["a1", "b1"], [0, 1]), (["x", "y"], [0, 1])],

@@ -49,6 +49,8 @@ OUTPUTS = (
     f"a folder, -, a file that ends in {', '.join(FILES)}, or a folder in {', '.join(list(FOLDERS)[1:])}"
 )
 
+LONGEST_NAME = 230  # bytes; most systems allow 255, and working files beside an output have longer names
+
 
 class Output(NamedTuple):
     """Where a run's results go, and in which form.
@@ -113,6 +115,9 @@ def check_output(output: Output, *, overwrite: bool) -> None:
         raise InputError(path, found="a file", expected="a folder, or none yet", fix="-o OUT")
     if not output.folder and path.is_dir():
         raise InputError(path, found="a folder", expected="a file, or none yet", fix="-o OUT")
+    if len(os.fsencode(path.name)) > LONGEST_NAME:
+        found, expected = "a name too long for files beside it", f"at most {LONGEST_NAME} bytes"
+        raise InputError(path, found=found, expected=expected, fix="-o OUT")
     if not overwrite and output.writer.exists_at(path):
         fix = "--overwrite, --resume after an interruption, or -o OUT"
         raise InputError(path, found="it exists already", expected="an output that does not", fix=fix)

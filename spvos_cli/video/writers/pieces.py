@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -80,7 +81,7 @@ class PieceVideo(PartWriter):
     def write(self, segmented: SegmentedFrame) -> None:
         try:
             container = self._container or self._open(segmented.frame)
-            self._write_sound(segmented.frame)
+            self._write_sound(segmented.frame.audio)
             frame = self.picture(segmented)
             frame.pts, frame.time_base = segmented.frame.pts, self.source.time_base
             container.mux(self._video.encode(frame))
@@ -92,6 +93,8 @@ class PieceVideo(PartWriter):
         return {"frame": frame}
 
     def close(self) -> None:
+        if self._container is not None:
+            self._write_sound(self.source.rest)
         self._end_piece()
         if pieces := [piece for piece in self._pieces() if start_time(piece) is not None]:
             joint = Joint(self.format.name, self.source, self._skipped, self._sounds, self._encoded, self.tag)
@@ -122,9 +125,9 @@ class PieceVideo(PartWriter):
         self._tracks = {s.index: self._sound_container.add_stream_from_template(s) for s in self._sounds}
         return container
 
-    def _write_sound(self, frame: Frame) -> None:
-        """The packets that came with a frame; several outputs share them, and each gets its own."""
-        for packet in frame.audio:
+    def _write_sound(self, packets: Iterable[Packet[AudioStream]]) -> None:
+        """Several outputs share packets, and each writes copies."""
+        for packet in packets:
             track = self._tracks.get(packet.stream.index)
             if track and packet.pts is not None and packet.dts is not None:
                 copy = Packet(bytes(packet))
