@@ -159,6 +159,14 @@ def test_what_the_file_says_is_kept(tmp_path: Path, described: Path, suffix: str
     assert unit == [(0, pytest.approx(0.3)), (pytest.approx(0.3), pytest.approx(0.64, abs=0.02))]
 
 
+@pytest.mark.parametrize("suffix", [".webm", ".mkv"])
+def test_what_the_file_says_is_kept_without_sound(tmp_path: Path, described: Path, suffix: str) -> None:
+    write(described, tmp_path / f"o{suffix}")
+    text = probe(tmp_path / f"o{suffix}")
+    for part in ("Take 3", "2026-05-01", "one", "two", "01:00:00:00"):
+        assert part in text, part
+
+
 def test_chapters_and_time_code_move_with_the_start(tmp_path: Path, described: Path) -> None:
     write(described, tmp_path / "o.mov", range=Range(parse_moment("10", "--start")))
     assert "01:00:00:10" in probe(tmp_path / "o.mov")
