@@ -11,11 +11,13 @@ import json
 import os
 import shlex
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
@@ -84,8 +86,16 @@ def train(minutes: float, out: Path, rehearse: bool) -> None:
         workers = max(1, len(os.sched_getaffinity(0)) - 1)
         options = ["--dataset", "davis:3,stills:3", "--data", str(DAVIS), "--data", str(STILLS)]
         options += ["--device", "cuda", "--dtype", "bf16", "--workers", str(workers), "--year", "2016"]
-        options += ["--batch-size", os.environ.get("BATCH", "128"), "--iterations", "100000"]
-    options += ["--init", str(weights_folder() / "lite.safetensors"), "--max-minutes", str(minutes)]
+        options += ["--iterations", "100000"]
+    batch = 2 if rehearse else int(os.environ.get("BATCH", "128"))
+    options += [
+        "--batch-size",
+        str(batch),
+        "--init",
+        str(weights_folder() / "lite.safetensors"),
+        "--max-minutes",
+        str(minutes),
+    ]
     options += shlex.split(os.environ.get("OPTIONS", ""))
     shutil.rmtree(out, ignore_errors=True)
     command = [sys.executable, "-m", "spvos_cli", "train", *options, "--out", str(out)]
@@ -93,20 +103,23 @@ def train(minutes: float, out: Path, rehearse: bool) -> None:
     started = time.monotonic()
     status = subprocess.run(command).returncode
     seconds = time.monotonic() - started
-    lines = (out / "metrics.jsonl").read_text().splitlines() if (out / "metrics.jsonl").is_file() else []
-    last = json.loads(lines[-1]) if lines else {}
     card = "none: a rehearsal" if rehearse else torch.cuda.get_device_name()
-    emit(
-        card=card,
-        seconds=seconds,
-        status=status,
-        **{k: v for k, v in last.items() if not isinstance(v, dict)},
-    )
+    emit(card=card, wall_s=seconds, status=status, **figures(out / "metrics.jsonl", batch))
     results = Path(os.environ.get("OUT", "card"))
     for file in (out / "metrics.jsonl", *out.glob("*.safetensors")):
         if file.is_file():
             shutil.copy(file, results / f"{out.name}-{file.name}")
     sys.exit(status)
+
+
+def figures(metrics: Path, batch: int) -> dict[str, Any]:
+    """The last ones of each kind, and clips a second."""
+    if not metrics.is_file():
+        return {}
+    rows = [json.loads(line) for line in metrics.read_text().splitlines()]
+    last = {name: value for row in rows for name, value in row.items() if isinstance(value, int | float)}
+    seconds = [row["seconds"] for row in rows if row.get("seconds")]
+    return last | ({"clips_per_s": batch / statistics.median(seconds)} if seconds else {})
 
 
 STEPS = {
