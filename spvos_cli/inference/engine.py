@@ -169,8 +169,7 @@ class EngineOptions:
         return network.for_inference(device, dtype)
 
     def architecture(self) -> str | None:
-        """That the weights must be of; None: any, as `lite` is what a command has where no model is
-        named."""
+        """That the weights must be of; None: any, where no model or `lite` is named."""
         return None if self.model == "lite" else self.model
 
     def _check_effect(self, config: ModelConfig) -> None:

@@ -13,7 +13,7 @@ from tests.sparse.definition import random_policy
 
 
 class Operations(TorchDispatchMode):
-    """Names of the operations that run, and how many policy maps' worth of elements each read."""
+    """Names of the operations that run."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,11 +44,11 @@ def test_counts_equal_those_of_each_layer() -> None:
         assert layer.varying == 2 * sum(len(row.unique()) > 1 for row in policy)
 
 
-def test_one_count_and_one_transfer_for_all_layers() -> None:
-    """On a GPU each would be waited for."""
+def test_nothing_is_waited_for_but_the_one_transfer() -> None:
+    """On a GPU these would be: what reads a value, or makes a tensor as long as values say."""
     policies = list(runs_of(9)[1][0].policies.values())
     with Operations() as operations:
         counts_by_row(policies)
-    assert operations.names.count("bincount") == 1
-    assert "_local_scalar_dense" not in operations.names
-    assert "item" not in operations.names
+    assert operations.names
+    waits = {"_local_scalar_dense", "item", "nonzero", "bincount", "unique", "masked_select"}
+    assert not waits & set(operations.names)
