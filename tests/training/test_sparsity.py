@@ -7,13 +7,14 @@ import dataclasses
 import pytest
 import torch
 
-from spvos_cli.distributed import processes
+from spvos_cli.distributed import Processes, processes
 from spvos_cli.model.checkpoint import build_model
 from spvos_cli.model.config import LITE, SPVOS, ModelConfig
-from spvos_cli.sparse.gate import GATES
+from spvos_cli.sparse.gate import GATES, TripleGate
 from spvos_cli.sparse.gate_base import Noise
 from spvos_cli.sparse.plan import gated_convolutions
 from spvos_cli.sparse.policy import COMPUTE
+from spvos_cli.training.clips.clip_loss import ClipLoss
 from spvos_cli.training.clips.gumbel import SparseStep, TrainingRun
 from spvos_cli.training.clips.sparsity import (
     LayerDensity,
@@ -25,7 +26,9 @@ from spvos_cli.training.clips.sparsity import (
 )
 from spvos_cli.training.clips.unroll import unroll
 from spvos_cli.training.density import annealed_target
-from spvos_cli.training.options import LiteOptions, PaperOptions
+from spvos_cli.training.options import ClipOptions, LiteOptions, PaperOptions
+from spvos_cli.training.position import StepPosition
+from spvos_cli.training.start import set_triple_start
 from tests.sparse.definition import Definition, random_conv
 
 RELAXING = PaperOptions().relaxing
@@ -151,6 +154,37 @@ def test_triple_gates_start_by_computing_everything() -> None:
         run.sparse = t > 0
         x = torch.randn(2, 3, 6, 6)
         torch.testing.assert_close(conv(x, run), conv(x))
+
+
+@pytest.mark.parametrize(
+    ("options", "least", "most"),
+    [(PaperOptions(), 0.97, 0.999), (LiteOptions(), 1.0, 1.0), (LiteOptions(noise=1.0), 0.3, 0.7)],
+    ids=["paper", "lite", "lite with noise"],
+)
+def test_the_start_of_triple_gates_belongs_to_the_recipe(
+    options: ClipOptions, least: float, most: float
+) -> None:
+    """Under the paper's, with noise, all but 2 / (2 + exp(5)), 1.3 %, is computed at step 0; under ours there
+    is no noise, and all is."""
+    network = build_model(dataclasses.replace(SMALL, method="triple", structure="D"))
+    set_triple_start(network, options.triple_start)
+    loss = ClipLoss(network, options, torch.float32, Processes())
+    torch.manual_seed(0)
+    frames, ids = torch.rand(2, 3, 3, 64, 64).mul(255).byte(), torch.zeros(2, 3, 64, 64, dtype=torch.uint8)
+    ids[:, :, 16:48, 16:48] = 1
+    position = StepPosition(0, 0.0, range(2))
+    _, figures = loss(frames, ids, torch.ones(2, dtype=torch.int64), position)
+    assert least <= figures["density"].item() <= most
+
+
+def test_gates_that_have_learned_keep_what_they_learned() -> None:
+    network = build_model(dataclasses.replace(SMALL, method="triple", structure="D"))
+    gates = [gate for gate in network.modules() if isinstance(gate, TripleGate)]
+    torch.nn.init.normal_(gates[0].weight)
+    before = gates[0].bias.clone()
+    set_triple_start(network, (1.0, 2.0, 3.0))
+    assert torch.equal(gates[0].bias, before)
+    assert gates[1].bias.tolist() == [1.0, 2.0, 3.0]
 
 
 def config_for(base: ModelConfig, method: str, structure: str, strategy: str) -> ModelConfig:

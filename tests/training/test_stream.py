@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from spvos_cli.data.clips import ClipKey
 from spvos_cli.data.folders import davis_sequences
@@ -18,6 +19,7 @@ from spvos_cli.model.network import VOSNetwork
 from spvos_cli.sparse.gate import GATES
 from spvos_cli.sparse.plan import gated_convolutions
 from spvos_cli.training.losses import bernoulli_divergence
+from spvos_cli.training.metrics import Metrics
 from spvos_cli.training.options import recipe_options
 from spvos_cli.training.parameters import freeze
 from spvos_cli.training.position import StepPosition
@@ -116,6 +118,37 @@ def test_a_decoder_learns_to_say_with_gates_what_it_said_without(method: str, bu
     assert all(name.startswith("decoder.") for name in changed)
     assert "decoder.up4.block.conv1.weight" in changed
     assert all(torch.equal(x, before[f"decoder.{name}"]) for name, x in loss.teacher.state_dict().items())
+
+
+def test_lower_precision(busy: Path) -> None:
+    """The same regret and distance in bfloat16, nearly; and gates get a gradient."""
+    figures = []
+    for dtype in (torch.float32, torch.bfloat16):
+        torch.manual_seed(0)
+        network = freeze(gated(busy, "triple"), train_trunk=False, learn="gates")
+        loss = StreamLoss(network, OPTIONS, dtype)
+        frames, ids = torch.rand(2, 5, 3, 64, 64).mul(255).byte(), torch.zeros(2, 64, 64, dtype=torch.uint8)
+        ids[:, 16:48, 16:48] = 1
+        total, found = loss(frames, ids, torch.tensor([True, True]), FIRST)
+        total.backward()
+        assert any(p.grad is not None and p.grad.any() for p in network.parameters())
+        figures.append({name: figure.item() for name, figure in found.items()})
+    exact, rounded = figures
+    assert rounded["density"] == pytest.approx(exact["density"], abs=0.05)
+    assert rounded["regret"] == pytest.approx(exact["regret"], rel=0.2)
+    assert exact["regret"] != rounded["regret"]
+
+
+def test_curves_show_what_streams_are_trained_for(tmp_path: Path) -> None:
+    """A curve for each of the figures."""
+    heights = []
+    for names in (["density"], ["density", "regret", "distance"]):
+        metrics = Metrics(tmp_path / str(len(names)), 0)
+        metrics.add({"iteration": 1, **dict.fromkeys(names, 0.5)})
+        drawn = metrics.draw()
+        assert drawn
+        heights.append(Image.open(drawn).height)
+    assert heights[1] == pytest.approx(3 * heights[0], rel=0.02)
 
 
 def test_small_objects_count_by_their_size() -> None:

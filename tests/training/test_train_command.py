@@ -12,8 +12,10 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from spvos_cli.model.checkpoint import build_model, load_checkpoint, save_weights
 from spvos_cli.training.state import read_state
@@ -80,6 +82,22 @@ def test_rows_of_the_papers_tables_are_one_command(spvos_train, davis: Path, tmp
     options, config = state.options, state.config
     assert (options.tau, options.target, options.gamma, options.beta) == (0.5, 0.2, 2.0, 3.0)
     assert (config.structure, config.gate_all, config.strategy) == ("QDM", True, "fully")
+
+
+@pytest.mark.parametrize("kind", ["colour", "inverted grey"])
+def test_masks_of_any_kind(
+    spvos_train, davis: Path, start: Path, tmp_path: Path, clip: tuple, kind: str
+) -> None:
+    """One reader for masks: what `segment` takes, `train` takes."""
+    shutil.copytree(davis / "JPEGImages/480p/one", tmp_path / "own/images")
+    (tmp_path / "own/masks").mkdir()
+    for t, ids in enumerate(clip[1]):
+        values = (ids == 1).astype(np.uint8)
+        image = np.stack([255 * values, 0 * values, 0 * values], axis=2) if kind == "colour" else 255 * values
+        Image.fromarray(image).save(tmp_path / f"own/masks/{t:05d}.png")
+    code, out, err = spvos_train(f"--init {start} --data own {SHORT}")
+    assert code == 0, err
+    assert "J&F" in out
 
 
 def test_frames_of_ones_own(spvos_train, davis: Path, start: Path, tmp_path: Path) -> None:
@@ -153,7 +171,7 @@ def position(folder: Path) -> int:
     ("method", "recipe"),
     [
         ("dense", "lite"),
-        ("triple", "lite"),
+        ("triple", "lite --noise 1"),
         ("triple", "stream"),
         ("triple", "stream --learn gated --teacher {bold}"),
     ],
@@ -166,14 +184,18 @@ def test_two_processes_train_as_one(
     save_weights(bold, tmp_path / "bold.safetensors")
     recipe = recipe.format(bold=tmp_path / "bold.safetensors")
     arguments = f"""train --dataset davis,stills --data {davis} --data {stills} --init {start} --sparse D
-        --method {method} --recipe {recipe} --frames 3 --iterations 6 --batch-size 4 --side 64
-        --workers 0 --held-out none --threads 1 --dtype fp32 --noise 1""".split()
+        --method {method} --recipe {recipe} --iterations 6 --batch-size 4 --side 64
+        --workers 0 --held-out none --threads 1 --dtype fp32""".split()
     states = []
     for processes in (1, 2):
         out = tmp_path / str(processes)
         run_to_end([*arguments, "--out", str(out)], processes=processes)
         rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
         states.append((rows, read_state(out).trainer["network"]))
+    if "--teacher" in recipe:  # once, however many processes there are
+        held = read_state(tmp_path / "2").trainer
+        assert "teacher.predict.weight" in held["loss"]
+        assert all(set(each) == {"_extra_state"} for each in held["loss_by_process"])
     (one_rows, one), (two_rows, two) = states
     for first, second in zip(one_rows, two_rows, strict=True):
         for figure in set(first) - {"iteration", "seconds"}:
