@@ -39,7 +39,7 @@ class Processes(NamedTuple):
         """The sum over all processes; gradients come back through it."""
         if self.world == 1:
             return value
-        total: Tensor = all_reduce(value)  # type: ignore[no-untyped-call]
+        total: Tensor = all_reduce(value)
         return total
 
     def any(self, here: bool, device: torch.device) -> bool:
