@@ -46,6 +46,8 @@ SEGMENT = {  # option -> what it is tried with, beside "in.mp4 --mask first.png"
     "input": "other.mp4",
     "mask": "--mask 3:later.png",
     "fps": "--fps 12",
+    "track": "--track 1",
+    "range": "--range 0,4095",
     "model": "--model spvos",
     "sparse": "--sparse Q",
     "gate_all": "--gate-all",
@@ -55,7 +57,7 @@ ELSEWHERE = {  # option -> where its effect is tested
     "backward": "tests/segment/test_segment_options.py",
     "live": "tests/segment/test_segment_options.py",
     "format": "tests/segment/test_segment_options.py",
-    "allow_network": "tests/segment/test_segment_command.py",
+    "allow_network": "tests/commands/test_effects.py",
     "resume": "tests/segment/test_resume.py",
     "save_every": "tests/segment/test_resume.py",
     "overwrite": "tests/segment/test_segment_command.py",
@@ -64,7 +66,7 @@ ELSEWHERE = {  # option -> where its effect is tested
 }
 SIZE = "--frame 96x64"
 PROFILE = {  # option -> what it is tried with, and what beside it and "--model spvos"
-    "params": ("--params", "--paper"),
+    "params": ("--params", "--flops"),
     "flops": ("--flops", "--params"),
     "layers": ("--layers", "--params"),
     "frame": ("--frame 64x64", SIZE),
@@ -133,11 +135,11 @@ def run(folder: Path, command: str) -> Result:
         patch.setattr(sys, "argv", ["spvos", *command.split()])
         with pytest.raises(SystemExit) as end:
             main()
-    said = [line for line in err.getvalue().splitlines() if "fps" not in line]
-    new = sorted(path for path in set(folder.rglob("*")) - before if path.is_file())
-    found = {str(path.relative_to(folder)): path.read_bytes() for path in new}
-    for path in new:
-        path.unlink()
+    said = [line for line in err.getvalue().splitlines() if " frames in " not in line]
+    new = sorted(set(folder.rglob("*")) - before, reverse=True)
+    found = {str(path.relative_to(folder)): path.read_bytes() for path in new if path.is_file()}
+    for path in new:  # what is in a folder comes before it
+        path.rmdir() if path.is_dir() else path.unlink()
     return Result(int(end.value.code or 0), out.getvalue(), said, found)
 
 
@@ -167,11 +169,19 @@ def test_segment_makes_something_else_of_it(folder: Path, usual: Result, name: s
 def test_profile_counts_something_else(folder: Path, name: str) -> None:
     words, beside = PROFILE[name]
     as_json = "" if name in ("json", "quiet") else "--json"
-    model = "" if beside == "--paper" else "--model spvos"
     results = []
     for more in ("", words):
-        found = run(folder, f"profile {model} {beside} {more} {as_json}")
+        found = run(folder, f"profile --model spvos {beside} {more} {as_json}")
         assert found.code == 0, found.said
         counts = json.loads(found.out) if as_json else {"text": found.out}
         results.append({key: value for key, value in counts.items() if key != "environment"})
     assert results[0] != results[1]
+
+
+def test_an_address_needs_permission(folder: Path) -> None:
+    """Nothing listens there."""
+    command = f"segment http://127.0.0.1:9/in.mp4 --mask first.png {USUAL}"
+    refused, tried = run(folder, command), run(folder, f"{command} --allow-network")
+    assert refused.code == tried.code == 2
+    assert "a network address" in refused.said[-1]
+    assert "a network address" not in tried.said[-1]
