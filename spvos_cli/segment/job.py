@@ -205,9 +205,10 @@ def _check_apart(job: Job, masks: list[str], weights: str | Path | None, *, name
     """Outputs write over no input."""
     frames = job.source.files if isinstance(job.source, ImageSource) else []
     given = [annotation.file for annotation in job.annotations.given if annotation.file]
-    texts = [job.input, *(split_moment(text)[1] for text in masks)]
+    named_masks = [Path(split_moment(text)[1]) for text in masks]
     files = [Path(path) for path in (job.input, weights) if path]
-    inputs = Inputs([*frames, *given], files, [Path(text) for text in texts if Path(text).is_dir()])
+    folders = [path for path in (Path(job.input), *named_masks) if path.is_dir()]
+    inputs = Inputs([*frames, *given, *named_masks], files, folders)
     check_apart(job.outputs, inputs, named=named)
     check_apart(_outputs_beside(job), inputs, named=False)
 

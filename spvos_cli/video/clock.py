@@ -42,21 +42,24 @@ class Clock:
 
     def move(self, packet: Packet[Any]) -> None:
         """Puts a packet on this clock, and the clock forward where the packet does not fit."""
-        at = packet.dts if packet.dts is not None else packet.pts
-        if at is None or packet.time_base is None:
+        if packet.time_base is None:
             return
-        time, index = at * packet.time_base, packet.stream.index
+        if packet.dts is not None:  # times of presentation fall back wherever frames are reordered
+            self._follow(packet.dts * packet.time_base, packet)
+        shift = round(self.offset / packet.time_base)
+        if packet.pts is not None:
+            packet.pts += shift
+        if packet.dts is not None:
+            packet.dts += shift
+
+    def _follow(self, time: Fraction, packet: Packet[Any]) -> None:
+        index = packet.stream.index
         if index in self._last and not self._fits(time + self.offset, index):
             offset = self._before if self._fits(time + self._before, index) else self._last[index][1] - time
             self._before, self.offset = self.offset, offset
             self.jumps += 1
         length = (packet.duration or 0) * packet.time_base
         self._last[index] = time + self.offset, time + self.offset + length
-        shift = round(self.offset / packet.time_base)
-        if packet.pts is not None:
-            packet.pts += shift
-        if packet.dts is not None:
-            packet.dts += shift
 
     def forget(self) -> None:
         """After a seek: the next packets go on from nothing."""

@@ -103,7 +103,8 @@ class ImageSource(Source):
         self.rate, self.time_base = rate, 1 / rate
 
     def file_name(self, frame: Frame) -> str:
-        return self._pages[frame.index].file.name
+        one_a_file = len(self._pages) == len(self.files)
+        return self._pages[frame.index].file.name if one_a_file else super().file_name(frame)
 
     def _frame(self, index: int) -> Frame:
         image = self._fit(self._rgb(self._samples(index)))

@@ -49,6 +49,26 @@ def test_outputs_begin_at_zero(tmp_path: Path, clip: Path, start: float) -> None
         assert gap == pytest.approx(times(source)[0] - first_sound(source), abs=0.03)
 
 
+@pytest.mark.parametrize("name", ["x.mkv", "x.flv", "x.m2ts", "x.mp4"])
+def test_frames_that_are_reordered_are_no_jump(tmp_path: Path, name: str) -> None:
+    """Matroska has no decoding times, and times of presentation fall back at every B-frame."""
+    codecs = [
+        "-c:v",
+        "libx264",
+        "-bf",
+        8,
+        "-x264-params",
+        "b-pyramid=normal:b-adapt=0",
+        "-pix_fmt",
+        "yuv420p",
+    ]
+    moved = ["-output_ts_offset", 100] if name != "x.mp4" else []
+    source = encode(tmp_path / name, moving(24), *codecs, *moved)
+    write(source, tmp_path / "o.mp4")
+    start = times(tmp_path / "o.mp4")[0]
+    assert times(tmp_path / "o.mp4") == pytest.approx([start + t / 25 for t in range(24)], abs=2e-3)
+
+
 def first_sound(file: Path) -> float:
     with av.open(str(file)) as container:
         return float(next(frame.time for frame in container.decode(audio=0)))
