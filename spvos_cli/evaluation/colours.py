@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from spvos_cli.evaluation.label_maps import LabelImages, LabelMaps
-from spvos_cli.video.masks import open_mask
+from spvos_cli.video.mask_opening import open_mask
 from spvos_cli.video.palettes import pack, voc_palette
 
 

@@ -16,7 +16,8 @@ from spvos_cli.model.network import VOSNetwork
 from spvos_cli.profiling.patterns import PatternTally
 from spvos_cli.sparse.plan import PARTS, gated_convolutions
 from spvos_cli.sparse.tally import PolicyTally
-from spvos_cli.video.masks import fit_mask, read_mask
+from spvos_cli.video.mask_opening import fit_mask
+from spvos_cli.video.masks import read_mask
 
 LENGTH = 24  # frames of the demo clip that are looked at
 

@@ -13,7 +13,8 @@ from spvos_cli.video.boxes import Box, clip_box, object_in, parse_box
 from spvos_cli.video.frames import Frame, Note, Source
 from spvos_cli.video.mask_files import masks_of
 from spvos_cli.video.mask_images import looks_inverted
-from spvos_cli.video.masks import MOST_OBJECTS, Mask, MaskReader, fit_mask, no_object
+from spvos_cli.video.mask_opening import fit_mask
+from spvos_cli.video.masks import MOST_OBJECTS, Mask, MaskReader, no_object
 from spvos_cli.video.moments import Moment, Range, split_moment
 from spvos_cli.video.palettes import voc_palette
 

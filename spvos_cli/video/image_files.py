@@ -146,7 +146,7 @@ def _by_ffmpeg(file: Path) -> np.ndarray:
     Raises:
         InputError: there is none.
     """
-    from spvos_cli.video.containers import still_picture
+    from spvos_cli.video.decoder import still_picture
 
     return still_picture(file)
 

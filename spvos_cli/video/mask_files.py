@@ -16,7 +16,8 @@ from spvos_cli.files import images_in, natural_order
 from spvos_cli.video.frames import Note, Source
 from spvos_cli.video.image_files import UNREADABLE
 from spvos_cli.video.mask_json import is_mask_json, read_mask_json
-from spvos_cli.video.masks import A_MASK, Mask, MaskReader, open_mask
+from spvos_cli.video.mask_opening import A_MASK, open_mask
+from spvos_cli.video.masks import Mask, MaskReader
 from spvos_cli.video.moments import Moment, split_moment
 from spvos_cli.video.numbers import frames_of, label_in, split_frames
 from spvos_cli.video.palettes import voc_palette

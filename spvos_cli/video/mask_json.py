@@ -109,7 +109,10 @@ def _coco(path: Path, data: dict[str, Any], source: Source) -> list[JsonMask]:
     by_image: dict[Any, list[dict[str, Any]]] = {key: [] for key in images}
     for annotation in data["annotations"]:
         by_image[annotation["image_id"]].append(annotation)
-    by_category = all(len({a.get("category_id") for a in found}) == len(found) for found in by_image.values())
+    few = all(int(a.get("category_id") or 0) <= MOST_OBJECTS for a in data["annotations"])
+    by_category = few and all(
+        len({a.get("category_id") for a in found}) == len(found) for found in by_image.values()
+    )
     files = [Path(str(image["file_name"])) for image in images.values()]
     masks = []
     for (key, image), frame in zip(images.items(), _frames(files, source, path), strict=True):

@@ -10,8 +10,7 @@ import numpy as np
 from PIL import Image
 
 from spvos_cli.errors import InputError
-from spvos_cli.video.frames import Note, Source, check_size, same_aspect
-from spvos_cli.video.image_files import UNREADABLE
+from spvos_cli.video.frames import Note, no_note
 from spvos_cli.video.mask_images import (
     CLEAR,
     SMALL_GREY,
@@ -24,10 +23,10 @@ from spvos_cli.video.mask_images import (
     is_matte,
     palette_colours,
 )
+from spvos_cli.video.mask_opening import A_MASK, open_mask
 from spvos_cli.video.palettes import ids_of_colours, pack, unpack, voc_palette
 from spvos_cli.video.soft_edges import NOISE, NotAMask, harden
 
-A_MASK = "an indexed PNG, or an image with one colour an object"
 MOST_OBJECTS = 255
 WHITE = 250  # a grey image's only value from here on is white: one object
 FEW = 32  # grey values up to this many are ids at once where reading is strict
@@ -64,9 +63,7 @@ class MaskReader:
             over all of them, in whatever order they are read, and indices are taken as they are.
     """
 
-    def __init__(
-        self, note: Note = lambda text: None, *, strict: bool = False, files: Sequence[Path] = ()
-    ) -> None:
+    def __init__(self, note: Note = no_note, *, strict: bool = False, files: Sequence[Path] = ()) -> None:
         self.note, self.strict, self._exact = note, strict, strict or bool(files)
         self._files = tuple(files)  # whose colours are not numbered yet
         self._colours: dict[int, int] = {}  # packed RGB -> id
@@ -240,7 +237,7 @@ class MaskReader:
         return [self._colours[colour] for colour in colours]
 
 
-def read_mask(path: Path, note: Note = lambda text: None) -> Mask:
+def read_mask(path: Path, note: Note = no_note) -> Mask:
     """Object ids of one mask image; see `MaskReader`.
 
     Raises:
@@ -257,59 +254,6 @@ def no_object(what: str | Path) -> InputError:
     return InputError(what, found="no object (every pixel is background)", expected=A_MASK, fix="--mask MASK")
 
 
-def fit_mask(ids: np.ndarray, source: Source, name: str | Path, note: Note = lambda text: None) -> np.ndarray:
-    """The mask at the size of the frames, which others are brought to, and that is said: rescaled, where the
-    aspect is the frames' or, where pixels are not square, what players show; turned, where it was made for a
-    video on its side.
-
-    Raises:
-        InputError: its aspect is another.
-    """
-    height, width, found = source.height, source.width, f"{ids.shape[1]}x{ids.shape[0]} pixels"
-    if ids.shape == (height, width):
-        return ids
-    shown = round(width * source.pixel_aspect)
-    if same_aspect(ids.shape, height, width):
-        note(f"{name}: {found}, rescaled to the frames' {width}x{height}")
-    elif source.pixel_aspect != 1 and same_aspect(ids.shape, height, shown):
-        note(f"{name}: {found}, as the video is shown; rescaled to the frames' {width}x{height}")
-    elif source.orientation.on_its_side and same_aspect(ids.shape, width, height):
-        note(f"{name}: {found}; the video is {source.orientation}, and so the mask is turned, too")
-        return fit_mask(source.orientation.apply(ids), source, name)
-    else:
-        expected = f"the frames' {width}x{height}"
-        if source.pixel_aspect != 1:
-            expected += f" (shown as {shown}x{height})"
-        raise InputError(name, found=found, expected=expected, fix="--mask MASK of the video's size")
-    return np.array(Image.fromarray(ids).resize((width, height), Image.Resampling.NEAREST))
-
-
-def open_mask(path: Path) -> Image.Image:
-    """An image, loaded.
-
-    Raises:
-        InputError: it is missing, or no image.
-    """
-    if not path.is_file():
-        raise InputError(path, found="no such file", expected=A_MASK, fix="--mask MASK")
-    try:
-        image: Image.Image = Image.open(path)
-        with image:
-            check_size(image.width, image.height, path, "--mask MASK")
-            image.load()
-        return image  # its pixels outlive the file
-    except UNREADABLE as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise InputError(
-            path, found=f"not readable as an image ({reason})", expected=A_MASK, fix="--mask MASK"
-        ) from error
-
-
-def _has_soft_edges(values: np.ndarray) -> bool:
-    """Whether grey values (N,) between black and white are no ids."""
-    return bool(values.size and values[-1] >= WHITE and ((values > SMALL_GREY) & (values < WHITE)).any())
-
-
 def _is_lossy(image: Image.Image) -> bool:
     return image.format in ("JPEG", "MPO", "WEBP", "AVIF", "JPEG2000")
 
@@ -321,3 +265,8 @@ def _too_many(path: Path, count: int, kind: str) -> InputError:
         expected=f"at most {MOST_OBJECTS} objects, one colour each",
         fix="--mask MASK",
     )
+
+
+def _has_soft_edges(values: np.ndarray) -> bool:
+    """Whether grey values (N,) between black and white are no ids."""
+    return bool(values.size and values[-1] >= WHITE and ((values > SMALL_GREY) & (values < WHITE)).any())

@@ -12,7 +12,8 @@ from PIL import Image
 from spvos_cli.data.folders import Sequence
 from spvos_cli.errors import InputError
 from spvos_cli.video.label_files import read_label_map
-from spvos_cli.video.masks import fit_mask, read_mask
+from spvos_cli.video.mask_opening import fit_mask
+from spvos_cli.video.masks import read_mask
 from spvos_cli.video.orientation import Orientation
 from spvos_cli.video.palettes import indexed_image, voc_palette
 from tests.conftest import Command
@@ -120,6 +121,13 @@ def test_255_beside_small_ids_is_no_object(tmp_path: Path, mode: str) -> None:
     assert np.array_equal(ids, np.where(values == 255, 0, values))
     assert "means undecided" in said
     assert np.array_equal(read_label_map(tmp_path / "x.png"), values)  # scoring has its own rule
+
+
+def test_a_mask_from_a_phone_is_turned_as_its_exif_says(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # stored on its side
+    Image.fromarray(np.rot90(MASK) * np.uint8(255)).save(tmp_path / "x.jpg", exif=exif, quality=95)
+    assert iou(read_mask(tmp_path / "x.jpg").ids, MASK) > 0.95
 
 
 def test_255_beside_large_grey_levels_is_an_object(tmp_path: Path) -> None:

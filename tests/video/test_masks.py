@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from spvos_cli.errors import InputError
-from spvos_cli.video.masks import fit_mask, read_mask
+from spvos_cli.video.mask_opening import fit_mask
+from spvos_cli.video.masks import read_mask
 from spvos_cli.video.palettes import voc_palette
 from tests.video.writing import MemorySource
 
