@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from spvos_cli.segment.options import SegmentOptions
     from spvos_cli.segment.pipeline import Summary
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "EngineOptions",
     "FrameFacts",
