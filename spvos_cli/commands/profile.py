@@ -17,7 +17,7 @@ from spvos_cli.option import ALWAYS, Use, option
 
 WHAT, WORKLOAD = "What", "Workload"
 FIGURES = ("params", "flops", "layers", "speed", "paper", "patterns", "tune")
-ENGINE = Only(("model", "weights", *GATES, "mem_every", "top_k", *COMPUTER))
+ENGINE = Only(("model", "weights", *GATES, "mem_every", "top_k", "engine", *COMPUTER))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,6 +130,7 @@ USES: dict[str, tuple[Use, ...]] = {
     "strategy": (NETWORK, GATED),
     "mem_every": (SHARES,),
     "top_k": (SPEED,),
+    "engine": (DEVICE,),
     "device": (DEVICE,),
     "dtype": (COMPUTES,),
     "threads": (COMPUTES,),

@@ -47,9 +47,14 @@ class SameConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.stride[0] > 1:
-            total = self.kernel_size[0] - self.stride[0]
-            x = F.pad(x, (total // 2, total - total // 2) * 2)
+            x = F.pad(x, same_padding(self) * 2)
         return super().forward(x)
+
+
+def same_padding(conv: SameConv2d) -> tuple[int, int]:
+    """Pixels that are added before and after, in both directions."""
+    total = conv.kernel_size[0] - conv.stride[0]
+    return total // 2, total - total // 2
 
 
 class InvertedResidual(nn.Module):
@@ -73,6 +78,7 @@ class EfficientNetLite(nn.Module):
     """The trunk of the lite model."""
 
     channels = (24, 40, 112)
+    taps = (1, 2, 4)  # the stages whose outputs are f4, f8 and f16
 
     def __init__(self) -> None:
         super().__init__()

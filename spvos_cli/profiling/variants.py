@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from spvos_cli.inference.dense_engine import use_engine
 from spvos_cli.inference.engine import EngineOptions
 from spvos_cli.inference.machine import choose_device, choose_dtype, prepare_arithmetic
 from spvos_cli.model.checkpoint import build_model, load_checkpoint, stored_config
@@ -15,6 +16,7 @@ from spvos_cli.model.config import CONFIGS
 from spvos_cli.model.layers import ResidualBlock
 from spvos_cli.model.matching import TopKReadout, plain_top_k_readout, top_k_readout
 from spvos_cli.model.network import VOSNetwork
+from spvos_cli.processors import default_threads
 from spvos_cli.resources import weight_file
 from spvos_cli.sparse.conv_unit import join_channels
 
@@ -59,7 +61,9 @@ def variant(engine: EngineOptions, name: str | None) -> VOSNetwork:
     network = profile_network(dataclasses.replace(engine, method=method))
     if name == EAGER:
         return as_published(network).requires_grad_(False).to(device)
-    return network.for_inference(device, dtype)
+    network = network.for_inference(device, dtype)
+    use_engine(network, engine.engine, device, dtype, engine.threads or default_threads())
+    return network
 
 
 def as_published(network: VOSNetwork) -> VOSNetwork:
