@@ -138,6 +138,8 @@ USES: dict[str, tuple[Use, ...]] = {
     "top_k": (RUNS,),
     "max_memory": (RUNS,),
     "reuse": (RUNS, GATED),
+    "region": (RUNS,),
+    "engine": (RUNS,),
     "device": (RUNS,),
     "dtype": (RUNS,),
     "threads": (ALWAYS,),

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
+from spvos_cli.inference.region import Window
 from spvos_cli.model.encoders import Query
 
 
@@ -15,11 +17,13 @@ class PreviousFrame(NamedTuple):
     never needed.
 
     Attributes:
-        image: (1, 3, H, W), normalised and padded.
+        image: (1, 3, H, W), as far as it was looked at, normalised and padded.
         query: what the query encoder made of it.
         masks: (K, H, W), the objects' probabilities.
         annotated: whether masks were given in it.
         memory_frame: whether it stays in the memory.
+        window: where in the frame that lies.
+        size: height and width of the frame, padded.
     """
 
     image: Tensor
@@ -27,11 +31,14 @@ class PreviousFrame(NamedTuple):
     masks: Tensor
     annotated: bool
     memory_frame: bool
+    window: Window
+    size: tuple[int, int]
 
     def tensors(self) -> dict[str, Tensor]:
         """Copies of all tensors, by name."""
         query = {f"query.{name}": x.clone() for name, x in self.query._asdict().items()}
-        return query | {"image": self.image.clone(), "masks": self.masks.clone()}
+        place = torch.tensor([*self.window, *self.size])
+        return query | {"image": self.image.clone(), "masks": self.masks.clone(), "place": place}
 
     @classmethod
     def from_tensors(
@@ -39,7 +46,9 @@ class PreviousFrame(NamedTuple):
     ) -> PreviousFrame:
         """The inverse of `tensors`; others may be among them."""
         query = Query(**tensors_below("query.", tensors))
-        return cls(tensors["image"], query, tensors["masks"], annotated, memory_frame)
+        *window, height, width = tensors["place"].tolist()
+        place = Window(*window), (height, width)
+        return cls(tensors["image"], query, tensors["masks"], annotated, memory_frame, *place)
 
 
 def tensors_below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

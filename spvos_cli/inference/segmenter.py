@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from spvos_cli.inference.arrays import checked_frame, checked_mask, same_size
 from spvos_cli.inference.stream import State, Stream
+from spvos_cli.inference.views import ArrayView, Placed, resized
 from spvos_cli.model.network import VOSNetwork
 from spvos_cli.sparse.kernels import kernel_for
 from spvos_cli.sparse.kernels.reference import REFERENCE
@@ -42,6 +42,8 @@ class VideoSegmenter:
             frame's size.
         mem_every, top_k, max_memory: as in `ModelConfig`, whose values hold where None.
         inject: replaces the policies that gates chose, as in `InferenceRun`.
+        region: whether only a window about the objects goes through the network, where they are all to be
+            seen in it; the time of a frame then depends on their size, not on its own.
     """
 
     def __init__(
@@ -53,13 +55,14 @@ class VideoSegmenter:
         top_k: int | None = None,
         max_memory: int | None = None,
         inject: Inject | None = None,
+        region: bool = True,
     ) -> None:
         config = network.config
         self.network, self.size = network, size
         self.device, self.dtype = network.device, network.dtype
         self.mem_every, self.top_k = mem_every or config.mem_every, top_k or config.top_k
         self.max_memory = config.max_memory if max_memory is None else max_memory
-        self.inject = inject
+        self.inject, self.region = inject, region and network.follows_region
         self._names = {module: name for name, module in network.named_modules()}
         self.reset()
 
@@ -68,8 +71,8 @@ class VideoSegmenter:
         sizes = self.mem_every, self.top_k, self.max_memory
         gated = self.network.gated_parts  # without gates nothing has to be compiled
         kernel = kernel_for(self.device, self.dtype) if gated else REFERENCE
-        self._stream = Stream(self.network, *sizes, self.dtype, kernel, self.inject)
-        self.prob: Tensor | None = None
+        self._stream = Stream(self.network, *sizes, self.dtype, kernel, self.inject, region=self.region)
+        self._found: Placed | None = None
         self._joining: dict[int, np.ndarray] = {}
 
     @property
@@ -109,8 +112,8 @@ class VideoSegmenter:
     def remove_object(self, *ids: int) -> None:
         """Stops following objects, and forgets all that was known of them."""
         rows = [0, *(row for row, i in enumerate(self.objects, 1) if i not in ids)]
-        if self.prob is not None:
-            self.prob = self.prob[rows] if len(rows) > 1 else None
+        if self._found is not None:
+            self._found = self._found._replace(prob=self._found.prob[rows]) if len(rows) > 1 else None
         self._stream.remove(set(ids))
         for i in ids:
             self._joining.pop(i, None)
@@ -136,30 +139,36 @@ class VideoSegmenter:
         mask = self._with_joining(None if mask is None else checked_mask(mask), height, width)
         ids = [] if mask is None else np.unique(mask[mask > 0]).tolist() or self.objects
         if not ids and not self.objects:
-            self.prob = None
+            self._found = None
             self._stream.forget_policies()
             return np.zeros((height, width), np.uint8)
         scale = min(1.0, self.size / min(height, width))
         shape = (round(height * scale), round(width * scale))
-        image = torch.from_numpy(_resize(frame, shape)).to(self.device).permute(2, 0, 1) / 255
+        view = ArrayView(frame, *shape, self.device)
         if mask is None:
-            self.prob = self._stream.step(image)
-            return self._labels(self.prob, height, width)
+            self._found = self._stream.segment(view)
+            return self._labels(view, self._found)
         given = {
-            i: torch.from_numpy(_resize((mask == i).astype(np.float32), shape)).to(self.device) for i in ids
+            i: torch.from_numpy(resized((mask == i).astype(np.float32), shape)).to(self.device) for i in ids
         }
-        self.prob = self._stream.step(image, given)
-        labels = self._labels(self.prob, height, width)
+        self._found = self._stream.segment(view, given)
+        labels = self._labels(view, self._found)
         labels = np.where(np.isin(labels, ids), 0, labels)
         return np.where(mask > 0, mask, labels).astype(np.uint8)
 
     @property
+    def prob(self) -> Tensor | None:
+        """Of the last frame: (1 + K, h, w), background and objects, at the network's size."""
+        return None if self._found is None else self._found.whole()
+
+    @property
     def confidence(self) -> dict[int, float]:
         """Of the last frame: an object's mean probability over the pixels that it holds, if any."""
-        if self.prob is None:
+        if self._found is None:
             return {}
-        best, row = self.prob.max(dim=0)
-        holds = row == torch.arange(len(self.prob), device=row.device)[:, None, None]
+        prob = self._found.prob
+        best, row = prob.max(dim=0)
+        holds = row == torch.arange(len(prob), device=row.device)[:, None, None]
         pixels, sums = (x.sum(dim=(1, 2), dtype=best.dtype) for x in (holds, holds * best))
         means, held = torch.stack([sums / pixels, pixels]).tolist()  # one transfer
         return {i: means[k] for k, i in enumerate(self.objects, 1) if held[k]}
@@ -168,9 +177,8 @@ class VideoSegmenter:
     def probabilities(self) -> np.ndarray:
         """Of the last frame: (K, h, w) float32, the objects' at the network's size, in the order of
         `objects`."""
-        if self.prob is None:
-            return np.zeros((0, 1, 1), np.float32)
-        return self.prob[1:].float().cpu().numpy()
+        prob = self.prob
+        return np.zeros((0, 1, 1), np.float32) if prob is None else prob[1:].float().cpu().numpy()
 
     @property
     def gate_stats(self) -> GateStats:
@@ -209,17 +217,21 @@ class VideoSegmenter:
         self._joining = {}
         return mask
 
-    def _labels(self, prob: Tensor, height: int, width: int) -> np.ndarray:
+    def _labels(self, view: ArrayView, found: Placed) -> np.ndarray:
         """The most probable id of each pixel, one object's probabilities at a time: all of them at the size
         of a large frame take much memory."""
-        best = _scaled(prob[0], height, width).clone()
+        bottom, right = (at + n for at, n in zip((found.top, found.left), found.prob.shape[1:], strict=True))
+        part = view.source(found.top, bottom, found.left, right)
+        height, width = (of.stop - of.start for of in part)
+        best = _scaled(found.prob[0], height, width).clone()
         row = torch.zeros(best.shape, dtype=torch.uint8, device=best.device)
-        for k in range(1, len(prob)):
-            each = _scaled(prob[k], height, width)
+        for k in range(1, len(found.prob)):
+            each = _scaled(found.prob[k], height, width)
             row.masked_fill_(each > best, k)
             best = torch.maximum(best, each)
-        table = np.array([0, *self.objects], np.uint8)
-        return table[row.cpu().numpy()]
+        labels = np.zeros(view.array.shape[:2], np.uint8)
+        labels[part] = np.array([0, *self.objects], np.uint8)[row.cpu().numpy()]
+        return labels
 
 
 def _scaled(prob: Tensor, height: int, width: int) -> Tensor:
@@ -227,7 +239,3 @@ def _scaled(prob: Tensor, height: int, width: int) -> Tensor:
     if prob.shape == (height, width):
         return prob
     return F.interpolate(prob[None, None], (height, width), mode="bilinear")[0, 0]
-
-
-def _resize(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    return image if image.shape[:2] == shape else cv2.resize(image, shape[::-1], interpolation=cv2.INTER_AREA)

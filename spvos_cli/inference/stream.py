@@ -7,13 +7,16 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from spvos_cli.inference.background import far_blocks, merge_blocks
 from spvos_cli.inference.memory_bank import MemoryBank, MemoryFrame
 from spvos_cli.inference.previous_frame import PreviousFrame, tensors_below
+from spvos_cli.inference.region import Region, Window, cells_of
+from spvos_cli.inference.views import Placed, TensorView, View, padded_size, placed, seen_through
 from spvos_cli.model.encoders import Query
-from spvos_cli.model.layers import aggregate, pad_to_multiple, unpad
+from spvos_cli.model.layers import aggregate, pad_to_multiple
 from spvos_cli.model.matching import TopKReadout, as_rows, top_k_readout
 from spvos_cli.model.network import LastFrame, VOSNetwork
 from spvos_cli.sparse.kernels.kernel import Kernel
@@ -56,6 +59,8 @@ class Stream:
         decode: from a readout (1, K, Cv, H/16, W/16) and a query to the logits (1, K, H, W), instead of the
             network's decoder.
         read_top_k: how the memory is read, as `VOSNetwork.match` takes it.
+        region: whether only a window about the objects goes through the network, where they are all to be
+            seen in it.
 
     Attributes:
         runs: as given or made.
@@ -74,11 +79,12 @@ class Stream:
         runs: Mapping[str, ModuleRunner] | None = None,
         decode: Decode | None = None,
         read_top_k: TopKReadout = top_k_readout,
+        region: bool = False,
     ) -> None:
         self.network, self.dtype = network, dtype
         self.mem_every, self.top_k, self.max_memory = mem_every, top_k, max_memory
         self.decode: Decode = decode or network.decode
-        self.read_top_k = read_top_k
+        self.read_top_k, self.region = read_top_k, region
         self.groups: list[Group] = []
         self.previous: PreviousFrame | None = None
         self.since_memory = 0
@@ -103,6 +109,11 @@ class Stream:
         Returns:
             (1 + K, H, W): probabilities of the background and of the objects in the order of `ids`.
         """
+        return self.segment(TensorView(image), given).whole()
+
+    @torch.inference_mode()
+    def segment(self, view: View, given: Mapping[int, Tensor] | None = None) -> Placed:
+        """As `step`, of a frame that is only looked at as far as it must be."""
         given, previous = given or {}, self.previous
         self.forget_policies()
         self._remember_previous()
@@ -110,19 +121,43 @@ class Stream:
         memory_frame = annotated or self.since_memory >= self.mem_every
         if memory_frame:
             self.since_memory = 0
-        sparse = runs_sparsely(self.network.config.strategy, annotated=annotated, memory_frame=memory_frame)
-        image, padding = pad_to_multiple(self.network.normalize(image.unsqueeze(0)))
+        size = padded_size(view)
+        whole = window = Window.whole(*size)
+        if self.region and not annotated and previous is not None and previous.size == size:
+            window = Region.of(previous.masks, previous.window, *size).next_window()
+        prob = self._look(view, window, given, previous, memory_frame=memory_frame)
+        if window != whole and not Region.of(prob[1:], window, *size).is_enough():
+            window = whole
+            prob = self._look(view, window, given, previous, memory_frame=memory_frame)
+        return placed(view, window, prob)
+
+    def _look(
+        self,
+        view: View,
+        window: Window,
+        given: Mapping[int, Tensor],
+        previous: PreviousFrame | None,
+        *,
+        memory_frame: bool,
+    ) -> Tensor:
+        """The frame through a window: (1 + K, h, w), and what is to be remembered of it."""
+        strategy, annotated = self.network.config.strategy, bool(given)
+        moved = previous is not None and (previous.window, previous.size) != (window, padded_size(view))
+        sparse = runs_sparsely(strategy, annotated=annotated, memory_frame=memory_frame) and not moved
+        image, padding = seen_through(view, window)
+        image = F.pad(self.network.normalize(image.unsqueeze(0)), padding)
         image = image.to(self.dtype, memory_format=self.network.memory_format)
         query = self.network.encode_query(image, self._begin("Q", [FRAME], sparse=sparse))
         masks = torch.zeros(len(self.ids), *image.shape[2:], device=image.device)
         if set(self.ids) - set(given):
-            resized = previous is not None and previous.image.shape != image.shape
-            masks = self._decode(query, self._begin("D", self.ids, sparse=sparse), resized=resized)
+            masks = self._decode(query, self._begin("D", self.ids, sparse=sparse), window, previous, view)
         if given:
             masks = self._annotate(masks, {i: pad_to_multiple(mask)[0] for i, mask in given.items()})
         prob = aggregate(masks)
-        self.previous = PreviousFrame(image, query, prob[1:], annotated, memory_frame)
-        return unpad(prob, padding)
+        self.previous = PreviousFrame(
+            image, query, prob[1:], annotated, memory_frame, window, padded_size(view)
+        )
+        return prob
 
     def forget_policies(self) -> None:
         """Nothing was decided in a frame until a gate decides in it."""
@@ -200,11 +235,21 @@ class Stream:
             run.begin(ids, sparse=sparse)
         return run
 
-    def _decode(self, query: Query, run: ModuleRunner | None, *, resized: bool) -> Tensor:
-        """Each object's own probability: (K, H, W); `resized` where the previous frame had another size."""
+    def _decode(
+        self,
+        query: Query,
+        run: ModuleRunner | None,
+        window: Window,
+        previous: PreviousFrame | None,
+        view: View,
+    ) -> Tensor:
+        """Each object's own probability: (K, H, W)."""
         memories = [group.bank.read() for group in self.groups]
-        if resized:
+        if previous is not None and previous.size != padded_size(view):
             memories = [memory._replace(last=None) for memory in memories]
+        elif previous is not None and previous.window != window:
+            positions = cells_of(previous.window, query.key.device) - cells_of(window, query.key.device)[0]
+            memories = [m._replace(last=m.last and m.last._replace(positions=positions)) for m in memories]
         readouts = [self.network.match(query, memory, self.top_k, self.read_top_k) for memory in memories]
         return self.decode(torch.cat(readouts, dim=1), query, run)[0].float().sigmoid()
 

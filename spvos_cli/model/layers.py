@@ -64,10 +64,14 @@ def upsample(x: Tensor, factor: int) -> Tensor:
 def pad_to_multiple(x: Tensor, multiple: int = 16) -> tuple[Tensor, Padding]:
     """Zero-pads the last two dimensions to a multiple, the smaller half first; the second value undoes it
     (`unpad`)."""
-    height, width = x.shape[-2:]
-    extra_h, extra_w = -height % multiple, -width % multiple
-    padding = (extra_w // 2, extra_w - extra_w // 2, extra_h // 2, extra_h - extra_h // 2)
+    padding = padding_to_multiple(x.shape[-2], x.shape[-1], multiple)
     return F.pad(x, padding), padding
+
+
+def padding_to_multiple(height: int, width: int, multiple: int = 16) -> Padding:
+    """What `pad_to_multiple` adds: left, right, top, bottom."""
+    extra_h, extra_w = -height % multiple, -width % multiple
+    return extra_w // 2, extra_w - extra_w // 2, extra_h // 2, extra_h - extra_h // 2
 
 
 def unpad(x: Tensor, padding: Padding) -> Tensor:

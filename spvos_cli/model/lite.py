@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from spvos_cli.model.backends.trunk import TrunkEngine
 from spvos_cli.model.config import LITE, ModelConfig
 from spvos_cli.model.efficientnet import EfficientNetLite
 from spvos_cli.model.encoders import Query
@@ -38,11 +39,16 @@ SEEN = 0.05  # share of a 16x16 patch that an object covers somewhere in a frame
 
 
 class LiteQueryEncoder(nn.Module):
-    """EfficientNet-Lite0 with a key head on f16 and f8 and a value head on f16."""
+    """EfficientNet-Lite0 with a key head on f16 and f8 and a value head on f16.
+
+    Attributes:
+        engine: runs the trunk instead of PyTorch; for inference.
+    """
 
     def __init__(self, key_channels: int, value_channels: int) -> None:
         super().__init__()
         self.trunk = EfficientNetLite()
+        self.engine: TrunkEngine | None = None
         _, c8, c16 = self.trunk.channels
         self.project = ConvUnit(c16 + c8, key_channels, 1)
         last = ConvUnit(key_channels, key_channels, 3)
@@ -55,7 +61,7 @@ class LiteQueryEncoder(nn.Module):
 
     def forward(self, image: Tensor, run: LayerRunner | None = None) -> Query:
         """image: (B, 3, H, W), normalised, H and W multiples of 16."""
-        f4, f8, f16 = self.trunk(image)
+        f4, f8, f16 = self.trunk(image) if self.engine is None else self.engine(image)
         return Query(self.key(f16, f8), self.value(f16, run), f16, f8, f4)
 
     def key(self, f16: Tensor, f8: Tensor) -> Tensor:
@@ -132,7 +138,9 @@ class LiteDecoder(nn.Module):
 class LiteVOS(VOSNetwork):
     """The default network."""
 
+    query_encoder: LiteQueryEncoder
     reads_last_frame = True
+    follows_region = True
     merges_background = True
 
     def __init__(self, config: ModelConfig = LITE) -> None:

@@ -55,6 +55,7 @@ class VOSNetwork(nn.Module):
     mean: Tensor
     std: Tensor
     reads_last_frame = False
+    follows_region = False  # whether a window about the objects does as well as the whole frame
     merges_background = False  # whether memory pixels far from all objects may be averaged
     query_encoder: nn.Module
     memory_encoder: nn.Module

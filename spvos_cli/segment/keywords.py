@@ -22,6 +22,8 @@ class FrameKeywords(TypedDict, total=False):
     top_k: int | None
     max_memory: int | None
     reuse: bool
+    region: str
+    engine: str
     device: str
     dtype: str
     threads: int | None

@@ -77,6 +77,8 @@ USES: dict[str, tuple[Use, ...]] = {
     "top_k": (ALWAYS,),
     "max_memory": (ALWAYS,),
     "reuse": (GATES,),
+    "region": (ALWAYS,),
+    "engine": NETWORK,
     "device": NETWORK,
     "dtype": NETWORK,
     "threads": (ALWAYS,),
