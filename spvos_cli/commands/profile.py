@@ -130,7 +130,7 @@ USES: dict[str, tuple[Use, ...]] = {
     "strategy": (NETWORK, GATED),
     "mem_every": (SHARES,),
     "top_k": (SPEED,),
-    "engine": (DEVICE,),
+    "engine": (COMPUTES,),
     "device": (DEVICE,),
     "dtype": (COMPUTES,),
     "threads": (COMPUTES,),

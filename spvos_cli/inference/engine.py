@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from spvos_cli.errors import InputError
 from spvos_cli.option import MACHINE, MEMORY, MODEL, check_values, option
-from spvos_cli.processors import default_threads
 from spvos_cli.resources import shipped_weights, weight_file
 from spvos_cli.ui import Reporter
 
@@ -183,7 +182,7 @@ class EngineOptions:
             network = load_checkpoint(self.weights_path(), self.overrides(), architecture=self.architecture())
         self._check_effect(network.config)
         network = network.for_inference(device, dtype)
-        use_engine(network, self.engine, device, dtype, self.threads or default_threads())
+        use_engine(network, self.engine, device, dtype, self.threads or torch.get_num_threads())
         return network
 
     def architecture(self) -> str | None:

@@ -16,7 +16,6 @@ from spvos_cli.model.config import CONFIGS
 from spvos_cli.model.layers import ResidualBlock
 from spvos_cli.model.matching import TopKReadout, plain_top_k_readout, top_k_readout
 from spvos_cli.model.network import VOSNetwork
-from spvos_cli.processors import default_threads
 from spvos_cli.resources import weight_file
 from spvos_cli.sparse.conv_unit import join_channels
 
@@ -62,7 +61,7 @@ def variant(engine: EngineOptions, name: str | None) -> VOSNetwork:
     if name == EAGER:
         return as_published(network).requires_grad_(False).to(device)
     network = network.for_inference(device, dtype)
-    use_engine(network, engine.engine, device, dtype, engine.threads or default_threads())
+    use_engine(network, engine.engine, device, dtype, engine.threads or torch.get_num_threads())
     return network
 
 

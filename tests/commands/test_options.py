@@ -32,6 +32,8 @@ ENGINE = {
     "device": "cpu",
     "dtype": "fp32",
     "threads": "1",
+    "region": "off",
+    "engine": "torch",
     "quiet": "",
     "json": "",
 }
@@ -139,7 +141,11 @@ CASES = {
     "profile": Case(
         profile.profile,
         profile.USES,
-        {name: value for name, value in ENGINE.items() if name not in ("size", "max_memory", "reuse")}
+        {
+            name: value
+            for name, value in ENGINE.items()
+            if name not in ("size", "max_memory", "reuse", "region")
+        }
         | {
             "params": "",
             "flops": "",
@@ -161,26 +167,26 @@ CASES = {
             "": {"compare", "mask", "cycles", "top_k"},
             "--params": {
                 *("compare", "frame", "objects", "video_list", "density", "video", "mask", "cycles"),
-                *("mem_every", "top_k", "device", "dtype", "threads"),
+                *("mem_every", "top_k", "device", "engine", "dtype", "threads"),
             },
             "--flops --video-list l.csv": {"compare", "frame", "objects", "mask", "cycles", "top_k"},
             "--flops --density D=0.1": {"compare", "video", "mask", "cycles", "top_k"},
             "--layers": {
                 *("compare", "video_list", "density", "video", "mask", "cycles"),
-                *("mem_every", "top_k", "device", "dtype", "threads"),
+                *("mem_every", "top_k", "device", "engine", "dtype", "threads"),
             },
             "--speed": {"video_list", "video", "mask"},
             "--speed --compare dense,triple": {"video_list", "video", "mask", "method"},
             "--paper": {
                 *("compare", "frame", "objects", "video_list", "density", "video", "mask", "cycles"),
-                *("mem_every", "top_k", "device", "dtype", "threads", *NETWORK),
+                *("mem_every", "top_k", "device", "engine", "dtype", "threads", *NETWORK),
             },
             "--patterns p.png --video v.mp4": {
                 *("compare", "frame", "objects", "video_list", "density", "cycles", "mem_every", "top_k"),
             },
             "--tune": {
                 *("compare", "frame", "objects", "video_list", "density", "video", "mask", "cycles"),
-                *("mem_every", "top_k", "dtype", "threads", *NETWORK),
+                *("mem_every", "top_k", "engine", "dtype", "threads", *NETWORK),
             },
         },
     ),
