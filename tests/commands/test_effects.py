@@ -63,6 +63,8 @@ ELSEWHERE = {  # option -> where its effect is tested
     "overwrite": "tests/segment/test_segment_command.py",
     "device": "tests/segment/test_segment_command.py",
     "threads": "tests/segment/test_api.py",
+    "engine": "tests/model/test_backends.py",
+    "region": "tests/inference/test_region.py",
 }
 SIZE = "--frame 96x64"
 PROFILE = {  # option -> what it is tried with, and what beside it and "--model spvos"
@@ -82,7 +84,17 @@ PROFILE = {  # option -> what it is tried with, and what beside it and "--model 
     "json": ("--json", SIZE),
     "quiet": ("--quiet", SIZE),
 }
-IN_SPEED = {"speed", "compare", "cycles", "top_k", "device", "dtype", "threads", "tune"}  # times, not counts
+IN_SPEED = {
+    "speed",
+    "compare",
+    "cycles",
+    "top_k",
+    "device",
+    "engine",
+    "dtype",
+    "threads",
+    "tune",
+}  # times, not counts
 IN_GATES = {"patterns", "video", "mask", "weights", "paper"}  # tests/profiling/test_profile.py
 
 
