@@ -185,7 +185,7 @@ def _default_outputs(source: Source) -> list[Output]:
 def _check_outputs(outputs: list[Output], options: SegmentOptions, *, resumed: bool) -> None:
     for output in outputs:
         check_output(output, overwrite=options.overwrite or resumed)
-    paths = [os.path.normcase(output.path.resolve()) for output in outputs]
+    paths = [str(output.path.resolve()).casefold() for output in outputs]  # A and a are one on many disks
     if len(set(paths)) < len(paths):
         raise InputError("-o", found="the same output twice", expected="each output once", fix="-o OUT")
 

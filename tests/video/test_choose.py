@@ -61,6 +61,23 @@ def test_a_file_in_the_place_of_a_folder(tmp_path: Path) -> None:
         check_output(parse_output(tmp_path / "masks"), overwrite=True)
 
 
+@pytest.mark.parametrize("name", ["o.mp4", "o.json", "o.png", "o.webm"])
+def test_the_work_of_a_killed_run_is_not_thrown_away(tmp_path: Path, name: str) -> None:
+    output = parse_output(tmp_path / name)
+    writer = output.writer(output.path, setting())
+    check_output(output, overwrite=False)  # what a run makes before its first frame is no work
+    writer.write(segmented(0))
+    with pytest.raises(InputError, match=rf"{name}.part exists already.*--resume"):
+        check_output(output, overwrite=False)
+    check_output(output, overwrite=True)
+
+
+def test_somebody_elses_file_in_the_place_of_a_working_folder(tmp_path: Path) -> None:
+    (tmp_path / "o.mp4.part").write_text("a download")
+    with pytest.raises(InputError, match=r"o\.mp4\.part is a file"):
+        check_output(parse_output(tmp_path / "o.mp4"), overwrite=True)
+
+
 def test_names_too_long_for_working_files(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="a name too long"):
         check_output(parse_output(tmp_path / f"{'x' * 240}.mp4"), overwrite=False)

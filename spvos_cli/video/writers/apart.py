@@ -10,6 +10,7 @@ from typing import NamedTuple
 from spvos_cli.errors import InputError
 from spvos_cli.video.writers.choose import Output
 from spvos_cli.video.writers.stdout import STDOUT
+from spvos_cli.video.writers.writer import working_path
 
 FileId = tuple[int, int]  # device and inode: the same for links, and for names that differ in case alone
 
@@ -48,7 +49,7 @@ def check_apart(outputs: Iterable[Output], inputs: Inputs, *, named: bool = True
         target = output.folder or output.path
         if same := every.get(_file_id(target)):
             raise _refusal(output, f"it is the input {same}")
-        working = target.with_name(f"{target.name}.part")
+        working = working_path(target)
         held = [images.get(_file_id(path)) for path in _files_in(target, deep=output.by_object)]
         held += [every.get(_file_id(path)) for path in _files_in(working)]
         for same in filter(None, held):

@@ -27,7 +27,7 @@ from spvos_cli.video.writers.videos import (
     ProResCutout,
     Vp9Cutout,
 )
-from spvos_cli.video.writers.writer import Writer
+from spvos_cli.video.writers.writer import PartWriter, Writer, working_path
 
 PIPES: dict[str, type[Writer]] = {"mkv": LabelPipe, "jsonl": RecordPipe}
 FOLDERS: dict[str, type[PngFolder]] = {
@@ -118,9 +118,13 @@ def check_output(output: Output, *, overwrite: bool) -> None:
     if len(os.fsencode(path.name)) > LONGEST_NAME:
         found, expected = "a name too long for files beside it", f"at most {LONGEST_NAME} bytes"
         raise InputError(path, found=found, expected=expected, fix="-o OUT")
+    if issubclass(output.writer, PartWriter) and working_path(path).is_file():
+        found = f"{path.name}.part is a file"
+        raise InputError(path, found=found, expected="room for working files", fix="-o OUT")
     if not overwrite and output.writer.exists_at(path):
         fix = "--overwrite, --resume after an interruption, or -o OUT"
-        raise InputError(path, found="it exists already", expected="an output that does not", fix=fix)
+        found = "it exists already" if path.exists() or output.folder else f"{path.name}.part exists already"
+        raise InputError(path, found=found, expected="an output that does not", fix=fix)
     if not output.folder and not path.absolute().parent.is_dir():
         found = f"no folder {path.parent}"
         raise InputError(path, found=found, expected="a file in a folder that exists", fix="-o OUT")

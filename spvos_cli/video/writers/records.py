@@ -12,7 +12,7 @@ import numpy as np
 
 from spvos_cli.files import atomic_path
 from spvos_cli.video.writers.stdout import to_stdout
-from spvos_cli.video.writers.writer import SegmentedFrame, Setting, Writer
+from spvos_cli.video.writers.writer import SegmentedFrame, Setting, Writer, working_path
 
 
 class LineFile(Writer):
@@ -66,7 +66,12 @@ class CocoFile(LineFile):
     """
 
     def lines_path(self) -> Path:
-        return self.path.with_name(self.path.name + ".part")
+        return working_path(self.path)
+
+    @classmethod
+    def exists_at(cls, path: Path) -> bool:
+        lines = working_path(path)
+        return path.exists() or (lines.exists() and lines.stat().st_size > 0)
 
     def record(self, segmented: SegmentedFrame) -> dict[str, Any]:
         frame, (height, width) = segmented.frame, segmented.labels.shape

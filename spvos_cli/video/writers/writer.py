@@ -92,10 +92,24 @@ class PartWriter(Writer):
 
     def __init__(self, path: Path, setting: Setting, saved: dict[str, Any] | None = None) -> None:
         super().__init__(path, setting, saved)
-        self.folder = path.with_name(path.name + ".part")
+        self.folder = working_path(path)
         if saved is None:
             shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(exist_ok=True)
 
+    @classmethod
+    def exists_at(cls, path: Path) -> bool:
+        return path.exists() or _is_filled(working_path(path))
+
     def clean_up(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def working_path(path: Path) -> Path:
+    """Where a run keeps what becomes an output at its end."""
+    return path.with_name(path.name + ".part")
+
+
+def _is_filled(path: Path) -> bool:
+    """A file, or a folder with something in it: what an interrupted run did, or somebody else's."""
+    return any(path.iterdir()) if path.is_dir() else path.exists()
