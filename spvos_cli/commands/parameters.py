@@ -111,10 +111,16 @@ def parameters_of_any(choice: AnyOf) -> Iterator[Parameter]:
         first = next(iter(by_value.values()))
         text = f"{first.declared.help} {_defaults(by_value)}".strip()
         if len(by_value) < len(choice.kinds):
-            text += f" Only with --{choice.chooser} {' or '.join(by_value)}."
+            text += f" Only with --{choice.chooser} {either(list(by_value))}."
         declared = first.declared._replace(help=text)
         kind = first.kind if first.default is None else first.kind | None
         yield Parameter(name, kind, None, declared, first.names)
+
+
+def either(names: list[str]) -> str:
+    """ "a, b or c" """
+    *most, last = names
+    return f"{', '.join(most)} or {last}" if most else last
 
 
 def _defaults(by_value: Mapping[str, Parameter]) -> str:

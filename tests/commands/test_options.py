@@ -12,7 +12,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from spvos_cli.commands import evaluate, profile, segment
+from spvos_cli.commands import evaluate, profile, segment, train
 from spvos_cli.commands.parameters import Command, Parameter, typer_command
 from spvos_cli.errors import InputError
 from spvos_cli.option import Use
@@ -54,6 +54,16 @@ class Case(NamedTuple):
     modes: dict[str, set[str]]
 
 
+NOT_TRAINED = {"weights", "size", "mem_every", "top_k", "max_memory", "reuse"}
+LONG = {
+    *("stills_share", "videos_share", "final_share", "final_frames", "final_side", "final_batch_size"),
+    "trunk_share",
+}
+GAPS = {"max_gap", "sparse_gap", "sparse_motion"}
+CLIPS = {
+    *("frames", "train_trunk", "trunk_rate", "gamma", "beta", "objective", "relaxing", "tau", "noise"),
+    "checkpoint_activations",
+}
 SEGMENT_LOOKS = {"overlay_alpha", "contour"}
 CASES = {
     "segment": Case(
@@ -190,6 +200,67 @@ CASES = {
             },
         },
     ),
+    "train": Case(
+        train.train,
+        train.USES,
+        {name: value for name, value in ENGINE.items() if name not in NOT_TRAINED}
+        | {
+            "recipe": "lite",
+            "resume": "",
+            "dataset": "davis",
+            "data": "d",
+            "out": "o",
+            "init": "w.safetensors",
+            "pretrained": "download",
+            "year": "2017",
+            "teacher": "w.safetensors",
+            "save_every": "5",
+            "max_minutes": "1",
+            "tensorboard": "",
+            "workers": "2",
+            "iterations": "3",
+            "batch_size": "3",
+            "accumulate": "2",
+            "learning_rate": "0.1",
+            "average": "0.5",
+            "side": "64",
+            "seed": "3",
+            "gate_rate": "2",
+            "target": "0.2",
+            "anneal": "0.3",
+            "learn": "gates",
+            "held_out": "a,b",
+            "eval_every": "5",
+            "frames": "4",
+            "train_trunk": "",
+            "trunk_rate": "0.5",
+            "gamma": "2",
+            "beta": "3",
+            "objective": "cost",
+            "relaxing": "0.5",
+            "tau": "2",
+            "noise": "0.5",
+            "checkpoint_activations": "",
+            "max_gap": "4",
+            "sparse_gap": "3",
+            "sparse_motion": "0.5",
+            "stills_share": "0.2",
+            "videos_share": "0.3",
+            "final_share": "0.1",
+            "final_frames": "4",
+            "final_side": "128",
+            "final_batch_size": "2",
+            "trunk_share": "0.1",
+        },
+        {
+            "--dataset davis": LONG,
+            "--dataset davis --recipe lite --method dense": {*LONG, "sparse", "gate_all", "strategy"},
+            "--dataset davis --recipe long": set(),
+            "--dataset davis --recipe paper": {*LONG, *GAPS},
+            "--dataset davis --recipe stream": {*LONG, *GAPS, *CLIPS},
+            "--dataset davis --resume": set(),
+        },
+    ),
 }
 TRIALS = [
     pytest.param(command, mode, id=f"{command} {mode}")
@@ -211,7 +282,9 @@ def attempt() -> Callable[[str, list[str]], dict[str, Any] | str]:
 
         def run(**given: Any) -> None:
             for group in given.values():
-                got.update(vars(group))
+                got.update(
+                    group if isinstance(group, dict) else vars(group) if hasattr(group, "__dict__") else {}
+                )
 
         run.__annotations__ = get_type_hints(case.run, include_extras=True)
         app = typer.Typer()
