@@ -21,7 +21,7 @@ import numpy as np
 
 from spvos_cli.data.augment import bend, control_points, crop, shift, spline_maps, warp_image, warp_mask
 from spvos_cli.data.folders import Sequence, davis_sequences, still_sequences
-from spvos_cli.training.options import HELD_OUT
+from spvos_cli.data.training_sets import DAVIS_HELD_OUT
 from spvos_cli.video.palettes import indexed_image, voc_palette
 
 COMPOSITES, PSEUDO = 10, 60
@@ -35,7 +35,7 @@ def main(davis: Path, ecssd: Path, out: Path) -> None:
     """Writes the whole set."""
     rng = np.random.default_rng(2026)
     found = {sequence.name: sequence for sequence in davis_sequences(davis, 2016, "train")}
-    held_out = [found[name] for name in HELD_OUT]
+    held_out = [found[name] for name in DAVIS_HELD_OUT]
     splits: dict[str, list[str]] = {"heldout": [], "composites": [], "pseudo": []}
     for sequence in held_out:
         frames, masks = read(sequence)
