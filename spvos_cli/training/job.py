@@ -66,8 +66,9 @@ class TrainingJob:
     save_every: int = option(500, "After how many iterations a checkpoint is written.", panel=RUN, least=1)
     max_minutes: float | None = option(
         None,
-        "How long the command may take. The run ends in time with averaged weights and their score, after"
-        " fewer iterations than --iterations if need be: its schedules pass as much faster.",
+        "How long the run may take once the program has started. It ends in time with averaged weights and"
+        " their score, after fewer iterations than --iterations if need be: its schedules pass as much"
+        " faster.",
         panel=RUN,
         least=0.0,
     )

@@ -29,7 +29,8 @@ from spvos_cli.training.time_limit import TimeLimit
 from spvos_cli.training.trainer import Reports, Row, Trainer
 from spvos_cli.ui import Reporter
 
-MARGIN = 1.3  # times what the first score and checkpoint took is kept for the last ones
+MARGIN = 1.5  # times what the first score, checkpoint and curve took is kept for the last ones
+SPARE = 3.0  # seconds kept beside that
 
 
 def train(job: TrainingJob, options: TrainOptions, reporter: Reporter | None = None) -> Row:
@@ -169,7 +170,9 @@ class TrainingSession:
         row = self.score() if new else self.score_held_out()
         trainer.keep_best(row)
         if limit:
-            limit.reserve = MARGIN * (time.monotonic() - began)
+            if self.metrics:
+                self.metrics.draw()
+            limit.reserve = MARGIN * (time.monotonic() - began) + SPARE
         return row if new else {}
 
     def log(self, row: Row) -> None:

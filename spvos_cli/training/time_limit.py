@@ -23,8 +23,8 @@ class TimeLimit:
         self.end = self.passed + seconds
 
     def share_taken(self) -> float:
-        """The time since the last call as a share of the time that was left then; 1 once there is none
-        left."""
+        """The time since the last call as a share of the time that was left then; 1 once there is not as
+        much left."""
         before, self.passed = self.passed, self.clock()
         taken, left = self.passed - before, self.end - self.reserve - before
-        return taken / left if 0 <= taken < left else 1.0
+        return taken / left if 2 * taken <= left else 1.0
