@@ -7,7 +7,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-RIM = (2, 16)  # pixels around an object whose mean colours clear pixels get, those nearest first
+RIM = (2, 16)  # pixels: from so far clear pixels get the mean colour of an object
 
 
 class Look(NamedTuple):
@@ -41,22 +41,34 @@ def cut_out(image: np.ndarray, labels: np.ndarray, *, rim: bool = False) -> np.n
     Args:
         rim: clear pixels near an object get its colours, for encoders that mix neighbouring colours.
     """
-    solid = labels > 0
-    colours = spread_colours(image, solid) if rim else image * solid[..., None]
-    return np.dstack([colours, solid * np.uint8(255)])
-
-
-def spread_colours(image: np.ndarray, solid: np.ndarray) -> np.ndarray:
-    """The image (H, W, 3) where a mask (H, W) is, around it the mean colour of the mask's pixels nearby, and
-    black further away. Nothing of what is not in the mask is left."""
-    result: np.ndarray = image * solid[..., None]
-    for reach in RIM:
-        size = (2 * reach + 1,) * 2
-        share = cv2.blur(solid.astype(np.float32), size)
-        mean = cv2.blur((image * solid[..., None]).astype(np.float32), size)
-        near = (share > 1e-4) & ~result.any(axis=2) & ~solid
-        result[near] = np.clip(mean[near] / share[near][:, None] + 0.5, 0, 255)
+    solid = (labels > 0).view(np.uint8)
+    colours = cv2.bitwise_and(image, image, mask=solid)
+    if rim:
+        spread_colours(colours, solid)
+    result = np.asarray(cv2.cvtColor(colours, cv2.COLOR_RGB2RGBA))
+    result[..., 3] = solid * np.uint8(255)
     return result
+
+
+def spread_colours(image: np.ndarray, solid: np.ndarray) -> None:
+    """Gives pixels around a mask the mean colour of the mask's pixels nearby, in place.
+
+    Args:
+        image: (H, W, 3) uint8, black outside of the mask; what is far from it stays so.
+        solid: (H, W) uint8, 1 in the mask.
+    """
+    left, top, width, height = cv2.boundingRect(solid)
+    margin = max(RIM) + 1
+    about = np.s_[max(0, top - margin) : top + height + margin, max(0, left - margin) : left + width + margin]
+    image, solid = image[about], solid[about]
+    inside = image.copy()
+    for reach in sorted(RIM, reverse=True):  # what is nearest holds
+        size = (2 * reach + 1,) * 2
+        count = cv2.boxFilter(solid, cv2.CV_32F, size, normalize=False)
+        total = cv2.boxFilter(inside, cv2.CV_32F, size, normalize=False)
+        mean = cv2.convertScaleAbs(total / np.maximum(count, 1)[..., None])
+        near = ((count > 0) & (solid == 0)).view(np.uint8)
+        cv2.copyTo(mean, near, image)
 
 
 def resize_to(image: np.ndarray, width: int, height: int, interpolation: int = cv2.INTER_AREA) -> np.ndarray:

@@ -11,7 +11,7 @@ from spvos_cli.video.colours import BT601_NTSC, BT601_PAL, BT709, BT2020, FULL, 
 
 MATRICES = {BT709: "bt709", BT601_PAL: "bt601", BT601_NTSC: "bt601", BT2020: "bt2020"}
 RANGES = {LIMITED: "limited", FULL: "full"}
-FLAGS = "bicubic+accurate_rnd+full_chroma_inp"  # swscale's default is up to 3 levels off
+FLAGS = "bilinear+accurate_rnd+full_chroma_inp"  # swscale's default is up to 3 levels off
 
 
 class YuvConverter:
