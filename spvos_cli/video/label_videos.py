@@ -26,7 +26,7 @@ def label_images(path: Path) -> Iterator[Image.Image]:
     try:
         with av.open(str(path), options={"protocol_whitelist": "file"}) as container:
             stream = container.streams.best("video")
-            if stream is None:
+            if stream is None or stream.codec_context is None:
                 raise ValueError("no picture in it")
             lossy = stream.codec_context.name.removeprefix("lib") in LOSSY
             for frame in container.decode(stream):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import lzma
+import struct
+import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -15,8 +18,9 @@ from spvos_cli.errors import InputError
 from spvos_cli.files import images_in, natural_order
 from spvos_cli.video.frames import Note, Source
 from spvos_cli.video.image_files import UNREADABLE
+from spvos_cli.video.images import ANIMATIONS
 from spvos_cli.video.mask_json import is_mask_json, read_mask_json
-from spvos_cli.video.mask_opening import A_MASK, open_mask
+from spvos_cli.video.mask_opening import A_MASK
 from spvos_cli.video.masks import Mask, MaskReader
 from spvos_cli.video.moments import Moment, split_moment
 from spvos_cli.video.numbers import frames_of, label_in, split_frames
@@ -24,8 +28,12 @@ from spvos_cli.video.palettes import voc_palette
 
 ARRAYS = {".npy", ".npz"}
 STACKS = {".tif", ".tiff"}
-VIDEOS = {".mkv", ".mp4", ".mov", ".avi", ".webm", ".m4v", ".gif", ".apng"}
+VIDEOS = {".mkv", ".mp4", ".mov", ".avi", ".webm", ".m4v"}
 EXPORTS = ("SegmentationObject", "SegmentationClass", "Annotations", "masks")  # folders in what tools export
+UNREADABLE_ARRAY = (
+    *(OSError, ValueError, KeyError, EOFError, IndexError, TypeError, SyntaxError, RuntimeError, MemoryError),
+    *(OverflowError, zlib.error, struct.error, zipfile.BadZipFile, lzma.LZMAError),
+)  # what NumPy and zipfile raise for damaged files
 AN_ARRAY = "ids (H, W), or (N, H, W) with a mask for each frame or each object"
 
 
@@ -71,12 +79,10 @@ def _masks_of(text: str, source: Source, reader: MaskReader, note: Note) -> list
         return list(_arrays(path, at, source))
     if suffix == ".json":
         return list(_json(path, at, source))
-    if suffix in STACKS or suffix in VIDEOS:
-        stack = list(
-            _pages(path, at, source, reader) if suffix in STACKS else _video(path, at, source, reader)
-        )
-        if stack:
-            return stack
+    if suffix in VIDEOS:
+        return list(_video(path, at, reader))
+    if suffix in STACKS | ANIMATIONS and (stack := list(_pages(path, at, reader))):
+        return stack
     return [FrameMask(at, name, partial(reader.read, path), path)]
 
 
@@ -118,7 +124,7 @@ def _arrays(path: Path, at: Moment, source: Source) -> Iterator[FrameMask]:
         loaded = np.load(path, allow_pickle=False)
         values = loaded[_first_mask(list(loaded))] if isinstance(loaded, np.lib.npyio.NpzFile) else loaded
         values = np.asarray(values)
-    except (OSError, ValueError, KeyError, EOFError, zlib.error, StopIteration) as error:
+    except UNREADABLE_ARRAY as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
             path, found=f"not readable as an array ({reason})", expected=AN_ARRAY, fix="--mask MASK"
@@ -168,8 +174,8 @@ def _json(path: Path, at: Moment, source: Source) -> Iterator[FrameMask]:
         yield _kept(moment, f"{path}" if part.frame is None else f"{path} ({part.name})", part.mask(), path)
 
 
-def _pages(path: Path, at: Moment, source: Source, reader: MaskReader) -> Iterator[FrameMask]:
-    """Of a TIFF with several pages, one a frame; none of a file with one."""
+def _pages(path: Path, at: Moment, reader: MaskReader) -> Iterator[FrameMask]:
+    """Of a file with several pages or images, one a frame; none of a file with one."""
     try:
         with Image.open(path) as image:
             if getattr(image, "n_frames", 1) == 1:
@@ -178,16 +184,13 @@ def _pages(path: Path, at: Moment, source: Source, reader: MaskReader) -> Iterat
                 mask = _read_one(page.copy(), path, reader, first=index == 0)
                 yield _kept(_later(at, index), f"{path}[{index}]", mask, path)
     except UNREADABLE as error:
-        raise InputError(
-            path, found="pages that cannot be read", expected=A_MASK, fix="--mask MASK"
-        ) from error
+        found = "not readable as an image, or not to its end"
+        raise InputError(path, found=found, expected=A_MASK, fix="--mask MASK") from error
 
 
-def _video(path: Path, at: Moment, source: Source, reader: MaskReader) -> Iterator[FrameMask]:
-    """Of a label video, one a frame; none of an animation's file with one image."""
-    if path.suffix.lower() in (".gif", ".apng") and getattr(open_mask(path), "n_frames", 1) == 1:
-        return
-    from spvos_cli.video.label_videos import label_images
+def _video(path: Path, at: Moment, reader: MaskReader) -> Iterator[FrameMask]:
+    """Of a label video, one a frame."""
+    from spvos_cli.video.label_videos import label_images  # needs PyAV
 
     for index, image in enumerate(label_images(path)):
         mask = _read_one(image, path, reader, first=index == 0)

@@ -16,7 +16,15 @@ from spvos_cli.video.numbers import frames_of
 from spvos_cli.video.palettes import voc_palette
 
 A_JSON = "labelme's JSON (shapes), or COCO's (images, annotations)"
-BROKEN = (KeyError, TypeError, ValueError, IndexError, AttributeError)  # of a structure that is another
+BROKEN = (
+    KeyError,
+    TypeError,
+    ValueError,
+    IndexError,
+    AttributeError,
+    OverflowError,
+    MemoryError,
+)  # of another structure
 
 
 class JsonMask(NamedTuple):
@@ -92,6 +100,9 @@ def _labelme(path: Path, data: dict[str, Any], source: Source, names: dict[Any, 
 def _drawn(kind: str, points: list[list[float]], height: int, width: int) -> np.ndarray:
     """(H, W) bool of one of labelme's shapes; lines and points have no area."""
     canvas, corners = np.zeros((height, width), np.uint8), np.array(points, np.float64).reshape(-1, 2)
+    if not np.isfinite(corners).all():
+        raise ValueError("points that are no numbers")
+    corners = corners.clip((-width, -height), (2 * width, 2 * height))
     if kind == "rectangle":
         (left, top), (right, bottom) = corners.min(axis=0), corners.max(axis=0)
         corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
@@ -146,16 +157,49 @@ def _frames(files: list[Path], source: Source, path: Path) -> list[int | None]:
 
 def _region(segmentation: Any, height: int, width: int) -> np.ndarray:
     """(H, W) bool of polygons, or of run lengths as lists or as text."""
+    if isinstance(segmentation, list):
+        return _polygons(segmentation, height, width)
+    counts = segmentation["counts"]
+    runs = counts if isinstance(counts, list) else _runs_of(counts)
+    if min(runs, default=0) < 0 or sum(runs) != height * width:
+        raise ValueError("runs that do not fill the image")
+    values = np.repeat(np.arange(len(runs)) % 2 > 0, runs)
+    return values.reshape(width, height).T
+
+
+def _polygons(polygons: list[list[float]], height: int, width: int) -> np.ndarray:
+    """As pycocotools draws them, which must not see what is no number."""
     from pycocotools import mask as coco
 
-    if isinstance(segmentation, list):
-        runs = coco.merge(coco.frPyObjects(segmentation, height, width))
-    elif isinstance(segmentation["counts"], list):
-        runs = coco.frPyObjects(segmentation, height, width)
-    else:
-        counts = segmentation["counts"]
-        runs = {"size": [height, width], "counts": counts.encode() if isinstance(counts, str) else counts}
-    return np.asarray(coco.decode(runs)).astype(bool).reshape(height, width)
+    kept = []
+    for polygon in polygons:
+        corners = np.array(polygon, np.float64).reshape(-1, 2)
+        if not np.isfinite(corners).all():
+            raise ValueError("a polygon of what is no number")
+        if len(corners) > 2:
+            kept.append(corners.clip((-width, -height), (2 * width, 2 * height)).ravel().tolist())
+    if not kept:
+        return np.zeros((height, width), bool)
+    runs = coco.merge(coco.frPyObjects(kept, height, width))
+    return np.asarray(coco.decode(runs)).astype(bool)
+
+
+def _runs_of(text: str) -> list[int]:
+    """COCO's compressed counts: five bits a character, the lowest first; from the third run on differences to
+    the run before the last."""
+    runs: list[int] = []
+    value = shift = 0
+    for character in text.encode():
+        bits = character - 48
+        value |= (bits & 31) << shift
+        shift += 5
+        if bits & 32:
+            continue
+        if bits & 16:
+            value -= 1 << shift
+        runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+        value = shift = 0
+    return runs
 
 
 def _check_count(path: Path, number: int) -> None:

@@ -296,11 +296,50 @@ def test_a_mask_video_of_colours_with_loss(tmp_path: Path) -> None:
     assert {int(mask.max()) for mask in found.values()} == {1}
 
 
+@pytest.mark.parametrize("suffix", ["gif", "png", "webp"])
+def test_animations_and_single_images_of_their_formats(tmp_path: Path, suffix: str) -> None:
+    images = [Image.fromarray(mask * np.uint8(255)) for mask in MASKS]
+    images[0].save(tmp_path / f"one.{suffix}", lossless=True)
+    found, _ = given(str(tmp_path / f"one.{suffix}"))
+    assert {t: iou(mask, MASKS[t]) for t, mask in found.items()} == {0: 1.0}
+    images[0].save(tmp_path / f"all.{suffix}", save_all=True, append_images=images[1:], lossless=True)
+    found, _ = given(str(tmp_path / f"all.{suffix}"))
+    assert {t: iou(mask, MASKS[t]) for t, mask in found.items()} == dict.fromkeys(range(LENGTH), 1.0)
+
+
+@pytest.mark.parametrize("name", ["m.npy", "m.npz", "m.tif", "m.mkv", "m.gif", "m.json"])
+def test_damaged_files_are_one_line(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"PK\x03\x04GIF89a{" + bytes(range(200)))
+    with pytest.raises(InputError) as error:
+        given(str(tmp_path / name))
+    assert "\n" not in str(error.value)
+
+
 def test_a_stack_of_pages(tmp_path: Path) -> None:
     pages = [Image.fromarray(mask * np.uint8(2)) for mask in MASKS]
     pages[0].save(tmp_path / "m.tif", save_all=True, append_images=pages[1:])
     found, _ = given(str(tmp_path / "m.tif"))
     assert all(np.array_equal(found[t], MASKS[t] * 2) for t in range(LENGTH))
+
+
+BAD_REGIONS = [
+    "[[NaN, 1, 30, 1, 30, 30]]",
+    "[[1e99, 1, 30, 1, 30]]",
+    '{"counts": [5, 99999999999]}',
+    '{"counts": "~~~~"}',
+    '{"counts": [-4, 4]}',
+    "null",
+]
+
+
+@pytest.mark.parametrize("region", BAD_REGIONS)
+def test_regions_that_are_none(tmp_path: Path, region: str) -> None:
+    """Some of these make pycocotools hang or read beyond its memory."""
+    image = {"id": 1, "file_name": "0.jpg", "height": HEIGHT, "width": WIDTH}
+    text = json.dumps({"images": [image], "annotations": [{"image_id": 1, "segmentation": "REGION"}]})
+    (tmp_path / "m.json").write_text(text.replace('"REGION"', region))
+    with pytest.raises(InputError, match=r"m\.json: JSON that is damaged"):
+        given(str(tmp_path / "m.json"))
 
 
 @pytest.mark.parametrize("text", ["[]", "{", '{"images": [{"id": 1}], "annotations": []}', '{"shapes": 3}'])
