@@ -223,6 +223,18 @@ def test_sound_that_mp4_does_not_hold_becomes_aac(tmp_path: Path, clip: Path, co
     assert loudest(tmp_path / "o.mp4") == pytest.approx(loudest(source), abs=10)
 
 
+@pytest.mark.parametrize(
+    "codec", ["libopus", "flac", "libvorbis", "pcm_s16le", "ac3", "libmp3lame", "pcm_u8"]
+)
+def test_every_sound_gets_into_every_video_with_sound(tmp_path: Path, clip: Path, codec: str) -> None:
+    source = tmp_path / "x.mkv"
+    ffmpeg("-i", clip, "-c:v", "copy", "-c:a", codec, source)
+    for output in (tmp_path / "o.mp4", tmp_path / "o.mov"):
+        write(source, output)
+        assert sound_seconds(output) == pytest.approx(0.64, abs=0.08)
+        assert loudest(output) == pytest.approx(1000, abs=10)
+
+
 def loudest(file: Path) -> float:
     """The strongest frequency of the sound, in Hz."""
     with av.open(str(file)) as container:

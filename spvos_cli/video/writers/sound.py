@@ -25,9 +25,13 @@ def is_sound(stream: AudioStream) -> bool:
 
 
 def holds(format: str, stream: AudioStream) -> bool:
-    """Whether a container holds a stream as it is."""
+    """Whether a container holds a stream as it is: some codecs it knows, and refuses with its header."""
+    if format == "mov" and stream.codec_context.name.startswith("amr"):
+        return False  # whose packets FFmpeg writes as one frame each, however many are in them
     try:
-        av.open(io.BytesIO(), "w", format=format).add_stream_from_template(stream)
+        container = av.open(io.BytesIO(), "w", format=format)
+        container.add_stream_from_template(stream)
+        container.start_encoding()
     except (av.FFmpegError, ValueError):
         return False
     return True
