@@ -13,8 +13,8 @@ from spvos_cli.data.training_sets import parse_datasets
 from spvos_cli.errors import InputError
 from spvos_cli.model.config import ModelConfig
 from spvos_cli.option import Use, given_fields, refuse_unused
+from spvos_cli.training.base_options import SPARSITY, TrainOptions
 from spvos_cli.training.job import TrainingJob
-from spvos_cli.training.options import SPARSITY, TrainOptions
 from spvos_cli.training.state import RunState
 
 GATED = Use(lambda v: v.method != "dense", "a network with gates (--method static, residual or triple)")

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from spvos_cli.option import MACHINE, check_values, option
-from spvos_cli.training.options import RUN, SPARSITY
+from spvos_cli.training.base_options import RUN, SPARSITY
 
 
 @dataclasses.dataclass(frozen=True)

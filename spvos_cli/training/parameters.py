@@ -11,7 +11,7 @@ from spvos_cli.model.lite import LiteVOS
 from spvos_cli.model.network import VOSNetwork
 from spvos_cli.sparse.gate_base import Gate
 from spvos_cli.sparse.plan import PARTS
-from spvos_cli.training.options import TrainOptions
+from spvos_cli.training.base_options import TrainOptions
 
 TRUNK = "query_encoder.trunk"
 

@@ -19,8 +19,9 @@ from spvos_cli.distributed import Processes
 from spvos_cli.errors import InputError
 from spvos_cli.model.config import ModelConfig
 from spvos_cli.model.network import VOSNetwork
+from spvos_cli.training.base_options import ClipOptions, Phase, TrainOptions
 from spvos_cli.training.clips.clip_loss import ClipLoss
-from spvos_cli.training.options import ClipOptions, LiteOptions, Phase, StreamOptions, TrainOptions
+from spvos_cli.training.options import LiteOptions, StreamOptions
 from spvos_cli.training.streams.stream_loss import stream_loss
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from spvos_cli.training.options import TrainOptions
+from spvos_cli.training.base_options import TrainOptions
 
 
 def rate_share(options: TrainOptions, progress: float) -> float:

@@ -17,10 +17,10 @@ from spvos_cli.evaluation.scores import global_scores
 from spvos_cli.inference.machine import choose_device, choose_dtype, use_threads
 from spvos_cli.inference.segmenter import VideoSegmenter
 from spvos_cli.model.checkpoint import build_model
+from spvos_cli.training.base_options import TrainOptions
 from spvos_cli.training.checks import check_source, check_uses, resumed_options, run_source
 from spvos_cli.training.job import TrainingJob
 from spvos_cli.training.metrics import Metrics
-from spvos_cli.training.options import TrainOptions
 from spvos_cli.training.parameters import freeze
 from spvos_cli.training.recipes import make_dataset, make_loss
 from spvos_cli.training.start import start_network

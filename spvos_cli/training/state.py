@@ -12,7 +12,8 @@ import torch
 from spvos_cli.errors import InputError
 from spvos_cli.files import atomic_path
 from spvos_cli.model.config import ModelConfig
-from spvos_cli.training.options import RECIPES, TrainOptions
+from spvos_cli.training.base_options import TrainOptions
+from spvos_cli.training.options import RECIPES
 
 NAME = "checkpoint.pt"
 VERSION = 2  # of what a checkpoint holds; the first had no number

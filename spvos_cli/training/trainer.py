@@ -20,8 +20,8 @@ from spvos_cli.distributed import Processes
 from spvos_cli.errors import RunError, Terminated
 from spvos_cli.model.checkpoint import save_weights
 from spvos_cli.model.network import VOSNetwork
+from spvos_cli.training.base_options import Phase, TrainOptions
 from spvos_cli.training.batches import load_batches
-from spvos_cli.training.options import Phase, TrainOptions
 from spvos_cli.training.parameters import learning_trunk, parameter_groups
 from spvos_cli.training.position import StepPosition
 from spvos_cli.training.schedule import rate_share

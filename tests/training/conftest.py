@@ -19,8 +19,9 @@ from spvos_cli.distributed import Processes
 from spvos_cli.model.checkpoint import build_model, save_weights
 from spvos_cli.model.config import LITE, SPVOS, ModelConfig
 from spvos_cli.model.network import VOSNetwork
+from spvos_cli.training.base_options import TrainOptions
 from spvos_cli.training.batches import load_batches
-from spvos_cli.training.options import LiteOptions, TrainOptions
+from spvos_cli.training.options import LiteOptions
 from spvos_cli.training.parameters import freeze
 from spvos_cli.training.recipes import make_dataset, make_loss
 from spvos_cli.training.trainer import Reports, Trainer

@@ -16,6 +16,7 @@ from spvos_cli.errors import InputError
 from spvos_cli.model.checkpoint import save_weights
 from spvos_cli.model.config import LITE, SPVOS
 from spvos_cli.option import declaration
+from spvos_cli.training.base_options import TrainOptions
 from spvos_cli.training.checks import USES, check_uses
 from spvos_cli.training.job import TrainingJob
 from spvos_cli.training.options import (
@@ -24,7 +25,6 @@ from spvos_cli.training.options import (
     LongOptions,
     PaperOptions,
     StreamOptions,
-    TrainOptions,
     recipe_options,
 )
 from spvos_cli.training.state import NAME, read_state

@@ -14,6 +14,7 @@ from spvos_cli.sparse.gate import GATES, TripleGate
 from spvos_cli.sparse.gate_base import Noise
 from spvos_cli.sparse.plan import gated_convolutions
 from spvos_cli.sparse.policy import COMPUTE
+from spvos_cli.training.base_options import ClipOptions
 from spvos_cli.training.clips.clip_loss import ClipLoss
 from spvos_cli.training.clips.gumbel import SparseStep, TrainingRun
 from spvos_cli.training.clips.sparsity import (
@@ -26,7 +27,7 @@ from spvos_cli.training.clips.sparsity import (
 )
 from spvos_cli.training.clips.unroll import unroll
 from spvos_cli.training.density import annealed_target
-from spvos_cli.training.options import ClipOptions, LiteOptions, PaperOptions
+from spvos_cli.training.options import LiteOptions, PaperOptions
 from spvos_cli.training.position import StepPosition
 from spvos_cli.training.start import set_triple_start
 from tests.sparse.definition import Definition, random_conv

@@ -8,11 +8,11 @@ from torch import Tensor, nn
 from spvos_cli.data.clips import MAX_OBJECTS
 from spvos_cli.distributed import Processes
 from spvos_cli.model.network import VOSNetwork
+from spvos_cli.training.base_options import ClipOptions
 from spvos_cli.training.clips.gumbel import GumbelNoise, TrainingRun
 from spvos_cli.training.clips.sparsity import gate_loss
 from spvos_cli.training.clips.unroll import one_hot, unroll
 from spvos_cli.training.losses import bootstrapped_cross_entropy, dice_distances, kept_share, overlaps
-from spvos_cli.training.options import ClipOptions
 from spvos_cli.training.position import StepPosition
 
 

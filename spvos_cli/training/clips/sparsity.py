@@ -12,9 +12,9 @@ from torch import Tensor
 
 from spvos_cli.distributed import Processes
 from spvos_cli.sparse.conv import SparseConv2d
+from spvos_cli.training.base_options import ClipOptions
 from spvos_cli.training.clips.gumbel import SparseStep
 from spvos_cli.training.density import annealed_target, pixel_cost
-from spvos_cli.training.options import ClipOptions
 
 
 class LayerDensity(NamedTuple):
