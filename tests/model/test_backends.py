@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -50,10 +52,26 @@ def test_auto_takes_openvino_and_torch_does_not() -> None:
     assert type(engines["auto"]) is type(engines["openvino"]) is not type(None)
 
 
+@needs_openvino
+def test_nothing_is_reported_over_the_network() -> None:
+    """OpenVINO's package says that it was imported, from a thread and a process that it starts."""
+    code = """
+import socket, sys, threading
+def refuse(*_): raise AssertionError("a connection")
+socket.socket.connect = socket.getaddrinfo = refuse
+from spvos_cli.inference.engine import load_model
+assert load_model(engine="openvino").query_encoder.engine is not None
+assert "openvino" in sys.modules
+assert not [name for name in sys.modules if name.startswith("openvino_telemetry")]
+assert threading.active_count() == 1, threading.enumerate()
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
 def test_without_openvino_torch_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """By default; whoever asks for it is told."""
     monkeypatch.setattr("spvos_cli.model.backends.trunk.MODULE", "openvino_that_nobody_has")
-    monkeypatch.setitem(__import__("sys").modules, "spvos_cli.model.backends.openvino", None)
+    monkeypatch.setitem(sys.modules, "spvos_cli.model.backends.openvino", None)
     assert load_model().query_encoder.engine is None
     with pytest.raises(InputError, match="--engine openvino"):
         load_model(engine="openvino")

@@ -11,12 +11,15 @@ import threading
 from typing import Any
 
 import numpy as np
-import openvino as ov
 import torch
-from openvino import opset13 as op
 from torch import Tensor
 
+from spvos_cli.model.backends.telemetry import without_telemetry
 from spvos_cli.model.efficientnet import EfficientNetLite, InvertedResidual, SameConv2d, same_padding
+
+with without_telemetry():
+    import openvino as ov
+    from openvino import opset13 as op
 
 TYPES = {torch.float32: (ov.Type.f32, "f32"), torch.bfloat16: (ov.Type.bf16, "bf16")}
 STRIDES = (4, 8, 16)
