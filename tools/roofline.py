@@ -1,13 +1,14 @@
-"""What the sparse CUDA kernels should take, on paper: from operations, bytes and launches, for cards that
-were not at hand. Nothing here is measured.
+"""What a frame should take on cards that were not at hand, on paper: from operations, bytes and launches.
+Nothing here is measured.
 
-`python -m tools.roofline > docs/cuda_roofline.md` renews the page.
+`python -m tools.roofline` renews the prediction in docs/gpu.md.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+import functools
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -21,13 +22,21 @@ from spvos_cli.sparse.conv import SparseConv2d
 from spvos_cli.sparse.conv_unit import ConvUnit
 from spvos_cli.sparse.gate import TripleGate
 from spvos_cli.sparse.kernels.cuda import TILE
-from spvos_cli.sparse.plan import gated_convolutions
 from spvos_cli.sparse.run import InferenceRun
 
-FRAME, OBJECTS, DENSITY = (864, 480), 2, 0.1
-ELEMENT = 2  # bytes: fp16
+PAGE = Path(__file__).parents[1] / "docs" / "gpu.md"
+BEGIN, END = "<!-- predicted: python -m tools.roofline -->\n", "<!-- end of the prediction -->\n"
+
+DENSITY = {"query_encoder": 0.348, "decoder": 0.0285}  # the paper's
+MODULE_DENSITY = 0.1  # with one gate for all that comes after the query encoder
+SIZES = {"480p": (854, 480), "1080p": (1920, 1080)}
+OBJECTS = (1, 5)
+MEMORY_FRAMES = 10  # that a query is matched with
+
 OWN_LAUNCHES = 3  # the counter is cleared, pixels are listed, pixels are convolved
 LAUNCH = 1.5e-6  # seconds from one kernel to the next in a CUDA graph
+OPERATION, UPDATE = 5e-6, 45e-6  # seconds that Python takes for an operation, and for our kernels of a layer
+MATCHING = 14  # operations, and passes over the similarities
 BANDWIDTH, CUDNN = 0.75, 0.6  # shares of the card's peaks that are assumed to be reached
 
 
@@ -35,11 +44,12 @@ class GPU(NamedTuple):
     """Peaks from the data sheet, and the share of one that our kernel is assumed to reach.
 
     Attributes:
-        dense: operations a second of cuDNN's kernels, fp16 on tensor cores.
+        dense: operations a second of cuDNN's kernels.
         ours: of the cores that our kernel uses.
         reached: the share of that.
         bandwidth: bytes a second.
         multiprocessors: each makes tiles of its own.
+        element: bytes of the type.
     """
 
     dense: float
@@ -47,17 +57,28 @@ class GPU(NamedTuple):
     reached: float
     bandwidth: float
     multiprocessors: int
+    element: int = 2
 
 
+# fp16 with sums in fp32, which GeForce cards do at half of the rate that is advertised
 CARDS = {
     "V100": GPU(125e12, 15.7e12, 0.45, 0.9e12, 80),  # ours: fp32 cores, as tensor cores need 7.5
+    "RTX 3060": GPU(25.6e12, 25.6e12, 0.3, 0.36e12, 28),
+    "RTX 4090": GPU(165e12, 165e12, 0.25, 1.008e12, 128),
     "A100": GPU(312e12, 312e12, 0.3, 2.039e12, 108),
     "H100": GPU(989e12, 989e12, 0.18, 3.35e12, 132),  # warp-wide products reach less of its peak
 }
+FP32 = {"V100": 15.7e12, "RTX 3060": 12.7e12, "RTX 4090": 82.6e12, "A100": 19.5e12, "H100": 67e12}
+
+
+def in_fp32(name: str) -> GPU:
+    """A card without TF32: all on its fp32 cores."""
+    card = CARDS[name]
+    return card._replace(dense=FP32[name], ours=FP32[name], reached=0.45, element=4)
 
 
 class Layer(NamedTuple):
-    """A gated convolution on one frame; pixels are those of its output, for all objects."""
+    """A convolution on one frame; pixels are those of its output, for all objects."""
 
     name: str
     in_channels: int
@@ -65,6 +86,7 @@ class Layer(NamedTuple):
     size: int
     stride: int
     pixels: int
+    gated: bool = True
 
     @property
     def operations(self) -> float:
@@ -76,46 +98,53 @@ class Layer(NamedTuple):
         """Of one output channel."""
         return self.size**2 * self.in_channels
 
-    @property
-    def input_bytes(self) -> int:
-        return ELEMENT * self.pixels * self.stride**2 * self.in_channels
+    def bytes(self, element: int, density: float | None = None, *, gate: bool = True) -> float:
+        """That have to move: input, weights, output; sparsely also a gate's reading of the input, policies,
+        list and as many newly skipped rows as computed ones.
 
-    def bytes(self, density: float | None = None) -> float:
-        """That have to move: input, weights, output; sparsely also the gate's reading of the input, policies,
-        list and as many newly skipped rows as computed ones."""
-        weights = ELEMENT * self.weights * self.outputs
-        output = ELEMENT * self.pixels * self.outputs
+        Args:
+            element: bytes of the type.
+        """
+        inputs = element * self.pixels * self.stride**2 * self.in_channels
+        weights = element * self.weights * self.outputs
+        output = element * self.pixels * self.outputs
         if density is None:
-            return self.input_bytes + weights + output
-        gathered = min(self.input_bytes, ELEMENT * density * self.pixels * self.weights)
-        gate = self.input_bytes + self.pixels * 4 * 6
-        return gate + gathered + weights + 2 * density * output + self.pixels * (1 + 4 * density)
+            return inputs + weights + output
+        gathered = min(inputs, element * density * self.pixels * self.weights)
+        read = inputs + self.pixels * 4 * 6 if gate else 0
+        return read + gathered + weights + 2 * density * output + self.pixels * (1 + 4 * density)
 
 
-def layers() -> Iterator[Layer]:
-    """Of the paper's network with the triple gates of Q, D and M."""
+@functools.cache
+def layers(size: tuple[int, int], objects: int) -> tuple[Layer, ...]:
+    """The convolutions of a frame that is no memory frame, those of the paper's network with gates in the
+    query encoder and the decoder."""
     with torch.device("meta"):
-        network = build_model(dataclasses.replace(SPVOS, method="triple", structure="QDM"))
-    pixels = {cost.name: cost.pixels for cost in layer_costs(network, *FRAME, OBJECTS)}
-    for name, conv in gated_convolutions(network, "QDM", gate_all=False).items():
-        shape = conv.in_channels, conv.out_channels, conv.kernel_size[0], conv.stride[0]
-        yield Layer(name, *shape, pixels[name])
+        network = build_model(dataclasses.replace(SPVOS, method="triple", structure="QD"))
+    found = []
+    for cost in layer_costs(network, *size, objects):
+        conv = network.get_submodule(cost.name)
+        if cost.part in DENSITY and isinstance(conv, ConvUnit):
+            shape = conv.in_channels, conv.out_channels, conv.kernel_size[0], conv.stride[0]
+            found.append(Layer(cost.name, *shape, cost.pixels, cost.gate_macs is not None))
+    return tuple(found)
 
 
 def dense_seconds(layer: Layer, card: GPU) -> float:
     """With cuDNN, without a gate."""
     arithmetic = layer.operations / (CUDNN * card.dense)
-    return LAUNCH + max(arithmetic, layer.bytes() / (BANDWIDTH * card.bandwidth))
+    return LAUNCH + max(arithmetic, layer.bytes(card.element) / (BANDWIDTH * card.bandwidth))
 
 
-def sparse_seconds(layer: Layer, card: GPU, density: float, launches: int) -> float:
-    """With a triple gate and our kernels: whole tiles, spread over the multiprocessors."""
+def sparse_seconds(layer: Layer, card: GPU, density: float, launches: int, *, gate: bool = True) -> float:
+    """With our kernels, and a gate of its own: whole tiles, spread over the multiprocessors."""
     rows = -(-round(density * layer.pixels) // TILE)
     tiles = rows * -(-layer.outputs // TILE)
     rounds = -(-tiles // card.multiprocessors)
     tile_operations = 2 * TILE * TILE * layer.weights
     arithmetic = rounds * tile_operations / (card.reached * card.ours / card.multiprocessors)
-    return launches * LAUNCH + max(arithmetic, layer.bytes(density) / (BANDWIDTH * card.bandwidth))
+    moved = layer.bytes(card.element, density, gate=gate)
+    return launches * LAUNCH + max(arithmetic, moved / (BANDWIDTH * card.bandwidth))
 
 
 def break_even(layer: Layer, card: GPU, launches: int) -> float | None:
@@ -123,6 +152,45 @@ def break_even(layer: Layer, card: GPU, launches: int) -> float | None:
     dense = dense_seconds(layer, card)
     paying = [d for d in range(101) if sparse_seconds(layer, card, d / 100, launches) <= dense]
     return max(paying) / 100 if paying else None
+
+
+class Frame(NamedTuple):
+    """Seconds of a frame that is no memory frame: of the card alone, as in a CUDA graph, and started from
+    Python, which is as long as the longer of the card's and Python's."""
+
+    graph: float
+    eager: float
+
+
+def matching_seconds(size: tuple[int, int], card: GPU) -> float:
+    """Similarities of all pairs in fp32, passed over some times."""
+    pixels = -(-size[0] // 16) * -(-size[1] // 16)
+    similarities = 4 * pixels * pixels * MEMORY_FRAMES
+    return MATCHING * LAUNCH + 4 * similarities / (BANDWIDTH * card.bandwidth)
+
+
+def frame(size: tuple[int, int], objects: int, card: GPU, gated: str, launches: int) -> Frame:
+    """On a card.
+
+    Args:
+        gated: "" dense, "D" or "QD" with a gate for each convolution, "module" one for all after the query
+            encoder.
+        launches: kernels that a gated layer starts.
+    """
+    on_card, in_python = matching_seconds(size, card), MATCHING * OPERATION
+    parts = {"query_encoder": "Q" in gated, "decoder": "D" in gated}
+    for layer in layers(size, objects):
+        part = layer.name.partition(".")[0]
+        if gated == "module" and part == "decoder":
+            on_card += sparse_seconds(layer, card, MODULE_DENSITY, launches=1, gate=False)
+            in_python += UPDATE
+        elif layer.gated and parts[part]:
+            on_card += sparse_seconds(layer, card, DENSITY[part], launches)
+            in_python += (launches - OWN_LAUNCHES) * OPERATION + UPDATE
+        else:
+            on_card += dense_seconds(layer, card)
+            in_python += 2 * OPERATION
+    return Frame(on_card, max(on_card, in_python))
 
 
 class _Launches(TorchDispatchMode):
@@ -161,75 +229,61 @@ def counted_launches() -> int:
     return launches.count + OWN_LAUNCHES
 
 
-def page(launches: int) -> str:
-    """Markdown.
-
-    Args:
-        launches: of a sparse layer, `counted_launches`.
-    """
-    rows = list(layers())
-    lines = [*introduction(launches), *summary(rows, launches), ""]
-    heads = [f"{card} {what}" for card in CARDS for what in ("dense", "sparse", "pays below")]
-    columns = ["layer", "Cin-Cout-k-stride", "pixels", "GFLOP", "MB dense", "MB sparse", *heads]
-    lines += [row_of(columns), row_of(["---"] + ["---:"] * (len(columns) - 1))]
-    return "\n".join([*lines, *(row_of(cells(layer, launches)) for layer in rows), ""])
-
-
-def introduction(launches: int) -> list[str]:
-    width, height = FRAME
-    reached = ", ".join(f"{card.reached:.0%} on {name}" for name, card in CARDS.items())
-    return [
-        "# The CUDA kernels on paper",
-        "",
-        "Predicted, not measured: no GPU was at hand.",
-        "`python -m tools.roofline` writes this page.",
-        "",
-        f"A frame of {width}x{height} with {OBJECTS} objects, fp16, every layer that the triple gates of",
-        f"Q, D and M gate, at a density of {DENSITY:.0%}.",
-        f"Times are in microseconds: {1e6 * LAUNCH:g} for each launch (as in a CUDA graph; started one",
-        "by one from Python each costs several times that), and the longer of arithmetic and memory.",
-        f"cuDNN is assumed to reach {CUDNN:.0%} of a card's peak, memory {BANDWIDTH:.0%}, our kernels",
-        f"{reached}; on V100 they use its fp32 cores, and a tile is never split over multiprocessors.",
-        f"A dense layer is one launch; a sparse one is {launches}: {OWN_LAUNCHES} are our kernels',",
-        "the rest the gate's convolution and elementwise steps. *pays below* is the highest density at",
-        "which the sparse way, gate included, is not slower.",
-        "`spvos profile --tune` measures on a real card what is assumed here.",
-        "",
+def prediction(launches: int) -> str:
+    """Markdown: a row for each card, size and number of objects."""
+    columns = [
+        "card",
+        "size",
+        "objects",
+        "fp16 dense, ms",
+        "D",
+        "QD",
+        "D, graph",
+        "QD, graph",
+        "module, graph",
     ]
+    columns += ["fp32 dense, ms", "D", "QD", "module, graph"]
+    decoder, encoder = DENSITY["decoder"], DENSITY["query_encoder"]
+    lines = [
+        "**Predicted, not measured.** The ResNet-50 network, a frame between memory frames; gates that",
+        f"compute {decoder:.2%} of the pixels in D, {encoder:.1%} in Q, as the paper's; *module*: one gate for",
+        f"all after the query encoder, {MODULE_DENSITY:.0%}. Dense: milliseconds of the card. Others: how many",
+        "times as fast as dense, both started from Python or both in a CUDA graph; below 1 dense is faster.",
+        f"A gated layer starts {launches} kernels, {OWN_LAUNCHES} of them ours.",
+        "",
+        row_of(columns),
+        row_of(["---"] + ["---:"] * (len(columns) - 1)),
+    ]
+    for name in CARDS:
+        for size in SIZES:
+            lines += [row_of(cells(name, size, objects, launches)) for objects in OBJECTS]
+    return "\n".join([*lines, ""])
 
 
-def summary(rows: list[Layer], launches: int) -> list[str]:
-    """The sums, a line a card."""
-    lines = []
-    for name, card in CARDS.items():
-        dense = sum(dense_seconds(layer, card) for layer in rows)
-        sparse = [sparse_seconds(layer, card, DENSITY, launches) for layer in rows]
-        paying = sum(s <= dense_seconds(layer, card) for s, layer in zip(sparse, rows, strict=True))
-        ours = sum(sparse_seconds(layer, card, DENSITY, OWN_LAUNCHES) for layer in rows)
-        lines.append(
-            f"- {name}: all {len(rows)} layers dense {1e6 * dense:.0f}, sparse {1e6 * sum(sparse):.0f}"
-            f" ({1e6 * ours:.0f} if the gate took no launches of its own); sparse pays in {paying} of them."
-        )
-    return lines
+def cells(name: str, size: str, objects: int, launches: int) -> list[str]:
+    def frames(card: GPU) -> dict[str, Frame]:
+        return {g: frame(SIZES[size], objects, card, g, launches) for g in ("", "D", "QD", "module")}
 
+    def ratio(found: dict[str, Frame], gated: str, way: str) -> str:
+        return f"{getattr(found[''], way) / getattr(found[gated], way):.2f}"
 
-def cells(layer: Layer, launches: int) -> list[str]:
-    shape = f"{layer.in_channels}-{layer.outputs}-{layer.size}-{layer.stride}"
-    sizes = (layer.operations / 1e9, layer.bytes() / 1e6, layer.bytes(DENSITY) / 1e6)
-    found = [layer.name, shape, str(layer.pixels), *(f"{value:.2f}" for value in sizes)]
-    for card in CARDS.values():
-        limit = break_even(layer, card, launches)
-        times = dense_seconds(layer, card), sparse_seconds(layer, card, DENSITY, launches)
-        found += [
-            *(f"{1e6 * seconds:.0f}" for seconds in times),
-            "never" if limit is None else f"{limit:.0%}",
-        ]
-    return found
+    half, single = frames(CARDS[name]), frames(in_fp32(name))
+    texts = [name, size, str(objects), f"{1e3 * half[''].graph:.2f}"]
+    texts += [ratio(half, gated, "eager") for gated in ("D", "QD")]
+    texts += [ratio(half, gated, "graph") for gated in ("D", "QD", "module")]
+    texts += [f"{1e3 * single[''].graph:.2f}", *(ratio(single, gated, "eager") for gated in ("D", "QD"))]
+    return [*texts, ratio(single, "module", "graph")]
 
 
 def row_of(texts: list[str]) -> str:
     return f"| {' | '.join(texts)} |"
 
 
+def renewed(page: str, launches: int) -> str:
+    """The page with the prediction of now."""
+    before, _, rest = page.partition(BEGIN)
+    return f"{before}{BEGIN}{prediction(launches)}{END}{rest.partition(END)[2]}"
+
+
 if __name__ == "__main__":
-    print(page(counted_launches()), end="")
+    PAGE.write_text(renewed(PAGE.read_text(), counted_launches()))

@@ -41,6 +41,10 @@ def kernel_for(device: torch.device, dtype: torch.dtype) -> Kernel:
                 )
     except Exception as error:  # CuPy's loaders raise what they like
         reason = str(error).split("\n", 1)[0] or type(error).__name__
-        log.warning("no sparse CUDA kernels, so gates save nothing: %s (pip install 'spvos[cuda]')", reason)
+        log.warning(
+            "no sparse CUDA kernels, so gates save nothing: %s (they need CuPy: pip install 'spvos[cuda]',"
+            " or 'spvos[cuda13]' for drivers from 580 on)",
+            reason,
+        )
         return REFERENCE
     return CUDAKernel(launcher, load_limits(torch.cuda.get_device_name(index)))

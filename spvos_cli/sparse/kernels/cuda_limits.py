@@ -13,7 +13,7 @@ import torch
 from spvos_cli.files import atomic_path
 from spvos_cli.sparse.kernels.limits import Limits
 
-# Until tuned, after docs/cuda_roofline.md, which is a prediction.
+# Until tuned, after tools/roofline.py, which is a prediction.
 ON_TENSOR_CORES = 0.3
 ON_ORDINARY_CORES = 0.5  # where cuDNN uses them as well
 AGAINST_TENSOR_CORES = 0.05  # where cuDNN alone uses them, as for fp16 on cards of compute capability 7.0
