@@ -246,9 +246,10 @@ def prediction(launches: int) -> str:
     decoder, encoder = DENSITY["decoder"], DENSITY["query_encoder"]
     lines = [
         "**Predicted, not measured.** The ResNet-50 network, a frame between memory frames; gates that",
-        f"compute {decoder:.2%} of the pixels in D, {encoder:.1%} in Q, as the paper's; *module*: one gate for",
-        f"all after the query encoder, {MODULE_DENSITY:.0%}. Dense: milliseconds of the card. Others: how many",
-        "times as fast as dense, both started from Python or both in a CUDA graph; below 1 dense is faster.",
+        f"compute {decoder:.2%} of the pixels in D, {encoder:.1%} in Q, as the paper's; *module*: one",
+        f"gate for all after the query encoder, {MODULE_DENSITY:.0%}. Dense: milliseconds of the card.",
+        "Others: how many times as fast as dense, both started from Python or both in a CUDA graph; below 1",
+        "dense is faster.",
         f"A gated layer starts {launches} kernels, {OWN_LAUNCHES} of them ours.",
         "",
         row_of(columns),
