@@ -94,7 +94,9 @@ def _by_pillow(file: Path, page: int) -> np.ndarray:
     with open_image(file) as image:
         if page:
             image.seek(page)
-        if ";16" in str(image.tile) and len(image.getbands()) > 1:  # Pillow would keep 8 bits of them
+        if (
+            ";16" in str(getattr(image, "tile", "")) and len(image.getbands()) > 1
+        ):  # Pillow would keep 8 bits of them
             found = _by_opencv(file, page)
             if found.dtype != np.uint8:
                 return found

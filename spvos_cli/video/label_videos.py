@@ -25,11 +25,13 @@ def label_images(path: Path) -> Iterator[Image.Image]:
     """
     try:
         with av.open(str(path), options={"protocol_whitelist": "file"}) as container:
-            stream = container.streams.best("video")
+            tracks = container.streams.video
+            best = container.streams.best("video")
+            stream = next((track for track in tracks if best and track.index == best.index), None)
             if stream is None or stream.codec_context is None:
                 raise ValueError("no picture in it")
             lossy = stream.codec_context.name.removeprefix("lib") in LOSSY
-            for frame in container.decode(stream):
+            for frame in container.decode(video=tracks.index(stream)):
                 check_size(frame.width, frame.height, path, "--mask MASK")
                 image = Image.fromarray(_pixels(frame))
                 image.format = "JPEG" if lossy else "PNG"  # what MaskReader asks whether colours are exact
