@@ -135,7 +135,6 @@ MUTANTS = (
         "            commit_copies();\n        };",
         "            if (number < chunks) commit_copies();\n        };",
     ),
-    mma("loads past the last chunk", "if (number < chunks) {", "if (true) {"),
     # Inline PTX.
     ptx("bf16 by the instruction of fp16", "m16n8k16.row.col.f32.bf16.bf16.f32", HALF),
     ptx(

@@ -64,6 +64,9 @@ MUTANTS = {
         "mma.cu", "load(number + STAGES - 1);", "load(number + STAGES);"
     ),
     "mma: copies never committed": Mutant("mma.cu", "            commit_copies();\n", ""),
+    "mma: loads past the last chunk": Mutant(
+        "mma.cu", "if (number < chunks) {", "if (true) {", "mma, any channels", "address"
+    ),
     "simt: fills the buffer that is read": Mutant(
         "simt.cu", "keep((number + 1) % 2)", "keep(number % 2)", "simt"
     ),

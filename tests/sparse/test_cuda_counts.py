@@ -118,21 +118,24 @@ def test_one_copy_a_frame_and_nobody_waits(event: FakeEvent) -> None:
 def test_nothing_is_sent_or_asked_for_while_a_graph_is_captured(
     event: FakeEvent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Only the counter is cleared, in the graph."""
+    """Only the counter is cleared, in the graph; a copy that was on its way is asked for afterwards."""
     counts = Counts(CPU, event)
     layer = counts.new_layer()
     frame(counts, {layer: 3})
+    frame(counts, {layer: 4})
+    event.arrived = True
     monkeypatch.setattr(cuda_counts, "is_capturing", lambda device: True)
     with Copies() as copies:
         for number in (1, 2):
             frame(counts, {layer: number})
             assert counts.density(layer) == 0
     assert not copies.non_blocking
-    assert not event.recorded
+    assert len(event.recorded) == 1
     assert counts.begin(layer, 10).item() == 0
     monkeypatch.setattr(cuda_counts, "is_capturing", lambda device: False)
+    assert counts.density(layer) == 0.3
     frame(counts, {layer: 5})
-    assert len(event.recorded) == 1
+    assert len(event.recorded) == 2
 
 
 @needs_compiler

@@ -62,9 +62,9 @@ def test_far_into_the_input(name: str) -> None:
 def test_far_into_the_weights(name: str) -> None:
     """As many weights as a layer of the decoder has."""
     policy = torch.full((1, 2, 2), COMPUTE, dtype=torch.uint8)
-    error, launches = errors_and_launches((96, 80, 3, 1), (2, 2), policy, name)
+    error, launches = errors_and_launches((160, 80, 3, 1), (2, 2), policy, name)
     assert error <= 1
-    assert [launch.grid for launch in launches] == [1, 2]  # a tile's worth of pixels, two of channels
+    assert [launch.grid for launch in launches] == [1, 2]  # a tile's worth of pixels, two of outputs
 
 
 @pytest.mark.parametrize("skipped", [0, 255, 256, 257, 511])
