@@ -251,7 +251,7 @@ def test_official_csv_files(spvos_eval: Command, tmp_path: Path, clip: Clip) -> 
     ("arguments", "named"),
     [
         ("", "spvos eval: not exactly one"),
-        ("--pred pred", "spvos eval: not exactly one"),
+        ("--pred pred", "--pred: it has no effect here; expected --pred with --truth"),
         ("--pred pred --truth truth --dataset davis", "spvos eval: not exactly one"),
         ("--pred gone --truth truth", "gone: no such file or folder"),
         ("--pred empty --truth truth", "empty: no masks in it"),

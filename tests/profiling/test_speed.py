@@ -8,22 +8,21 @@ import pytest
 import torch
 
 from spvos_cli.model.checkpoint import build_model
-from spvos_cli.model.config import LITE, SPVOS, ModelConfig
 from spvos_cli.profiling.speed import MEMORY_FRAMES, Bench, Workload
+from tests.training.conftest import SMALL
 
 CELLS = 4 * 6  # of a frame of 96x64 pixels, at stride 16
 
 
-@pytest.mark.parametrize(("config", "frames"), [(LITE, MEMORY_FRAMES + 1), (SPVOS, MEMORY_FRAMES)])
-def test_bench(config: ModelConfig, frames: int) -> None:
-    """The lite network reads the previous frame besides."""
-    network = build_model(dataclasses.replace(config, method="triple", structure="D"))
+def test_bench() -> None:
+    """The lite network reads the previous frame besides the memory frames."""
+    network = build_model(dataclasses.replace(SMALL, method="triple", structure="D"))
     network = network.for_inference(torch.device("cpu"), torch.float32)
     bench = Bench(network, Workload(96, 64, objects=2, density={"D": 0.1}))
     for _ in range(2):
         assert [timing.sparse for timing in bench.cycle()].count(False) == 1
         (group,) = bench.stream.groups
-        assert group.bank.read().key.shape[1] == frames * CELLS
+        assert group.bank.read().key.shape[1] == (MEMORY_FRAMES + 1) * CELLS
     bench.cycle()
     while not bench.stream.runs["D"].policies:
         bench.stream.step(bench.frames[0])
