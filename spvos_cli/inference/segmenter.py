@@ -168,10 +168,10 @@ class VideoSegmenter:
             return {}
         prob = self._found.prob
         best, row = prob.max(dim=0)
-        holds = row == torch.arange(len(prob), device=row.device)[:, None, None]
+        holds = row == torch.arange(1, len(prob), device=row.device)[:, None, None]
         pixels, sums = (x.sum(dim=(1, 2), dtype=best.dtype) for x in (holds, holds * best))
         means, held = torch.stack([sums / pixels, pixels]).tolist()  # one transfer
-        return {i: means[k] for k, i in enumerate(self.objects, 1) if held[k]}
+        return {i: means[k] for k, i in enumerate(self.objects) if held[k]}
 
     @property
     def probabilities(self) -> np.ndarray:

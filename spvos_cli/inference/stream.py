@@ -145,7 +145,8 @@ class Stream:
         moved = previous is not None and (previous.window, previous.size) != (window, padded_size(view))
         sparse = runs_sparsely(strategy, annotated=annotated, memory_frame=memory_frame) and not moved
         image, padding = seen_through(view, window)
-        image = F.pad(self.network.normalize(image.unsqueeze(0)), padding)
+        image = self.network.normalize(image.unsqueeze(0))
+        image = F.pad(image, padding) if any(padding) else image
         image = image.to(self.dtype, memory_format=self.network.memory_format)
         query = self.network.encode_query(image, self._begin("Q", [FRAME], sparse=sparse))
         masks = torch.zeros(len(self.ids), *image.shape[2:], device=image.device)

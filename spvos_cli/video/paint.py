@@ -26,6 +26,16 @@ class Look(NamedTuple):
 
 def paint_overlay(image: np.ndarray, labels: np.ndarray, look: Look) -> np.ndarray:
     """The frame (H, W, 3) with every object of the label map (H, W) tinted in its colour and drawn around."""
+    left, top, width, height = cv2.boundingRect((labels > 0).view(np.uint8))
+    result, edge = image.copy(), look.contour  # only about the objects is there anything to do
+    rows = slice(max(0, top - edge), top + height + edge)
+    columns = slice(max(0, left - edge), left + width + edge)
+    if width:
+        result[rows, columns] = _painted(image[rows, columns], labels[rows, columns], look)
+    return result
+
+
+def _painted(image: np.ndarray, labels: np.ndarray, look: Look) -> np.ndarray:
     tinted = cv2.addWeighted(image, 1 - look.alpha, look.palette[labels], look.alpha, 0)
     result = np.where((labels > 0)[..., None], tinted, image)
     if look.contour:
