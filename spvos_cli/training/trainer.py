@@ -5,14 +5,12 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
-from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import Dataset
 
 from spvos_cli.data.clips import ClipKey
@@ -22,7 +20,8 @@ from spvos_cli.model.checkpoint import save_weights
 from spvos_cli.model.network import VOSNetwork
 from spvos_cli.training.base_options import Phase, TrainOptions
 from spvos_cli.training.batches import load_batches
-from spvos_cli.training.parameters import learning_trunk, parameter_groups
+from spvos_cli.training.learner import Figures, Learner, NotFiniteError
+from spvos_cli.training.parameters import learning_trunk
 from spvos_cli.training.position import StepPosition
 from spvos_cli.training.schedule import rate_share
 from spvos_cli.training.signals import noted_signals
@@ -30,7 +29,6 @@ from spvos_cli.training.state import RunState, write_state
 from spvos_cli.training.time_limit import TimeLimit
 
 Row = dict[str, float]
-Figures = dict[str, Tensor]
 NEARLY = 1e-9  # progress that rounding may take from a run that is over
 
 
@@ -64,7 +62,6 @@ class Trainer:
         source: what the run began with, as it is written to checkpoints.
 
     Attributes:
-        iteration: optimiser steps so far.
         clips: taken so far, over all processes.
         hurried: progress that a time limit has added to that of the iterations.
         best: the highest J&F so far, -1 before the first.
@@ -85,22 +82,32 @@ class Trainer:
         self.options, self.folder, self.device = options, folder, device
         self.processes, self.source = processes or Processes(), source or {}
         self.phases = options.phases()
-        self.network = network.train()
-        self.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average = AveragedModel(self.network, multi_avg_fn=self._move_average)
-        self.average.n_averaged.fill_(1)  # the weights at the start count as the first
-        self.average.eval().requires_grad_(False)
-        self.own_loss = loss.to(device)
-        self.loss: nn.Module = self.own_loss  # or the same within DDP
-        on_gpu = device.type == "cuda"
-        self.optimizer = torch.optim.AdamW(parameter_groups(self.network, options), fused=on_gpu)
-        self.scaler = make_scaler(device, dtype)
-        self.check_every = 10 if on_gpu else 1  # steps from one wait for the GPU to the next
-        self.trunk = learning_trunk(self.network)
-        self.iteration, self.clips, self.hurried, self.best = 0, 0, 0.0, -1.0
-        self._bad = torch.zeros((), dtype=torch.bool, device=device)
+        self.learner = Learner(network, options, loss, device, dtype, self.processes)
+        self.check_every = 10 if device.type == "cuda" else 1  # steps from one wait for the GPU to the next
+        self.trunk = learning_trunk(network)
+        self.clips, self.hurried, self.best = 0, 0.0, -1.0
         self._rows: list[Figures] = []
         self._logged = time.perf_counter()
+
+    @property
+    def network(self) -> VOSNetwork:
+        """What is trained."""
+        return self.learner.network
+
+    @property
+    def averaged(self) -> VOSNetwork:
+        """The network with the running average of the weights."""
+        return self.learner.averaged
+
+    @property
+    def loss(self) -> nn.Module:
+        """As given; among several processes the same within DDP."""
+        return self.learner.loss
+
+    @property
+    def iteration(self) -> int:
+        """Optimiser steps so far."""
+        return self.learner.iteration
 
     @property
     def progress(self) -> float:
@@ -157,7 +164,7 @@ class Trainer:
         for parameter in self.trunk:
             parameter.requires_grad_(phase.trunk)
         batches = load_batches(dataset, self._keys(phase), workers, self.device)
-        with self._distributed_loss(), closing(batches):
+        with self.learner.distributed(), closing(batches):
             for batch in batches:
                 self._rows.append(self.step(*batch))
                 if limit:
@@ -190,7 +197,8 @@ class Trainer:
         checked = last or self.iteration % self.check_every == 0
         stopping = checked and self.processes.any(bool(received), self.device)
         if checked and self.check_every > 1:
-            self._stop_at_bad_loss()
+            with self._saved_where_not_finite():
+                self.learner.check()
         if last or self.iteration % reports.every == 0:
             reports.log(self._take_row())
         if last or stopping or self.iteration % reports.save_every == 0:
@@ -210,82 +218,35 @@ class Trainer:
         self._rows, self._logged = [], time.perf_counter()
         return {"iteration": self.iteration, **self.processes.mean(mean), "seconds": seconds}
 
-    @contextmanager
-    def _distributed_loss(self) -> Iterator[None]:
-        """Inside, gradients are means over the processes."""
-        if self.processes.world > 1:
-            unused = bool(self.network.gated_parts)
-            self.loss = DistributedDataParallel(self.own_loss, find_unused_parameters=unused)
-        try:
-            yield
-        finally:
-            # DDP must not be the last to hold the process group: it would end the group with the interpreter
-            # locked, and waits for gloo's thread, which may wait for the interpreter to let go of a tensor
-            self.loss = self.own_loss
-
     def step(self, *batch: Tensor) -> Figures:
         """One optimiser step on this process's clips: what the loss takes, a row for each clip.
 
         Raises:
-            RunError: the loss is not finite; the weights are as they were. On a GPU that is noticed some
-                steps later, which have not changed the weights either.
+            RunError: the loss is not finite; see `Learner.step`.
         """
+        clips = self.phase.batch_size
+        position = StepPosition(self.iteration, self.progress, self.processes.share(clips))
         rate = self.options.learning_rate * rate_share(self.options, self.progress)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate * group["share"]
-        self.optimizer.zero_grad(set_to_none=True)
-        figures = self._backward(batch)
-        self.scaler.unscale_(self.optimizer)
-        limit = self.options.clip_norm or float("inf")
-        figures["norm"] = nn.utils.clip_grad_norm_(self.network.parameters(), limit).detach()
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        self.clips += self.phase.batch_size
-        self.iteration += 1
-        self.average.update_parameters(self.network)
+        with self._saved_where_not_finite():
+            figures = self.learner.step(batch, position, rate)
+        self.clips += clips
         return figures
 
-    def _backward(self, tensors: tuple[Tensor, ...]) -> Figures:
-        """Gradients of the batch, part after part; figures are means over the parts."""
-        parts, sums = self.options.accumulate, dict[str, Tensor]()
-        clips = self.processes.share(self.phase.batch_size)
-        each = len(clips) // parts
-        for part in range(parts):
-            here = slice(part * each, (part + 1) * each)
-            batch = [x[here].to(self.device, non_blocking=True) for x in tensors]
-            waiting = isinstance(self.loss, DistributedDataParallel) and part < parts - 1
-            with self.loss.no_sync() if waiting else nullcontext():  # type: ignore[operator]
-                loss, figures = self.loss(*batch, StepPosition(self.iteration, self.progress, clips[here]))
-                self._bad = self._bad | ~loss.detach().isfinite()
-                if self.check_every == 1:
-                    self._stop_at_bad_loss()
-                self.scaler.scale(loss / parts).backward()
-            for name, figure in figures.items():
-                sums[name] = sums.get(name, torch.zeros_like(figure)) + figure / parts
-        return sums
-
-    def _stop_at_bad_loss(self) -> None:
-        if self.processes.any(bool(self._bad), self.device):
+    @contextmanager
+    def _saved_where_not_finite(self) -> Iterator[None]:
+        try:
+            yield
+        except NotFiniteError as error:
             self.save()
             advice = "--resume with a smaller --learning-rate goes on from the checkpoint before it"
-            raise RunError(f"{self.folder}: the loss is not finite at iteration {self.iteration}; {advice}")
-
-    def _move_average(self, means: Any, values: Any, count: object) -> None:
-        decay = min(self.options.average, self.iteration / (9 + self.iteration))
-        torch._foreach_lerp_(means, values, 1 - decay)
+            found = f"the loss is not finite at iteration {self.iteration}"
+            raise RunError(f"{self.folder}: {found}; {advice}") from error
 
     def keep_best(self, row: Row) -> None:
         """Copies the weights to best.safetensors where their J&F is the highest so far."""
         if row.get("J&F-Mean", -1.0) > self.best and self.processes.first:
             self.best = row["J&F-Mean"]
             save_weights(self.averaged, self.folder / "best.safetensors")
-
-    @property
-    def averaged(self) -> VOSNetwork:
-        """The network with the running average of the weights."""
-        network = self.average.module
-        assert isinstance(network, VOSNetwork)
-        return network
 
     def save(self) -> None:
         """Writes checkpoint.pt (to resume) and weights.safetensors (the average). The first process writes,
@@ -297,42 +258,11 @@ class Trainer:
         self.processes.wait()
 
     def state(self) -> dict[str, Any]:
-        """All that `restore` needs. What a loss holds beside its network is the same in all processes but for
-        its modules' extra state, which is each process's own."""
-        held = {n: x for n, x in self.own_loss.state_dict().items() if not n.startswith("network.")}
-        extra = {name: x for name, x in held.items() if name.endswith("_extra_state")}
-        return {
-            "iteration": self.iteration,
-            "clips": self.clips,
-            "hurried": self.hurried,
-            "best": self.best,
-            "network": self.network.state_dict(),
-            "average": self.averaged.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "scaler": self.scaler.state_dict(),
-            "loss": {name: x for name, x in held.items() if name not in extra},
-            "loss_by_process": self.processes.gather(extra),
-        }
+        """All that `restore` needs."""
+        own = {"clips": self.clips, "hurried": self.hurried, "best": self.best}
+        return {**self.learner.state(), **own}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Goes on where the state stands."""
-        self.network.load_state_dict(state["network"])
-        self.averaged.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        if state["scaler"] and self.scaler.is_enabled():
-            self.scaler.load_state_dict(state["scaler"])
-        for held in (state["loss"], *state["loss_by_process"]):
-            self.own_loss.load_state_dict(held, strict=False)
-        self.iteration, self.clips = state["iteration"], state["clips"]
-        self.hurried, self.best = state["hurried"], state["best"]
-
-
-def make_scaler(device: torch.device, dtype: torch.dtype) -> torch.amp.GradScaler:
-    """Keeps small gradients of float16 above zero. On a GPU it also lets the optimiser leave out a step whose
-    gradients are not finite without waiting for the GPU; then it scales by 1 where float16 needs no more."""
-    if dtype == torch.float16:
-        return torch.amp.GradScaler(device.type)
-    never = 2**31 - 1
-    return torch.amp.GradScaler(
-        device.type, init_scale=1.0, growth_interval=never, enabled=device.type == "cuda"
-    )
+        self.learner.restore(state)
+        self.clips, self.hurried, self.best = state["clips"], state["hurried"], state["best"]

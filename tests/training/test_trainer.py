@@ -55,7 +55,7 @@ def test_resumed_run_equals_an_unbroken_one(davis: Path, tmp_path: Path, workers
     resumed.restore(read_state(tmp_path / "broken").trainer)
     assert resumed.iteration == 3
     resumed.run(clips, workers, quiet(resumed_rows))
-    for one, other in ((whole.network, resumed.network), (whole.average, resumed.average)):
+    for one, other in ((whole.network, resumed.network), (whole.averaged, resumed.averaged)):
         assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
     without_time = [{n: v for n, v in row.items() if n != "seconds"} for row in rows[3:]]
     assert without_time == [{n: v for n, v in row.items() if n != "seconds"} for row in resumed_rows]
