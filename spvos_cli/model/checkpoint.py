@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from spvos_cli.errors import InputError
@@ -75,7 +75,8 @@ def save_weights(model: VOSNetwork, path: Path, notes: Mapping[str, str] | None 
     whole."""
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     with atomic_path(path) as part:
-        save_file(tensors, part, metadata={"config": model.config.to_json(), **(notes or {})})
+        # safetensors' own files are for their owner's eyes alone
+        part.write_bytes(save(tensors, metadata={"config": model.config.to_json(), **(notes or {})}))
 
 
 def load_checkpoint(

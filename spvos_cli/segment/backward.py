@@ -50,7 +50,7 @@ class Spool:
         if not target.exists():
             return segmented
         with Image.open(target) as image:
-            earlier, text = np.array(image), json.loads(image.text["confidence"])
+            earlier, text = np.array(image), json.loads(image.info["confidence"])
         known = segmented.facts.objects
         labels = np.where((segmented.labels == 0) & ~np.isin(earlier, known), earlier, segmented.labels)
         new = sorted({int(i) for i in np.unique(labels)} - {0, *known})

@@ -29,6 +29,12 @@ def test_round_trip_with_config(tmp_path: Path) -> None:
     )
 
 
+def test_a_weight_file_is_as_readable_as_any_other(tmp_path: Path) -> None:
+    (tmp_path / "other").touch()
+    save_weights(build_model(dataclasses.replace(LITE, decoder_channels=(32, 24, 16))), tmp_path / "weights")
+    assert (tmp_path / "weights").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
 def test_config_of_a_newer_version() -> None:
     with pytest.raises(ValueError, match="wings"):
         ModelConfig.from_json('{"architecture": "lite", "wings": 2}')
