@@ -15,10 +15,10 @@ from torch import Tensor
 from spvos_cli.model.matching import grid_positions
 
 CELL = 16  # pixels: windows lie on the grid of stride 16
-MARGIN = 0.3  # of the objects' longer side: what a new window has around them
-CLOSE = 0.12  # of that side: objects that come closer to the window's edge move it
-LEAST = 12  # cells that a window has at least in height and width
-STEP = 4  # cells: windows are of few sizes, as the first frame of a size takes longer
+MARGIN = 0.2  # of the objects' longer side: what a new window has around them
+CLOSE = 0.08  # of that side: objects that come closer to the window's edge move it
+LEAST = 20  # cells that a window has at least in height and width
+STEP = 2  # cells: windows are of few sizes, as the first frame of a size takes longer
 LARGER = 1.6  # times the window that would do: then it is left for that
 WHOLE = 0.85  # share of the frame from which on a window does not pay
 
