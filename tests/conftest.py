@@ -21,6 +21,8 @@ from spvos_cli.video.palettes import indexed_image, voc_palette
 HEIGHT, WIDTH, LENGTH = 96, 128, 8
 Command = Callable[[str], tuple[int, str, str]]
 
+# Two threads that wait for each other on a busy machine take ten times as long as one.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Shells start what runs in the background with SIGINT ignored, which processes of tests would inherit.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
