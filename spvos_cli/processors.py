@@ -10,7 +10,7 @@ CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 def default_threads() -> int:
-    """Processors that this process may use: what OMP_NUM_THREADS says, else its affinity, and the quota of its
+    """Processors that this process may use: what OMP_NUM_THREADS says, else its affinity and the quota of its
     control group (Linux, version 2)."""
     wanted = os.environ.get("OMP_NUM_THREADS", "")
     if wanted.isdecimal() and int(wanted) > 0:
