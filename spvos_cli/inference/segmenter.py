@@ -42,8 +42,8 @@ class VideoSegmenter:
             frame's size.
         mem_every, top_k, max_memory: as in `ModelConfig`, whose values hold where None.
         inject: replaces the policies that gates chose, as in `InferenceRun`.
-        region: whether only a window about the objects goes through the network, where they are all to be
-            seen in it; the time of a frame then depends on their size, not on its own.
+        region: whether on a CPU only a window about the objects goes through the network, where they are all
+            to be seen in it; the time of a frame then depends on their size, not on its own.
     """
 
     def __init__(
@@ -62,7 +62,9 @@ class VideoSegmenter:
         self.device, self.dtype = network.device, network.dtype
         self.mem_every, self.top_k = mem_every or config.mem_every, top_k or config.top_k
         self.max_memory = config.max_memory if max_memory is None else max_memory
-        self.inject, self.region = inject, region and network.follows_region
+        # where a window lies has to be known on the host, which would wait for a GPU at every frame
+        self.region = region and network.follows_region and self.device.type == "cpu"
+        self.inject = inject
         self._names = {module: name for name, module in network.named_modules()}
         self.reset()
 

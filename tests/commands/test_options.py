@@ -54,7 +54,7 @@ class Case(NamedTuple):
     modes: dict[str, set[str]]
 
 
-NOT_TRAINED = {"weights", "size", "mem_every", "top_k", "max_memory", "reuse"}
+NOT_TRAINED = {"weights", "size", "mem_every", "top_k", "max_memory", "reuse", "region", "engine"}
 LONG = {
     *("stills_share", "videos_share", "final_share", "final_frames", "final_side", "final_batch_size"),
     "trunk_share",

@@ -31,7 +31,8 @@ def segmenter(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     structure = {"lite": "D", "spvos": "QD"}[request.param]
     network = build_model(dataclasses.replace(config, method="triple", structure=structure))
     monkeypatch.setattr(network, "merges_background", False)  # as below
-    return VideoSegmenter(network.for_inference(torch.device("cpu"), torch.float32), size=64)
+    network = network.for_inference(torch.device("cpu"), torch.float32)
+    return VideoSegmenter(network, size=64, region=False)  # as on a GPU
 
 
 def files(places: list[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -47,7 +48,7 @@ def test_a_step_waits_for_the_labels_alone(segmenter: VideoSegmenter) -> None:
             segmenter.step(frame, ids if t == 0 else None)
         if t > 1:
             assert files(seen.waits) == [("cpu", "inference/segmenter.py")], t
-            assert files(seen.uploads) == [("aten::lift_fresh", "inference/segmenter.py")], t  # the image
+            assert files(seen.uploads) == [("aten::lift_fresh", "inference/views.py")], t  # the image
         sparse += any(run.policies for run in segmenter.runs)
     assert sparse >= 4
 
