@@ -54,22 +54,13 @@ class Reporter:
         self, items: Iterable[T], total: int | None, label: str = "segmenting", rate: str = "fps"
     ) -> Generator[T, None, None]:
         """The items, with a bar, a rate and the time left while they are used; only on a terminal."""
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            RateColumn(rate),
-            TimeRemainingColumn(),
-        )
-        hidden = self.console.quiet or not self.console.is_terminal
-        with Progress(*columns, console=self.console, disable=hidden) as progress:
-            task = progress.add_task(label, total=total)
-            for item in items:
+        with self.progress(total, label, rate) as show:
+            for done, item in enumerate(items, 1):
                 yield item
-                progress.advance(task)
+                show(done)
 
     @contextmanager
-    def progress(self, total: int, label: str, rate: str) -> Iterator[Callable[[float], None]]:
+    def progress(self, total: int | None, label: str, rate: str) -> Iterator[Callable[[float], None]]:
         """A bar with a rate and the time left, for work that is no loop over items; only on a terminal. What
         comes back takes how much of the total is done."""
         columns = (
