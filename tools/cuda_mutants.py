@@ -283,7 +283,8 @@ def run(mutant: Mutant) -> tuple[str, float]:
         target = tree / mutant.file
         target.write_text(mutant.changed(target.read_text()))
         files = [f"tests/sparse/test_cuda_{name}.py" for name in mutant.tests]
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--tb=no", "-rf"]
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "-o", "addopts=", "-p", "no:cacheprovider"]
+        command += ["--tb=no", "-rf"]
         try:
             done = subprocess.run(
                 [*command, *files],

@@ -57,8 +57,9 @@ def test_run_with_named_choices_resumes(spvos_train, davis: Path, start: Path) -
 @pytest.mark.parametrize("method", ["dense", "static", "residual", "triple"])
 def test_dry_run_of_the_papers_recipe(spvos_train, davis: Path, tmp_path: Path, method: str) -> None:
     save_weights(build_model(NARROW), tmp_path / "narrow.safetensors")
+    gates = "" if method == "dense" else "--sparse QD"
     code, _, err = spvos_train(
-        f"--recipe paper --model spvos --method {method} --sparse QD --dataset davis --data {davis} "
+        f"--recipe paper --model spvos --method {method} {gates} --dataset davis --data {davis} "
         f"--init narrow.safetensors --held-out none {SHORT}"
     )
     assert code == 0, err
@@ -183,7 +184,8 @@ def test_two_processes_train_as_one(
     bold.decoder.predict.weight.data *= 3
     save_weights(bold, tmp_path / "bold.safetensors")
     recipe = recipe.format(bold=tmp_path / "bold.safetensors")
-    arguments = f"""train --dataset davis,stills --data {davis} --data {stills} --init {start} --sparse D
+    gates = "" if method == "dense" else "--sparse D"
+    arguments = f"""train --dataset davis,stills --data {davis} --data {stills} --init {start} {gates}
         --method {method} --recipe {recipe} --iterations 6 --batch-size 4 --side 64
         --workers 0 --held-out none --threads 1 --dtype fp32""".split()
     states = []

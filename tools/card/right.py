@@ -26,7 +26,7 @@ from tools.card.mutants import run_mutants
 from tools.card.steps import Step, emit, main, skip
 
 TESTS = "tests/sparse/test_cuda_card.py"
-PYTEST = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--color=no")
+PYTEST = (sys.executable, "-m", "pytest", "-q", "-o", "addopts=", "-p", "no:cacheprovider", "--color=no")
 
 
 def device_of(rehearse: bool) -> str:
