@@ -1,4 +1,4 @@
-"""No class reaches into another's private attributes."""
+"""No class reaches into another's private attributes, and the library leaves its host process alone."""
 
 from __future__ import annotations
 
@@ -55,3 +55,13 @@ def test_no_private_method_is_overridden() -> None:
             if base in classes and classes[base][2] != path and private & classes[base][0]:
                 wrong.append(f"{name} overrides {private & classes[base][0]} of {base}")
     assert not wrong
+
+
+def test_commands_alone_set_up_the_process() -> None:
+    """Threads and memory are the host's affair where spvos is a library."""
+    callers = {
+        path.relative_to(ROOT).parts[0]
+        for path in ROOT.rglob("*.py")
+        if "use_threads(" in path.read_text() and path.name != "machine.py"
+    }
+    assert callers == {"commands"}

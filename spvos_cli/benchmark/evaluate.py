@@ -27,7 +27,6 @@ from spvos_cli.evaluation.report.results import Evaluation, SequenceRun, density
 from spvos_cli.evaluation.run import score_all
 from spvos_cli.files import atomic_path
 from spvos_cli.inference.engine import EngineOptions
-from spvos_cli.inference.machine import use_threads
 from spvos_cli.processors import default_threads
 from spvos_cli.ui import Reporter
 
@@ -96,7 +95,6 @@ def run_benchmark(task: Task, group: Processes, reporter: Reporter) -> Outcome:
     benchmark, engine = task.benchmark, shared_machine(task.engine)
     if engine.mem_every is None:
         engine = dataclasses.replace(engine, mem_every=benchmark.mem_every)
-    use_threads(engine.threads)
     segmenter = engine.segmenter(reporter)
     title = f"{benchmark.title}, memory every {segmenter.mem_every} frames"
     reporter.note(title)

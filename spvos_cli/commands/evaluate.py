@@ -185,8 +185,9 @@ def evaluate(
         return
 
     from spvos_cli.benchmark.datasets import find_benchmark
-    from spvos_cli.benchmark.evaluate import evaluate_benchmark
+    from spvos_cli.benchmark.evaluate import evaluate_benchmark, shared_machine
     from spvos_cli.benchmark.outcome import Task
+    from spvos_cli.inference.machine import use_threads
 
     assert videos.dataset is not None
     benchmark = find_benchmark(
@@ -202,6 +203,8 @@ def evaluate(
     merge, late = benchmark.merge_objects or merge, benchmark.late_objects or late
     benchmark = benchmark._replace(merge_objects=merge, late_objects=late)
     protocol = ScoringProtocol(merge, late, first_frames=every, last_frame=every or late)
+    engine = shared_machine(engine)
+    use_threads(engine.threads)
     task = Task(benchmark, engine, protocol, deliveries.out, fresh=deliveries.fresh)
     evaluate_benchmark(task, outputs, reporter, methods)
 

@@ -86,15 +86,17 @@ def train(
         overrides=engine.overrides(),
         device=engine.device,
         dtype=engine.dtype,
-        threads=engine.threads,
     )
     fine_tuning = bool(job.init) and job.dataset is None
     options = (
         None if start.resume else recipe_options(start.recipe or "lite", fine_tuning=fine_tuning, **recipe)
     )
 
+    from spvos_cli.inference.machine import use_threads
     from spvos_cli.training import session
     from spvos_cli.ui import Reporter
+
+    use_threads(engine.threads)
 
     reporter = Reporter(quiet=messages.quiet)
     if options is None:

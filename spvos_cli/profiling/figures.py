@@ -13,7 +13,7 @@ import torch
 from spvos_cli import __version__
 from spvos_cli.errors import InputError
 from spvos_cli.inference.engine import EngineOptions
-from spvos_cli.inference.machine import choose_device, choose_dtype, cpu_name, use_threads
+from spvos_cli.inference.machine import choose_device, choose_dtype, cpu_name
 from spvos_cli.model.checkpoint import build_model
 from spvos_cli.model.network import VOSNetwork
 from spvos_cli.policy_names import shares_by_name
@@ -152,7 +152,6 @@ def policy_table(tally: PolicyTally) -> dict[str, Any]:
 
 def time_layers(engine: EngineOptions, workload: Workload, cycles: int) -> list[dict[str, Any]]:
     """A row a convolution of the network as the options have it: `LayerSpeed`."""
-    use_threads(engine.threads)
     return [row._asdict() for row in layer_speeds(variant(engine, None), workload, cycles)]
 
 
@@ -165,7 +164,6 @@ def time_variants(
         compare: methods, or "eager"; empty: the network as it is.
         cycles: `mem_every` cycles that are timed of each.
     """
-    use_threads(engine.threads)
     names = list(compare) or [engine.method or "as it is"]
     benches = {
         name: Bench(variant(engine, name if compare else None), workload, read_top_k=readout_of(name))

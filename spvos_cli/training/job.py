@@ -19,7 +19,7 @@ class TrainingJob:
         model: "lite" or "spvos"; None: lite, or that of `init`.
         overrides: method, structure, gate_all and strategy of `ModelConfig`, where they are not the model's
             own or those of `init`; gates that are not in `init` start by computing everything.
-        device, dtype, threads: as in `EngineOptions`; fp16 on GPUs only.
+        device, dtype: as in `EngineOptions`; fp16 on GPUs only.
     """
 
     dataset: str | None = option(
@@ -85,7 +85,6 @@ class TrainingJob:
     overrides: Mapping[str, str | bool] = dataclasses.field(default_factory=dict)
     device: str = "auto"
     dtype: str = "auto"
-    threads: int | None = None
 
     def __post_init__(self) -> None:
         check_values(self)

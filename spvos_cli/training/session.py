@@ -14,7 +14,7 @@ from spvos_cli.data.training_sets import TrainingData, training_data
 from spvos_cli.distributed import Processes, local_device, processes, world_size
 from spvos_cli.errors import InputError
 from spvos_cli.evaluation.scores import global_scores
-from spvos_cli.inference.machine import choose_device, choose_dtype, use_threads
+from spvos_cli.inference.machine import choose_device, choose_dtype
 from spvos_cli.inference.segmenter import VideoSegmenter
 from spvos_cli.model.checkpoint import build_model
 from spvos_cli.training.base_options import TrainOptions
@@ -70,7 +70,6 @@ def resume(job: TrainingJob, given: Mapping[str, Any], reporter: Reporter | None
 
 def _run(job: TrainingJob, options: TrainOptions, state: RunState | None, reporter: Reporter | None) -> Row:
     limit = None if job.max_minutes is None else TimeLimit(60 * job.max_minutes)
-    use_threads(job.threads)
     device = local_device(choose_device(job.device))
     options.check_batches(world_size())
     with processes(device) as group:
