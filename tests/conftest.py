@@ -38,12 +38,6 @@ def pytest_make_collect_report(
     return report
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Training comes first: after all the other tests in one process it has ended in a segmentation fault
-    inside native code, whose cause is not known; in a process of its own it never has."""
-    items.sort(key=lambda item: "training" not in item.path.parts)
-
-
 def make_frame(t: int) -> tuple[np.ndarray, np.ndarray]:
     """A bright square and a blue disk that move over a gradient: (H, W, 3) and (H, W) ids 1 and 2."""
     y, x = np.mgrid[:HEIGHT, :WIDTH]

@@ -75,3 +75,21 @@ def test_without_openvino_torch_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_model().query_encoder.engine is None
     with pytest.raises(InputError, match="--engine openvino"):
         load_model(engine="openvino")
+
+
+SIGNAL_AFTER_MODELS = """
+import os, signal
+from spvos_cli import load_model
+models = [load_model(engine="openvino", dtype="fp32") for _ in range(3)]
+while models:
+    del models[0]  # the oldest first
+signal.signal(signal.SIGUSR1, lambda number, frame: print("handled"))
+os.kill(os.getpid(), signal.SIGUSR1)
+"""
+
+
+@needs_openvino
+@pytest.mark.skipif(sys.platform != "linux", reason="signal stacks of Linux")
+def test_signals_are_handled_after_models_are_gone() -> None:
+    done = subprocess.run([sys.executable, "-c", SIGNAL_AFTER_MODELS], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr

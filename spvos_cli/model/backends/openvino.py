@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from spvos_cli.model.backends.signal_stack import same_signal_stack
 from spvos_cli.model.backends.telemetry import without_telemetry
 from spvos_cli.model.efficientnet import EfficientNetLite, InvertedResidual, SameConv2d, same_padding
 
@@ -44,7 +45,8 @@ class OpenVINOTrunk:
             # PyTorch's threads run between its own: where each must keep to one core, both wait
             "ENABLE_CPU_PINNING": False,
         }
-        self._compiled = ov.Core().compile_model(_graph(trunk, self._type), "CPU", settings)
+        with same_signal_stack():
+            self._compiled = ov.Core().compile_model(_graph(trunk, self._type), "CPU", settings)
         self._requests = threading.local()
 
     def __call__(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -67,7 +69,8 @@ class OpenVINOTrunk:
 
     def _request(self) -> Any:
         if not hasattr(self._requests, "request"):
-            self._requests.request = self._compiled.create_infer_request()
+            with same_signal_stack():
+                self._requests.request = self._compiled.create_infer_request()
         return self._requests.request
 
     def _shared(self, x: Tensor) -> ov.Tensor:
