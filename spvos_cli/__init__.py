@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from spvos_cli.errors import InputError
-    from spvos_cli.inference.engine import EngineOptions, load_model
+    from spvos_cli.inference.engine import EngineOptions
+    from spvos_cli.inference.load import load_model
     from spvos_cli.inference.segmenter import VideoSegmenter
     from spvos_cli.segment.api import FrameFacts, segment_frames, segment_video
     from spvos_cli.segment.options import SegmentOptions
@@ -38,7 +39,7 @@ _HOMES = {
     "SegmentOptions": "spvos_cli.segment.options",
     "Summary": "spvos_cli.segment.pipeline",
     "VideoSegmenter": "spvos_cli.inference.segmenter",
-    "load_model": "spvos_cli.inference.engine",
+    "load_model": "spvos_cli.inference.load",
     "segment_frames": "spvos_cli.segment.api",
     "segment_video": "spvos_cli.segment.api",
 }

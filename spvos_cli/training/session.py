@@ -23,10 +23,11 @@ from spvos_cli.training.job import TrainingJob
 from spvos_cli.training.metrics import Metrics
 from spvos_cli.training.parameters import freeze
 from spvos_cli.training.recipes import make_dataset, make_loss
+from spvos_cli.training.reports import Reports, Row
 from spvos_cli.training.start import start_network
 from spvos_cli.training.state import NAME, RunState, read_state
 from spvos_cli.training.time_limit import TimeLimit
-from spvos_cli.training.trainer import Reports, Row, Trainer
+from spvos_cli.training.trainer import Trainer
 from spvos_cli.ui import Reporter
 
 MARGIN = 1.5  # times what the first score, checkpoint and curve took is kept for the last ones

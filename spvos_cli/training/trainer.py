@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,30 +23,13 @@ from spvos_cli.training.batches import load_batches
 from spvos_cli.training.learner import Figures, Learner, NotFiniteError
 from spvos_cli.training.parameters import learning_trunk
 from spvos_cli.training.position import StepPosition
+from spvos_cli.training.reports import Reports, Row
 from spvos_cli.training.schedule import rate_share
 from spvos_cli.training.signals import noted_signals
 from spvos_cli.training.state import RunState, write_state
 from spvos_cli.training.time_limit import TimeLimit
 
-Row = dict[str, float]
 NEARLY = 1e-9  # progress that rounding may take from a run that is over
-
-
-class Reports(NamedTuple):
-    """What happens beside training.
-
-    Attributes:
-        log: takes the figures of some iterations; every: of how many.
-        score: the score of the weights so far, by name; None: only trained.
-        save_every: iterations between checkpoints.
-        advance: takes the progress of the run after every iteration.
-    """
-
-    log: Callable[[Row], None]
-    every: int = 100
-    score: Callable[[], Row] | None = None
-    save_every: int = 500
-    advance: Callable[[float], None] = lambda progress: None
 
 
 class Trainer:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from fractions import Fraction
 from typing import Any
 
+from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Stream
@@ -68,3 +69,27 @@ class Clock:
     def _fits(self, time: Fraction, index: int) -> bool:
         last, end = self._last[index]
         return last - BACK <= time <= end + self._gap
+
+
+class GrowingTimes:
+    """The times of sound tracks' packets, as containers need them.
+
+    Attributes:
+        lost: seconds of sound that do not have such times.
+    """
+
+    def __init__(self) -> None:
+        self.lost = 0.0
+        self._last: dict[int, float] = {}  # by stream
+
+    def grow(self, packet: Packet[AudioStream]) -> bool:
+        """Whether a packet is later than its stream's last one for which this held, and not by too much."""
+        fits, stream = False, packet.stream.index
+        if packet.pts is not None and packet.dts is not None:
+            seconds, last = float(packet.pts * packet.time_base), self._last.get(stream)
+            fits = last < seconds <= last + LONGEST_GAP if last is not None else abs(seconds) < LATEST_START
+            if fits:
+                self._last[stream] = seconds
+        if not fits:
+            self.lost += float((packet.duration or 0) * packet.time_base)
+        return fits

@@ -17,7 +17,7 @@ from av.stream import Stream
 from av.video.stream import VideoStream
 
 from spvos_cli.errors import InputError
-from spvos_cli.video.clock import LATEST_START, LONGEST_GAP, Clock
+from spvos_cli.video.clock import LATEST_START, LONGEST_GAP, Clock, GrowingTimes
 from spvos_cli.video.frames import (
     A_VIDEO,
     MAX_PIXELS,
@@ -30,6 +30,7 @@ from spvos_cli.video.frames import (
 from spvos_cli.video.pictures import Pictures, deep_samples, is_deep_format
 from spvos_cli.video.samples import SampleRange
 from spvos_cli.video.tracks import choose_track
+from spvos_cli.video.unreadable import why_unreadable
 
 if TYPE_CHECKING:
     from av.container.core import Chapter
@@ -153,7 +154,7 @@ class Decoder:
             return av.open(self._stream, "r", options=options, timeout=timeout, metadata_errors="replace")
         except (*UNREADABLE, OSError) as error:
             raise InputError(
-                self.label, found=_why_unreadable(self._file, error), expected=A_VIDEO, fix="INPUT"
+                self.label, found=why_unreadable(self._file, error), expected=A_VIDEO, fix="INPUT"
             ) from error
 
     def _describe(self) -> None:
@@ -245,57 +246,6 @@ def still_picture(file: Path) -> np.ndarray:
         return deep_samples(frame) if is_deep_format(frame.format) else decoder.pictures(frame)
 
 
-class GrowingTimes:
-    """The times of sound tracks' packets, as containers need them.
-
-    Attributes:
-        lost: seconds of sound that do not have such times.
-    """
-
-    def __init__(self) -> None:
-        self.lost = 0.0
-        self._last: dict[int, float] = {}  # by stream
-
-    def grow(self, packet: Packet[AudioStream]) -> bool:
-        """Whether a packet is later than its stream's last one for which this held, and not by too much."""
-        fits, stream = False, packet.stream.index
-        if packet.pts is not None and packet.dts is not None:
-            seconds, last = float(packet.pts * packet.time_base), self._last.get(stream)
-            fits = last < seconds <= last + LONGEST_GAP if last is not None else abs(seconds) < LATEST_START
-            if fits:
-                self._last[stream] = seconds
-        if not fits:
-            self.lost += float((packet.duration or 0) * packet.time_base)
-        return fits
-
-
 def no_frame(label: str) -> InputError:
     """What to say of a video of which nothing decodes."""
     return InputError(label, found="a video without a frame that decodes", expected=A_VIDEO, fix="INPUT")
-
-
-def _why_unreadable(file: Path | BinaryIO | str, error: Exception) -> str:
-    """What to say of a file that FFmpeg does not open."""
-    if isinstance(file, Path):
-        with contextlib.suppress(OSError):
-            if not file.stat().st_size:
-                return "an empty file"
-            with file.open("rb") as stream:
-                if stream.read(12)[4:8] == b"ftyp" and b"moov" not in _boxes(file):
-                    return "a recording that was cut off: its index (moov) is missing; recover it first"
-    return f"not readable as video ({getattr(error, 'strerror', None) or str(error)})"
-
-
-def _boxes(file: Path) -> list[bytes]:
-    """The types of an MP4's outermost boxes."""
-    found: list[bytes] = []
-    with file.open("rb") as stream:
-        while len(header := stream.read(8)) == 8 and len(found) < 1000:
-            size = int.from_bytes(header[:4], "big")
-            if size == 1:
-                size = int.from_bytes(stream.read(8), "big") - 8
-            found.append(header[4:])
-            if size < 8:
-                break
-            stream.seek(size - 8, 1)
-    return found

@@ -11,6 +11,7 @@ from PIL import Image
 
 from spvos_cli.errors import InputError
 from spvos_cli.video.frames import Note, no_note
+from spvos_cli.video.mask_colours import ColourNumbers
 from spvos_cli.video.mask_images import (
     CLEAR,
     SMALL_GREY,
@@ -65,8 +66,12 @@ class MaskReader:
 
     def __init__(self, note: Note = no_note, *, strict: bool = False, files: Sequence[Path] = ()) -> None:
         self.note, self.strict, self._exact = note, strict, strict or bool(files)
-        self._files = tuple(files)  # whose colours are not numbered yet
-        self._colours: dict[int, int] = {}  # packed RGB -> id
+        self._numbers = ColourNumbers((lambda: _colours_of(files)) if files else None)
+
+    @property
+    def colours(self) -> list[int]:
+        """Packed RGB values that mean an object in what was read."""
+        return self._numbers.colours
 
     def read(self, path: Path) -> Mask:
         """The ids of a mask image, of which there may be none.
@@ -147,14 +152,20 @@ class MaskReader:
             grey = (rgba[..., :3] == rgba[..., :1])[solid].all()
             return self._grey(path, ids, lossy=lossy) if grey else Mask(ids, voc_palette())
         values = self._without_ground(path, self._hard(path, values, lossy=lossy, coloured=True))
-        values = self._as_known(values) if lossy else values
+        values = self._numbers.as_known(values) if lossy else values
         colours = np.unique(values[values != 0])
         if len(colours) > MOST_OBJECTS:
             raise _too_many(path, len(colours), "colours")
         if colours.tolist() == [pack(np.full(3, 255))]:
             return self._white(values)
-        mask = self._numbered(path, values, colours)
-        return mask._replace(ids=self._without_void(path, mask.ids, indexed=True))
+        numbers = self._numbers.of(colours.tolist())
+        if max(numbers, default=0) > MOST_OBJECTS:
+            raise _too_many(path, max(numbers), "colours in all masks")
+        palette = voc_palette()
+        palette[numbers] = unpack(colours)
+        ids = np.array([*numbers, 0])[np.searchsorted(colours, values)]
+        ids = np.where(values == 0, 0, ids).astype(np.uint8)
+        return Mask(self._without_void(path, ids, indexed=True), palette)
 
     def _white(self, values: np.ndarray) -> Mask:
         """One object where values are not 0."""
@@ -190,52 +201,6 @@ class MaskReader:
             self.note(f"{path}: {merged} {kind} on soft edges were merged into the objects beside them")
         return hard
 
-    def _numbered(self, path: Path, values: np.ndarray, colours: np.ndarray) -> Mask:
-        """Ids for packed RGB values; black is the background."""
-        if self._files and not self._of_palette(colours.tolist()):
-            self._number_all()
-        ids = self._ids(colours.tolist())
-        if max(ids, default=0) > MOST_OBJECTS:
-            raise _too_many(path, max(ids), "colours in all masks")
-        palette = voc_palette()
-        palette[ids] = unpack(colours)
-        table = np.array([*ids, 0])
-        index = np.searchsorted(colours, values)
-        return Mask(np.where(values == 0, 0, table[index]).astype(np.uint8), palette)
-
-    def _as_known(self, values: np.ndarray) -> np.ndarray:
-        """Packed RGB values whose colours are an earlier mask's, but for what a lossy format did to them."""
-        known = np.array(sorted(self._colours), np.int64)
-        for colour in np.unique(values[values != 0]) if len(known) else ():
-            distance = np.abs(unpack(known).astype(int) - unpack(colour)).max(axis=1)
-            if distance.min() <= NOISE:
-                values = np.where(values == colour, known[distance.argmin()], values)
-        return values
-
-    def _number_all(self) -> None:
-        """Numbers the colours of all files."""
-        files, self._files = self._files, ()
-        reader, colours = MaskReader(), set[int]()
-        for file in files:
-            reader.read(file)
-            colours |= set(reader._colours)
-        self._ids(sorted(colours))
-
-    def _of_palette(self, colours: list[int]) -> bool:
-        known = {int(colour): i for i, colour in enumerate(pack(voc_palette())) if i}
-        every = all(colour in known for colour in colours)
-        return every and all(known.get(colour) == i for colour, i in self._colours.items())
-
-    def _ids(self, colours: list[int]) -> list[int]:
-        """An earlier mask's ids, the palette's where every colour so far is one of its, else the next free
-        ones."""
-        known = {int(colour): i for i, colour in enumerate(pack(voc_palette())) if i}
-        of_palette = self._of_palette(colours)
-        for colour in colours:
-            free = max(self._colours.values(), default=0) + 1
-            self._colours.setdefault(colour, known[colour] if of_palette else free)
-        return [self._colours[colour] for colour in colours]
-
 
 def read_mask(path: Path, note: Note = no_note) -> Mask:
     """Object ids of one mask image; see `MaskReader`.
@@ -252,6 +217,13 @@ def read_mask(path: Path, note: Note = no_note) -> Mask:
 def no_object(what: str | Path) -> InputError:
     """What to say where every pixel is background."""
     return InputError(what, found="no object (every pixel is background)", expected=A_MASK, fix="--mask MASK")
+
+
+def _colours_of(files: Sequence[Path]) -> list[int]:
+    reader = MaskReader()
+    for file in files:
+        reader.read(file)
+    return reader.colours
 
 
 def _is_lossy(image: Image.Image) -> bool:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from spvos_cli.errors import InputError
-from spvos_cli.inference.engine import load_model
+from spvos_cli.inference.load import load_model
 from spvos_cli.model.backends.trunk import openvino_trunk
 from spvos_cli.model.efficientnet import EfficientNetLite
 
@@ -59,7 +59,7 @@ def test_nothing_is_reported_over_the_network() -> None:
 import socket, sys, threading
 def refuse(*_): raise AssertionError("a connection")
 socket.socket.connect = socket.getaddrinfo = refuse
-from spvos_cli.inference.engine import load_model
+from spvos_cli.inference.load import load_model
 assert load_model(engine="openvino").query_encoder.engine is not None
 assert "openvino" in sys.modules
 assert not [name for name in sys.modules if name.startswith("openvino_telemetry")]

@@ -24,7 +24,8 @@ from spvos_cli.training.batches import load_batches
 from spvos_cli.training.options import LiteOptions
 from spvos_cli.training.parameters import freeze
 from spvos_cli.training.recipes import make_dataset, make_loss
-from spvos_cli.training.trainer import Reports, Trainer
+from spvos_cli.training.reports import Reports
+from spvos_cli.training.trainer import Trainer
 from tests.conftest import Command, write_mask
 
 Clip = tuple[list[np.ndarray], list[np.ndarray]]

@@ -19,9 +19,10 @@ from spvos_cli.model.config import LITE
 from spvos_cli.training.options import LiteOptions, LongOptions
 from spvos_cli.training.parameters import learning_trunk, parameter_groups
 from spvos_cli.training.recipes import make_dataset, phase_shares
+from spvos_cli.training.reports import Reports
 from spvos_cli.training.state import read_state
 from spvos_cli.training.time_limit import TimeLimit
-from spvos_cli.training.trainer import Reports, Trainer
+from spvos_cli.training.trainer import Trainer
 from tests.conftest import Command
 from tests.training.conftest import OPTIONS, SMALL, break_off, dataset_of, make_trainer, trainer_of
 

@@ -23,10 +23,11 @@ from spvos_cli.training.metrics import Metrics
 from spvos_cli.training.options import recipe_options
 from spvos_cli.training.parameters import freeze
 from spvos_cli.training.position import StepPosition
+from spvos_cli.training.reports import Reports
 from spvos_cli.training.state import read_state
 from spvos_cli.training.streams.learning_stream import LearningStream, area_weight
 from spvos_cli.training.streams.stream_loss import StreamLoss
-from spvos_cli.training.trainer import Reports, Trainer
+from spvos_cli.training.trainer import Trainer
 from tests.training.conftest import SMALL, break_off, dataset_of, trainer_of
 
 OPTIONS = recipe_options("stream", iterations=4, batch_size=2, side=64)

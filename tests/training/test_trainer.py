@@ -19,11 +19,12 @@ import torch.distributed as dist
 from spvos_cli.data.clips import Clip, ClipDataset, ClipKey
 from spvos_cli.errors import InputError, RunError, Terminated
 from spvos_cli.model.checkpoint import build_model, load_checkpoint
+from spvos_cli.training.learner import Figures
 from spvos_cli.training.options import LiteOptions, PaperOptions, recipe_options
 from spvos_cli.training.parameters import freeze, parameter_groups
+from spvos_cli.training.reports import Reports
 from spvos_cli.training.schedule import rate_share
 from spvos_cli.training.state import read_state
-from spvos_cli.training.trainer import Figures, Reports
 from tests.training.conftest import OPTIONS, SMALL, break_off, dataset_of, first_batch, make_trainer
 
 PAPER = PaperOptions()

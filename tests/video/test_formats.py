@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from spvos_cli.errors import InputError
-from spvos_cli.video.decoder import GrowingTimes
+from spvos_cli.video.clock import GrowingTimes
 from spvos_cli.video.frames import MAX_PIXELS
 from spvos_cli.video.reader import open_source
 from tests.conftest import LENGTH, write_video
