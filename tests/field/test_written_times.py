@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -141,7 +142,7 @@ def test_the_shape_of_pixels_on_standard_output(tmp_path: Path) -> None:
         f"from pathlib import Path; from tests.field.making import write; write({str(source)!r}, Path('-'))"
     )
     root = Path(__file__).parents[2]
-    done = subprocess.run(["python", "-c", code], capture_output=True, check=True, cwd=root)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, cwd=root)
     (tmp_path / "o.mkv").write_bytes(done.stdout)
     assert "SAR 64:45" in probe(tmp_path / "o.mkv")
     assert len(times(tmp_path / "o.mkv")) == 3
