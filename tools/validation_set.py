@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 
 from spvos_cli.data.augment import bend, control_points, crop, shift, spline_maps, warp_image, warp_mask
-from spvos_cli.data.folders import Sequence, davis_sequences, still_sequences
+from spvos_cli.data.folders import VideoSequence, davis_sequences, still_sequences
 from spvos_cli.data.training_sets import DAVIS_HELD_OUT
 from spvos_cli.video.palettes import indexed_image, voc_palette
 
@@ -56,13 +56,13 @@ def main(davis: Path, ecssd: Path, out: Path) -> None:
         (lists / f"{name}.txt").write_text("".join(f"{line}\n" for line in names))
 
 
-def read(sequence: Sequence) -> tuple[Frames, Frames]:
+def read(sequence: VideoSequence) -> tuple[Frames, Frames]:
     """All frames (H, W, 3), and masks (H, W) of one object."""
     count = range(len(sequence.frames))
     return [sequence.read_frame(i) for i in count], [np.minimum(sequence.read_mask(i), 1) for i in count]
 
 
-def composite(below: Sequence, above: Sequence, rng: np.random.Generator) -> tuple[Frames, Frames]:
+def composite(below: VideoSequence, above: VideoSequence, rng: np.random.Generator) -> tuple[Frames, Frames]:
     """The object of one video, smaller and elsewhere, over another video, as its second object."""
     (frames, masks), (others, cut) = read(below), read(above)
     length = min(len(frames), len(others), LONGEST)
@@ -84,7 +84,7 @@ def fits(mask: np.ndarray) -> bool:
 
 
 def pseudo_video(
-    still: Sequence, other: Sequence, number: int, rng: np.random.Generator
+    still: VideoSequence, other: VideoSequence, number: int, rng: np.random.Generator
 ) -> tuple[Frames, Frames]:
     """A still set in motion: the camera drifts over it, and it bends. Every third has something in the way;
     every third goes away and returns. Beyond its edges a still is mirrored, without its object."""
@@ -127,7 +127,7 @@ def pseudo_video(
 class Obstacle:
     """An object of another still that passes through the picture, and belongs to the background."""
 
-    def __init__(self, still: Sequence, rng: np.random.Generator) -> None:
+    def __init__(self, still: VideoSequence, rng: np.random.Generator) -> None:
         mask = np.minimum(still.read_mask(0), 1)
         ys, xs = np.nonzero(mask)
         box = slice(ys.min(), ys.max() + 1), slice(xs.min(), xs.max() + 1)

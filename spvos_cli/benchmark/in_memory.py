@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from spvos_cli.data.folders import Sequence
+from spvos_cli.data.folders import VideoSequence
 from spvos_cli.evaluation.colours import true_masks
 from spvos_cli.evaluation.label_maps import HeldLabels
 from spvos_cli.evaluation.pairs import Pair, SequenceScores, score_pair
@@ -16,7 +16,7 @@ from spvos_cli.inference.steps import GivenFrame, Segmenter, segment_sequence
 
 
 def evaluate(
-    sequences: list[Sequence],
+    sequences: list[VideoSequence],
     make_segmenter: Callable[[], Segmenter],
     *,
     merge_objects: bool,
@@ -41,6 +41,6 @@ def evaluate(
         yield score_pair(Pair(truth, predicted, ids_agree=True), protocol)
 
 
-def _given(sequence: Sequence, names: list[str], first: np.ndarray) -> Iterator[GivenFrame]:
+def _given(sequence: VideoSequence, names: list[str], first: np.ndarray) -> Iterator[GivenFrame]:
     for i, name in enumerate(names):
         yield GivenFrame(name, sequence.read_frame(i), first if i == 0 else None)

@@ -6,7 +6,7 @@ have seen.
 
 from __future__ import annotations
 
-from collections.abc import Sequence as SequenceOf
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import cv2
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from spvos_cli.data.folders import Sequence, WeightedDataset
+from spvos_cli.data.folders import VideoSequence, WeightedDataset
 
 MAX_OBJECTS = 2
 MEMORY_FRAMES = 2  # at the start of a clip: dense under the mixed strategy (Section III-D)
@@ -54,12 +54,12 @@ class Draw(NamedTuple):
         progress: of the run, in [0, 1).
     """
 
-    datasets: SequenceOf[WeightedDataset]
+    datasets: Sequence[WeightedDataset]
     shares: np.ndarray
     rng: np.random.Generator
     progress: float
 
-    def sequence(self) -> Sequence:
+    def sequence(self) -> VideoSequence:
         """One of all sequences, each dataset by its share."""
         sequences = self.datasets[self.rng.choice(len(self.datasets), p=self.shares)].sequences
         return sequences[self.rng.integers(len(sequences))]
@@ -94,7 +94,7 @@ class ClipDataset(Dataset[Clip]):
         seed: of the run.
     """
 
-    def __init__(self, datasets: SequenceOf[WeightedDataset], stages: SequenceOf[Stage], seed: int) -> None:
+    def __init__(self, datasets: Sequence[WeightedDataset], stages: Sequence[Stage], seed: int) -> None:
         self.datasets, self.stages, self.seed = datasets, stages, seed
 
     def __getitem__(self, key: ClipKey) -> Clip:
@@ -104,7 +104,7 @@ class ClipDataset(Dataset[Clip]):
         return Clip(torch.from_numpy(frames).permute(0, 3, 1, 2), torch.from_numpy(ids), int(ids[0].max()))
 
 
-def normalized(weights: SequenceOf[float]) -> np.ndarray:
+def normalized(weights: Sequence[float]) -> np.ndarray:
     """Weights as shares, which sum to 1."""
     shares: np.ndarray = np.array(weights, float) / np.sum(weights)
     return shares

@@ -18,7 +18,7 @@ LAYOUT = "images/ and masks/ of one video, or JPEGImages/SEQUENCE/ and Annotatio
 PAIRS = (("images", "masks"), ("frames", "masks"), ("JPEGImages", "Annotations"))
 
 
-class Sequence(NamedTuple):
+class VideoSequence(NamedTuple):
     """A video with a mask for every frame; a still is one with a single frame.
 
     Attributes:
@@ -51,7 +51,7 @@ class WeightedDataset(NamedTuple):
     """Attributes: weight of the dataset among those of a run, and its sequences."""
 
     weight: float
-    sequences: list[Sequence]
+    sequences: list[VideoSequence]
 
 
 def read_frame(path: Path) -> np.ndarray:
@@ -66,7 +66,7 @@ def read_frame(path: Path) -> np.ndarray:
     return image
 
 
-def davis_sequences(root: Path, year: int, split: str, resolution: str = "480p") -> list[Sequence]:
+def davis_sequences(root: Path, year: int, split: str, resolution: str = "480p") -> list[VideoSequence]:
     """The sequences that ROOT/ImageSets/YEAR/SPLIT.txt lists, with their annotated frames.
 
     Raises:
@@ -82,7 +82,7 @@ def davis_sequences(root: Path, year: int, split: str, resolution: str = "480p")
     return [_davis_sequence(root, name, resolution) for name in listing.read_text().split()]
 
 
-def _davis_sequence(root: Path, name: str, resolution: str) -> Sequence:
+def _davis_sequence(root: Path, name: str, resolution: str) -> VideoSequence:
     frames = images_in(root / "JPEGImages" / resolution / name)
     masks = {mask.stem: mask for mask in images_in(root / "Annotations" / resolution / name)}
     missing = [frame.name for frame in frames if frame.stem not in masks]
@@ -94,10 +94,10 @@ def _davis_sequence(root: Path, name: str, resolution: str) -> Sequence:
             expected="a mask for every frame",
             fix="copy the dataset again; --data ROOT",
         )
-    return Sequence(name, tuple(frames), tuple(masks[frame.stem] for frame in frames))
+    return VideoSequence(name, tuple(frames), tuple(masks[frame.stem] for frame in frames))
 
 
-def still_sequences(root: Path) -> list[Sequence]:
+def still_sequences(root: Path) -> list[VideoSequence]:
     """Every image below ROOT that lies in a folder `images` and has a mask of the same name in `masks` beside
     it.
 
@@ -122,11 +122,11 @@ def still_sequences(root: Path) -> list[Sequence]:
             raise InputError(
                 folder, found=found, expected="a mask of the same name for every image", fix="--data ROOT"
             )
-        stills += [Sequence(image.stem, (image,), (masks[image.stem],)) for image in images]
+        stills += [VideoSequence(image.stem, (image,), (masks[image.stem],)) for image in images]
     return stills
 
 
-def own_sequences(root: Path) -> list[Sequence]:
+def own_sequences(root: Path) -> list[VideoSequence]:
     """The frames of a folder that have a mask; sequences are subfolders, or the folder itself is one.
 
     Raises:
@@ -158,7 +158,7 @@ def _sequence_folders(masks: Path) -> list[Path]:
     return [folder.relative_to(masks) for folder in folders]
 
 
-def _sequence(images: Path, masks: Path, name: str) -> Sequence:
+def _sequence(images: Path, masks: Path, name: str) -> VideoSequence:
     frames = {frame.stem: frame for frame in images_in(images)}
     annotated = sorted(images_in(masks), key=natural_order)
     if missing := [mask.name for mask in annotated if mask.stem not in frames]:
@@ -166,4 +166,4 @@ def _sequence(images: Path, masks: Path, name: str) -> Sequence:
         raise InputError(
             masks, found=found, expected=f"a frame of the same name in {images}", fix="--data FOLDER"
         )
-    return Sequence(name, tuple(frames[mask.stem] for mask in annotated), tuple(annotated))
+    return VideoSequence(name, tuple(frames[mask.stem] for mask in annotated), tuple(annotated))

@@ -21,7 +21,7 @@ from spvos_cli.data.augment import (
     warp_mask,
 )
 from spvos_cli.data.clips import ATTEMPTS, MAX_OBJECTS, MEMORY_FRAMES, Draw, Pixels, relabelled
-from spvos_cli.data.folders import Sequence
+from spvos_cli.data.folders import VideoSequence
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +101,7 @@ def _moved(frames: np.ndarray, ids: np.ndarray, recipe: LiteClips, rng: np.rando
 class _Canvas:
     """One sequence on its way to a clip."""
 
-    def __init__(self, sequence: Sequence, recipe: LiteClips, rng: np.random.Generator) -> None:
+    def __init__(self, sequence: VideoSequence, recipe: LiteClips, rng: np.random.Generator) -> None:
         self.sequence, self.recipe, self.rng = sequence, recipe, rng
 
     def render(self, *, alone: bool = False, offset: float = 0.3) -> Pixels:

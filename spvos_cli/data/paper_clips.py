@@ -13,7 +13,7 @@ from PIL import Image
 
 from spvos_cli.data.augment import bend, random_warp
 from spvos_cli.data.clips import ATTEMPTS, MAX_OBJECTS, Draw, Pixels, relabelled
-from spvos_cli.data.folders import Sequence
+from spvos_cli.data.folders import VideoSequence
 from spvos_cli.data.torchvision_import import torchvision_module
 
 GAPS = ((0.0, 5), (0.1, 10), (0.2, 15), (0.3, 20), (0.4, 25), (0.9, 5))  # from this share of the run on
@@ -46,7 +46,7 @@ class PaperClips:
         chosen = draw.rng.permutation(present)[:MAX_OBJECTS].tolist()
         return frames, np.stack([relabelled(mask, chosen) for mask in ids])
 
-    def _transformed(self, sequence: Sequence, indices: list[int], rng: np.random.Generator) -> Pixels:
+    def _transformed(self, sequence: VideoSequence, indices: list[int], rng: np.random.Generator) -> Pixels:
         """The clip's transform with the same draw for every frame, each frame's own with a draw of its
         own."""
         whole, each = self._video if len(sequence.frames) > 1 else self._still

@@ -10,8 +10,7 @@ from what the network itself says, so nobody has to know what is right.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from collections.abc import Sequence as SequenceOf
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import cv2
@@ -63,7 +62,7 @@ class Streams(Dataset[Segment]):
 
     def __init__(
         self,
-        datasets: SequenceOf[WeightedDataset],
+        datasets: Sequence[WeightedDataset],
         frames: int,
         side: int,
         seed: int,

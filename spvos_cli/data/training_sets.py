@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from spvos_cli.data.folders import (
-    Sequence,
+    VideoSequence,
     WeightedDataset,
     davis_sequences,
     own_sequences,
@@ -33,7 +33,7 @@ class TrainingData(NamedTuple):
     """
 
     datasets: list[WeightedDataset]
-    held_out: list[Sequence]
+    held_out: list[VideoSequence]
     all_frames: bool = False
     merge_objects: bool = False
 
@@ -44,7 +44,7 @@ class TrainingData(NamedTuple):
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
-def loaders(year: int) -> dict[str, Callable[[Path], list[Sequence]]]:
+def loaders(year: int) -> dict[str, Callable[[Path], list[VideoSequence]]]:
     """What reads the training split of each dataset that has a name."""
     return {
         "davis": lambda root: davis_sequences(root, year, "train"),
@@ -145,7 +145,7 @@ def _split(datasets: list[WeightedDataset], held_out: tuple[str, ...]) -> Traini
     return TrainingData(learned, kept)
 
 
-def _check_names(held_out: tuple[str, ...], sequences: list[Sequence]) -> None:
+def _check_names(held_out: tuple[str, ...], sequences: list[VideoSequence]) -> None:
     names = {sequence.name for sequence in sequences}
     for name in held_out:
         if name not in names:
@@ -158,7 +158,7 @@ def _check_names(held_out: tuple[str, ...], sequences: list[Sequence]) -> None:
             )
 
 
-def _own_data(sequences: list[Sequence], held_out: tuple[str, ...] | None) -> TrainingData:
+def _own_data(sequences: list[VideoSequence], held_out: tuple[str, ...] | None) -> TrainingData:
     if held_out is not None:
         _check_names(held_out, sequences)
         return _split([WeightedDataset(1.0, sequences)], held_out)
@@ -167,7 +167,7 @@ def _own_data(sequences: list[Sequence], held_out: tuple[str, ...] | None) -> Tr
     return TrainingData([learned], [kept for _, kept in parts], all_frames=True)
 
 
-def _part(sequence: Sequence) -> tuple[Sequence, Sequence]:
+def _part(sequence: VideoSequence) -> tuple[VideoSequence, VideoSequence]:
     """What is trained on, and the first frame with those that are not."""
     count = len(sequence.frames) - max(1, round(SHARE_HELD_OUT * len(sequence.frames)))
     if count < 2:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from spvos_cli.data.folders import Sequence
+from spvos_cli.data.folders import VideoSequence
 from spvos_cli.errors import InputError
 from spvos_cli.files import images_in
 
@@ -14,7 +14,7 @@ STEP = 5  # every fifth frame of a training video is annotated
 LAYOUT = "train/ with meta.json, JPEGImages/ and Annotations/, as YouTube-VOS comes"
 
 
-def youtube_sequences(root: Path, split: str = "train") -> list[Sequence]:
+def youtube_sequences(root: Path, split: str = "train") -> list[VideoSequence]:
     """The annotated frames of every video that meta.json names.
 
     Raises:
@@ -54,7 +54,7 @@ def read_meta(root: Path, split: str) -> dict[str, Any]:
         ) from error
 
 
-def _annotated(folder: Path, name: str) -> Sequence:
+def _annotated(folder: Path, name: str) -> VideoSequence:
     frames = {frame.stem: frame for frame in images_in(folder / "JPEGImages" / name)}
     masks = images_in(folder / "Annotations" / name)
     if missing := [mask.name for mask in masks if mask.stem not in frames]:
@@ -62,4 +62,4 @@ def _annotated(folder: Path, name: str) -> Sequence:
         raise InputError(
             folder, found=found, expected="a frame for every mask", fix="copy the dataset again; --data ROOT"
         )
-    return Sequence(name, tuple(frames[mask.stem] for mask in masks), tuple(masks), STEP)
+    return VideoSequence(name, tuple(frames[mask.stem] for mask in masks), tuple(masks), STEP)

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from spvos_cli.benchmark.in_memory import evaluate
-from spvos_cli.data.folders import Sequence
+from spvos_cli.data.folders import VideoSequence
 from spvos_cli.evaluation.report.results import Evaluation, summary
 from tests.conftest import write_mask
 
@@ -22,13 +22,13 @@ class Copier:
         return self.first
 
 
-def write_sequence(folder: Path, clip: tuple[list[np.ndarray], list[np.ndarray]]) -> Sequence:
+def write_sequence(folder: Path, clip: tuple[list[np.ndarray], list[np.ndarray]]) -> VideoSequence:
     frames, masks = [], []
     for t, (image, ids) in enumerate(zip(*clip, strict=True)):
         frames.append(folder / f"{t:05d}.jpg")
         Image.fromarray(image).save(frames[-1])
         masks.append(write_mask(folder / f"{t:05d}.png", ids))
-    return Sequence("clip", tuple(frames), tuple(masks))
+    return VideoSequence("clip", tuple(frames), tuple(masks))
 
 
 def test_copied_masks(tmp_path: Path, clip: tuple[list[np.ndarray], list[np.ndarray]]) -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from spvos_cli.data.clips import ClipKey
-from spvos_cli.data.folders import Sequence, WeightedDataset, davis_sequences
+from spvos_cli.data.folders import VideoSequence, WeightedDataset, davis_sequences
 from spvos_cli.data.streams import (
     AREA,
     REGION,
@@ -26,7 +26,7 @@ from spvos_cli.data.streams import (
 from tests.training.conftest import davis as davis
 
 
-def numbered(folder: Path, length: int) -> Sequence:
+def numbered(folder: Path, length: int) -> VideoSequence:
     """A video whose frames' green is their number."""
     folder.mkdir()
     frames, masks = [], []
@@ -38,10 +38,10 @@ def numbered(folder: Path, length: int) -> Sequence:
         for kind, files, array in (("f", frames, image), ("m", masks, mask)):
             files.append(folder / f"{kind}{t}.png")
             cv2.imwrite(str(files[-1]), array)
-    return Sequence("numbered", tuple(frames), tuple(masks))
+    return VideoSequence("numbered", tuple(frames), tuple(masks))
 
 
-def streams_of(sequences: list[Sequence], *, streams: int = 2, seed: int = 0) -> Streams:
+def streams_of(sequences: list[VideoSequence], *, streams: int = 2, seed: int = 0) -> Streams:
     return Streams([WeightedDataset(1.0, sequences)], frames=4, side=48, seed=seed, streams=streams)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spvos_cli.data.folders import Sequence
+from spvos_cli.data.folders import VideoSequence
 from spvos_cli.errors import InputError
 from spvos_cli.video.label_files import read_label_map
 from spvos_cli.video.mask_opening import fit_mask
@@ -158,11 +158,11 @@ def test_training_reads_the_same_masks(tmp_path: Path) -> None:
     masks = [save(Image.fromarray(colours[m]), tmp_path / f"{t}.png") for t, m in enumerate((swapped, TWO))]
     white = save(Image.fromarray(MASK * np.uint8(255)), tmp_path / "white.png")
     for order in ((0, 1), (1, 0)):
-        sequence = Sequence(f"{order}", tuple(masks), tuple(masks[i] for i in order))
+        sequence = VideoSequence(f"{order}", tuple(masks), tuple(masks[i] for i in order))
         found = {i: sequence.read_mask(order.index(i)) for i in order}
         assert np.array_equal(found[0] == 2, MASK == 1)
         assert np.array_equal(found[1], TWO)
-    assert np.array_equal(Sequence("w", (white,), (white,)).read_mask(0), MASK)
+    assert np.array_equal(VideoSequence("w", (white,), (white,)).read_mask(0), MASK)
 
 
 def test_a_mask_of_the_size_that_players_show(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from spvos_cli.data.clips import Clip, ClipKey
-from spvos_cli.data.folders import Sequence, WeightedDataset, davis_sequences, still_sequences
+from spvos_cli.data.folders import VideoSequence, WeightedDataset, davis_sequences, still_sequences
 from spvos_cli.errors import InputError
 from spvos_cli.model.checkpoint import build_model, load_checkpoint
 from spvos_cli.model.config import LITE
@@ -249,6 +249,6 @@ def test_the_same_losses_as_on_the_cpu(davis: Path, tmp_path: Path, device: str,
 
 
 def test_videos_of_one_frame_are_stills() -> None:
-    still = WeightedDataset(1.0, [Sequence("a", (Path("a"),), (Path("a"),))])
+    still = WeightedDataset(1.0, [VideoSequence("a", (Path("a"),), (Path("a"),))])
     with pytest.raises(InputError, match="no videos"):
         make_dataset(LONG, [still], SMALL)

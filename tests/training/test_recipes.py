@@ -10,7 +10,7 @@ import torch
 
 from spvos_cli.data.augment import random_warp, spline
 from spvos_cli.data.clips import ClipDataset, ClipKey, Recipe, Stage, normalized
-from spvos_cli.data.folders import Sequence, WeightedDataset, davis_sequences, still_sequences
+from spvos_cli.data.folders import VideoSequence, WeightedDataset, davis_sequences, still_sequences
 from spvos_cli.data.lite_clips import LiteClips, _Canvas
 from spvos_cli.data.paper_clips import PaperClips, frame_indices, max_gap
 from spvos_cli.data.youtube import youtube_sequences
@@ -21,7 +21,7 @@ RECIPES = {
 }
 
 
-def clips_of(recipe: Recipe, *sequences: list[Sequence], seed: int = 0) -> ClipDataset:
+def clips_of(recipe: Recipe, *sequences: list[VideoSequence], seed: int = 0) -> ClipDataset:
     datasets = [WeightedDataset(1.0, each) for each in sequences]
     return ClipDataset(datasets, [Stage(1.0, recipe, normalized([1.0] * len(sequences)))], seed)
 
@@ -132,7 +132,7 @@ def test_frames_that_run_sparsely_can_be_calm(davis: Path, stills: Path) -> None
 
 def test_gaps_are_as_large_as_told() -> None:
     """Also those before frames that run sparsely, unless these have a limit of their own."""
-    sequence = Sequence("long", (Path(),) * 400, (Path(),) * 400)
+    sequence = VideoSequence("long", (Path(),) * 400, (Path(),) * 400)
     for limit, largest in ((None, 90), (4, 4)):
         recipe = LiteClips(frames=4, max_gap=90, near_share=0, sparse_gap=limit)
         canvases = [_Canvas(sequence, recipe, np.random.default_rng(seed)) for seed in range(200)]

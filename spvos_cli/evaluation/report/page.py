@@ -64,7 +64,7 @@ def write_page(
     """
     runs = list(evaluation.runs.values())
     environment = Environment(
-        loader=PackageLoader("spvos_cli.evaluation", ""), autoescape=True, undefined=StrictUndefined
+        loader=PackageLoader("spvos_cli.evaluation.report", ""), autoescape=True, undefined=StrictUndefined
     )
     *rows, total = table_rows(evaluation)
     text = environment.get_template("page.html").render(
