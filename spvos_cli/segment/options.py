@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from spvos_cli.errors import InputError
 from spvos_cli.option import OUTPUT, check_values, option
@@ -12,9 +12,12 @@ from spvos_cli.option import OUTPUT, check_values, option
 if TYPE_CHECKING:  # --help must not wait for NumPy and FFmpeg
     from fractions import Fraction
 
+    from _typeshed import DataclassInstance
+
     from spvos_cli.video.moments import Range
     from spvos_cli.video.samples import SampleRange
 
+T = TypeVar("T", bound="DataclassInstance")
 FRAMES = "Frames"
 
 
@@ -181,7 +184,7 @@ class SegmentOptions:
         return {name: value for name, value in dataclasses.asdict(self).items() if name not in free}
 
 
-def split_options(options: dict[str, Any], engine: type) -> tuple[SegmentOptions, Any]:
+def split_options(options: dict[str, Any], engine: type[T]) -> tuple[SegmentOptions, T]:
     """Options by name, as those of segmenting and those of the engine.
 
     Raises:

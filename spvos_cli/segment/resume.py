@@ -7,12 +7,15 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from spvos_cli.errors import InputError
 from spvos_cli.files import atomic_path, images_in, natural_order
 from spvos_cli.video.moments import split_moment
 from spvos_cli.video.writers.stdout import STDOUT
+
+if TYPE_CHECKING:  # PyTorch is imported when a network is wanted
+    from spvos_cli.inference.stream import State
 
 VERSION = 2
 KEY = "spvos"
@@ -26,12 +29,12 @@ class ResumeState(NamedTuple):
     Attributes:
         frame: the next frame's number.
         facts: what its parts saved; JSON's types.
-        segmenter: the network's state, `State`; None where nothing was segmented yet.
+        segmenter: the network's state; None where nothing was segmented yet.
     """
 
     frame: int
     facts: dict[str, Any]
-    segmenter: Any = None
+    segmenter: State | None = None
 
 
 class StateFile:

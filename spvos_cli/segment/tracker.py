@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,12 +12,15 @@ from spvos_cli.segment.smallness import SizeAdviser
 from spvos_cli.video.frames import Frame, Note
 from spvos_cli.video.writers.writer import Facts, SegmentedFrame
 
+if TYPE_CHECKING:  # PyTorch is imported when a network is wanted
+    from spvos_cli.inference.segmenter import VideoSegmenter
+
 
 class Tracker:
     """A segmenter with its measurements.
 
     Args:
-        segmenter: a `VideoSegmenter`.
+        segmenter: what follows the objects.
         note: takes remarks about shot cuts and lost objects.
         with_soft: whether probabilities are wanted.
 
@@ -26,7 +29,7 @@ class Tracker:
         computed, total: multiply-accumulates of gated layers that ran sparsely: done, and there were to do.
     """
 
-    def __init__(self, segmenter: Any, note: Note, *, with_soft: bool = False) -> None:
+    def __init__(self, segmenter: VideoSegmenter, note: Note, *, with_soft: bool = False) -> None:
         self.segmenter, self.with_soft = segmenter, with_soft
         self.detector, self.adviser = EventDetector(note), SizeAdviser(segmenter.size, note)
         self.frames, self.computed, self.total = 0, 0, 0
