@@ -6,8 +6,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from spvos_cli.model.network import VOSNetwork
+
 COVERED = 1 / 256  # share of a pixel at stride 16 that an object must cover to count: one pixel of the frame
 NEAR = 4  # pixels at stride 16 from an object up to which memory stays as it is
+
+
+def merges_background(network: VOSNetwork, device: torch.device) -> bool:
+    """Whether memory pixels are merged: on a CPU, where a network bears it. A GPU matches all pixels at once
+    in little time, and would have to be waited for to learn how many are left."""
+    return network.merges_background and device.type == "cpu"
 
 
 def far_blocks(masks: Tensor) -> Tensor:

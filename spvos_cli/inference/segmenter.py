@@ -17,7 +17,7 @@ from spvos_cli.model.network import VOSNetwork
 from spvos_cli.sparse.kernels import kernel_for
 from spvos_cli.sparse.kernels.reference import REFERENCE
 from spvos_cli.sparse.run import Inject, ModuleRunner
-from spvos_cli.sparse.tally import PolicyTally
+from spvos_cli.sparse.tally import PolicyTally, counts_by_row, policies_of
 
 
 class GateStats(NamedTuple):
@@ -44,6 +44,10 @@ class VideoSegmenter:
         inject: replaces the policies that gates chose, as in `InferenceRun`.
         region: whether on a CPU only a window about the objects goes through the network, where they are all
             to be seen in it; the time of a frame then depends on their size, not on its own.
+
+    Attributes:
+        measured: whether `confidence` and `gate_stats` are wanted of every frame: then they come with the
+            label map, so that a GPU is waited for once. They can be had without it.
     """
 
     def __init__(
@@ -64,7 +68,7 @@ class VideoSegmenter:
         self.max_memory = config.max_memory if max_memory is None else max_memory
         # where a window lies has to be known on the host, which would wait for a GPU at every frame
         self.region = region and network.follows_region and self.device.type == "cpu"
-        self.inject = inject
+        self.inject, self.measured = inject, False
         self._names = {module: name for name, module in network.named_modules()}
         self.reset()
 
@@ -75,6 +79,7 @@ class VideoSegmenter:
         kernel = kernel_for(self.device, self.dtype) if gated else REFERENCE
         self._stream = Stream(self.network, *sizes, self.dtype, kernel, self.inject, region=self.region)
         self._found: Placed | None = None
+        self._measurements: list[Tensor] = []  # confidence and counts of policies, fetched with the labels
         self._joining: dict[int, np.ndarray] = {}
 
     @property
@@ -113,6 +118,7 @@ class VideoSegmenter:
 
     def remove_object(self, *ids: int) -> None:
         """Stops following objects, and forgets all that was known of them."""
+        self._measurements = []
         rows = [0, *(row for row, i in enumerate(self.objects, 1) if i not in ids)]
         if self._found is not None:
             self._found = self._found._replace(prob=self._found.prob[rows]) if len(rows) > 1 else None
@@ -140,6 +146,7 @@ class VideoSegmenter:
         height, width = frame.shape[:2]
         mask = self._with_joining(None if mask is None else checked_mask(mask), height, width)
         ids = [] if mask is None else np.unique(mask[mask > 0]).tolist() or self.objects
+        self._measurements = []
         if not ids and not self.objects:
             self._found = None
             self._stream.forget_policies()
@@ -168,11 +175,8 @@ class VideoSegmenter:
         """Of the last frame: an object's mean probability over the pixels that it holds, if any."""
         if self._found is None:
             return {}
-        prob = self._found.prob
-        best, row = prob.max(dim=0)
-        holds = row == torch.arange(1, len(prob), device=row.device)[:, None, None]
-        pixels, sums = (x.sum(dim=(1, 2), dtype=best.dtype) for x in (holds, holds * best))
-        means, held = torch.stack([sums / pixels, pixels]).tolist()  # one transfer
+        table = self._measurements[0] if self._measurements else confidence_table(self._found.prob)
+        means, held = table.tolist()
         return {i: means[k] for k, i in enumerate(self.objects) if held[k]}
 
     @property
@@ -186,7 +190,10 @@ class VideoSegmenter:
     def gate_stats(self) -> GateStats:
         """What gates decided in the last frame; nothing where nothing ran."""
         tally = PolicyTally(self._names)
-        tally.add(self.runs)
+        if self._measurements:
+            tally.add_counts(policies_of(self.runs), self._measurements[1])
+        else:
+            tally.add(self.runs)
         return GateStats(*tally.macs(), tally.shares())
 
     def can_resume(self, mask: np.ndarray | None = None) -> bool:
@@ -231,9 +238,33 @@ class VideoSegmenter:
             each = _scaled(found.prob[k], height, width)
             row.masked_fill_(each > best, k)
             best = torch.maximum(best, each)
+        tensors = [row]
+        if self.measured:
+            tensors += [confidence_table(found.prob), counts_by_row(policies_of(self.runs).values())]
+        row, *self._measurements = fetched(tensors)
         labels = np.zeros(view.array.shape[:2], np.uint8)
-        labels[part] = np.array([0, *self.objects], np.uint8)[row.cpu().numpy()]
+        labels[part] = np.array([0, *self.objects], np.uint8)[row.numpy()]
         return labels
+
+
+def confidence_table(prob: Tensor) -> Tensor:
+    """Of (1 + K, h, w) probabilities of background and objects: (2, K), each object's mean over the pixels
+    that it holds, and how many those are."""
+    best, row = prob.max(dim=0)
+    holds = row == torch.arange(1, len(prob), device=row.device)[:, None, None]
+    pixels, sums = (x.sum(dim=(1, 2), dtype=best.dtype) for x in (holds, holds * best))
+    return torch.stack([sums / pixels, pixels])
+
+
+def fetched(tensors: list[Tensor]) -> list[Tensor]:
+    """Tensors in the CPU's memory, all in one transfer, so that a GPU is waited for once."""
+    if len(tensors) == 1:
+        return [tensors[0].cpu()]
+    wide_first = sorted(range(len(tensors)), key=lambda i: -tensors[i].element_size())  # for alignment
+    parts = [tensors[i].to(tensors[0].device).flatten().view(torch.uint8) for i in wide_first]
+    arrived = torch.cat(parts).cpu().split([len(part) for part in parts])
+    views = {i: part.view(tensors[i].dtype) for i, part in zip(wide_first, arrived, strict=True)}
+    return [views[i].view(x.shape) for i, x in enumerate(tensors)]
 
 
 def _scaled(prob: Tensor, height: int, width: int) -> Tensor:

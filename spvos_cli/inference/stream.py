@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from spvos_cli.inference.background import far_blocks, merge_blocks
+from spvos_cli.inference.background import far_blocks, merge_blocks, merges_background
 from spvos_cli.inference.memory_bank import MemoryBank, MemoryFrame
 from spvos_cli.inference.previous_frame import PreviousFrame, tensors_below
 from spvos_cli.inference.region import Region, Window, cells_of
@@ -283,7 +283,8 @@ class Stream:
         run = self._begin("M", self.ids, sparse=sparse)
         value = self.network.encode_memory(previous.image, previous.query, masks, run)
         key, value = as_rows(previous.query.key), as_rows(value)
-        blocks = far_blocks(previous.masks) if self.network.merges_background else None
+        merges = merges_background(self.network, previous.masks.device)
+        blocks = far_blocks(previous.masks) if merges else None
         for group, part in zip(
             self.groups, value.split([len(g.ids) for g in self.groups], dim=1), strict=True
         ):

@@ -138,6 +138,7 @@ def _follow(
     frames: Iterable[np.ndarray], masks: Masks, engine: EngineOptions, network: VOSNetwork
 ) -> Iterator[tuple[np.ndarray, FrameFacts]]:
     segmenter = engine.segmenter(Reporter(quiet=True), network)
+    segmenter.measured = True
     given = {0: masks} if isinstance(masks, np.ndarray) else masks
     in_turn = None if isinstance(given, Mapping) else iter(given)
     used: set[int] = set()

@@ -31,6 +31,7 @@ class Tracker:
 
     def __init__(self, segmenter: VideoSegmenter, note: Note, *, with_soft: bool = False) -> None:
         self.segmenter, self.with_soft = segmenter, with_soft
+        segmenter.measured = True
         self.detector, self.adviser = EventDetector(note), SizeAdviser(segmenter.size, note)
         self.frames, self.computed, self.total = 0, 0, 0
 

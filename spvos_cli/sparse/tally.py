@@ -4,7 +4,7 @@ pixels."""
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from itertools import accumulate
 
 import torch
@@ -46,11 +46,18 @@ class PolicyTally:
 
     def add(self, runs: Iterable[ModuleRunner]) -> None:
         """Counts what ran sparsely in the last step: all layers at once, so that a GPU is waited for once."""
-        policies = {conv: policy for run in runs for conv, policy in run.policies.items()}
-        if not policies:
-            return
-        counts = counts_by_row(list(policies.values())).split([len(policy) for policy in policies.values()])
-        for conv, rows in zip(policies, counts, strict=True):
+        policies = policies_of(runs)
+        self.add_counts(policies, counts_by_row(policies.values()).cpu())
+
+    def add_counts(self, policies: Mapping[SparseConv2d, Tensor], counts: Tensor) -> None:
+        """As `add`.
+
+        Args:
+            policies: as of `policies_of`.
+            counts: as of `counts_by_row`, in the CPU's memory.
+        """
+        by_layer = counts.long().split([len(policy) for policy in policies.values()])
+        for conv, rows in zip(policies, by_layer, strict=True):
             layer = self.layers.setdefault(self.names[conv], LayerTally(conv.weight.numel()))
             layer.pixels += rows.sum(dim=0)
             layer.steps += len(rows)
@@ -80,16 +87,23 @@ class PolicyTally:
         return shares_by_name(pixels)
 
 
-def counts_by_row(policies: list[Tensor]) -> Tensor:
-    """How many pixels of each row were SKIP, REUSE and COMPUTE, in the CPU's memory: L tensors (B, H, W) ->
-    (sum of all B, 3).
+def policies_of(runs: Iterable[ModuleRunner]) -> dict[SparseConv2d, Tensor]:
+    """What ran sparsely in the last step, with its policies (B, H, W)."""
+    return {conv: policy for run in runs for conv, policy in run.policies.items()}
 
-    A GPU is waited for once, at the end (bincount would wait too), and a dozen kernels do it for all layers.
+
+def counts_by_row(policies: Collection[Tensor]) -> Tensor:
+    """How many pixels of each row were SKIP, REUSE and COMPUTE: L tensors (B, H, W) -> (sum of all B, 3)
+    int32.
+
+    A GPU is not waited for (bincount would), and a dozen kernels do it for all layers.
     """
+    if not policies:
+        return torch.zeros(0, 3, dtype=torch.int32)
     flat = torch.cat([policy.flatten() for policy in policies])
     up_to = torch.stack([flat == choice for choice in (SKIP, REUSE, COMPUTE)]).cumsum(
         dim=1, dtype=torch.int32
     )
     ends = accumulate(policy[0].numel() for policy in policies for _ in policy)
     at_ends = torch.stack([up_to[:, end - 1] for end in ends])
-    return at_ends.diff(dim=0, prepend=torch.zeros_like(at_ends[:1])).cpu().long()
+    return at_ends.diff(dim=0, prepend=torch.zeros_like(at_ends[:1]))
