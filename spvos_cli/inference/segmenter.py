@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from spvos_cli.inference.arrays import checked_frame, checked_mask, same_size
+from spvos_cli.inference.measurements import confidence_table, fetched
 from spvos_cli.inference.stream import State, Stream
 from spvos_cli.inference.views import ArrayView, Placed, resized
 from spvos_cli.model.network import VOSNetwork
@@ -245,26 +246,6 @@ class VideoSegmenter:
         labels = np.zeros(view.array.shape[:2], np.uint8)
         labels[part] = np.array([0, *self.objects], np.uint8)[row.numpy()]
         return labels
-
-
-def confidence_table(prob: Tensor) -> Tensor:
-    """Of (1 + K, h, w) probabilities of background and objects: (2, K), each object's mean over the pixels
-    that it holds, and how many those are."""
-    best, row = prob.max(dim=0)
-    holds = row == torch.arange(1, len(prob), device=row.device)[:, None, None]
-    pixels, sums = (x.sum(dim=(1, 2), dtype=best.dtype) for x in (holds, holds * best))
-    return torch.stack([sums / pixels, pixels])
-
-
-def fetched(tensors: list[Tensor]) -> list[Tensor]:
-    """Tensors in the CPU's memory, all in one transfer, so that a GPU is waited for once."""
-    if len(tensors) == 1:
-        return [tensors[0].cpu()]
-    wide_first = sorted(range(len(tensors)), key=lambda i: -tensors[i].element_size())  # for alignment
-    parts = [tensors[i].to(tensors[0].device).flatten().view(torch.uint8) for i in wide_first]
-    arrived = torch.cat(parts).cpu().split([len(part) for part in parts])
-    views = {i: part.view(tensors[i].dtype) for i, part in zip(wide_first, arrived, strict=True)}
-    return [views[i].view(x.shape) for i, x in enumerate(tensors)]
 
 
 def _scaled(prob: Tensor, height: int, width: int) -> Tensor:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from spvos_cli.inference.measurements import fetched
 from spvos_cli.inference.segmenter import VideoSegmenter
 from spvos_cli.model.checkpoint import load_checkpoint
 from spvos_cli.model.network import VOSNetwork
@@ -119,3 +120,10 @@ def test_confidence_stays_with_its_object(network: VOSNetwork, clip: Clip) -> No
     segmenter.remove_object(1)
     assert set(segmenter.confidence) <= {2}
     assert np.array_equal(segmenter.probabilities, probabilities[1:])
+
+
+def test_tensors_of_all_kinds_arrive_as_they_were() -> None:
+    tensors = [torch.arange(7, dtype=torch.uint8), torch.rand(2, 3), torch.arange(4), torch.zeros(0, 3)]
+    for found, expected in zip(fetched(tensors), tensors, strict=True):
+        assert found.dtype == expected.dtype
+        assert torch.equal(found, expected)

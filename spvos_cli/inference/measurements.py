@@ -1,0 +1,26 @@
+"""What is measured on a frame's probabilities, and how it gets to the host."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def confidence_table(prob: Tensor) -> Tensor:
+    """Of (1 + K, h, w) probabilities of background and objects: (2, K), each object's mean over the pixels
+    that it holds, and how many those are."""
+    best, row = prob.max(dim=0)
+    holds = row == torch.arange(1, len(prob), device=row.device)[:, None, None]
+    pixels, sums = (x.sum(dim=(1, 2), dtype=best.dtype) for x in (holds, holds * best))
+    return torch.stack([sums / pixels, pixels])
+
+
+def fetched(tensors: list[Tensor]) -> list[Tensor]:
+    """Tensors in the CPU's memory, all in one transfer, so that a GPU is waited for once."""
+    if len(tensors) == 1:
+        return [tensors[0].cpu()]
+    wide_first = sorted(range(len(tensors)), key=lambda i: -tensors[i].element_size())  # for alignment
+    parts = [tensors[i].to(tensors[0].device).flatten().view(torch.uint8) for i in wide_first]
+    arrived = torch.cat(parts).cpu().split([len(part) for part in parts])
+    views = {i: part.view(tensors[i].dtype) for i, part in zip(wide_first, arrived, strict=True)}
+    return [views[i].view(x.shape) for i, x in enumerate(tensors)]
