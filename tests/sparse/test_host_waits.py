@@ -47,7 +47,7 @@ def test_a_step_waits_for_the_labels_alone(segmenter: VideoSegmenter) -> None:
         with host_waits() as seen:
             segmenter.step(frame, ids if t == 0 else None)
         if t > 1:
-            assert files(seen.waits) == [("cpu", "inference/segmenter.py")], t
+            assert files(seen.waits) == [("cpu", "inference/measurements.py")], t
             assert files(seen.uploads) == [("aten::lift_fresh", "inference/views.py")], t  # the image
         sparse += any(run.policies for run in segmenter.runs)
     assert sparse >= 4
@@ -71,7 +71,7 @@ def test_what_segment_says_of_a_frame_comes_with_the_labels(segmenter: VideoSegm
         with host_waits() as seen:
             tracker.step(Frame(t, image, str(t), t), ids if t == 0 else None)
         if t > 1:
-            assert files(seen.waits) == [("cpu", "inference/segmenter.py")], t
+            assert files(seen.waits) == [("cpu", "inference/measurements.py")], t
 
 
 @pytest.mark.parametrize(
