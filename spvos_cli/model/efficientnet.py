@@ -69,8 +69,8 @@ class InvertedResidual(nn.Module):
         self.residual = stride == 1 and in_channels == stage.channels
 
     def forward(self, x: Tensor) -> Tensor:
-        y = x if self.expand is None else F.relu6(self.expand(x))
-        y = self.project(F.relu6(self.depthwise(y)))
+        y = x if self.expand is None else F.relu6(self.expand(x), inplace=True)
+        y = self.project(F.relu6(self.depthwise(y), inplace=True))
         return x + y if self.residual else y
 
 
@@ -94,7 +94,7 @@ class EfficientNetLite(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(B, 3, H, W), RGB scaled to about [-1, 1] -> f4, f8, f16 with 24, 40, 112 channels."""
-        x = self.stages[0](F.relu6(self.stem(x)))
+        x = self.stages[0](F.relu6(self.stem(x), inplace=True))
         f4 = self.stages[1](x)
         f8 = self.stages[2](f4)
         return f4, f8, self.stages[4](self.stages[3](f8))

@@ -146,6 +146,7 @@ class Trainer:
         phase = self.phase
         for parameter in self.trunk:
             parameter.requires_grad_(phase.trunk)
+        self.learner.choose_engine()
         batches = load_batches(dataset, self._keys(phase), workers, self.device)
         with self.learner.distributed(), closing(batches):
             for batch in batches:
