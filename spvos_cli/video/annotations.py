@@ -14,9 +14,10 @@ from spvos_cli.video.frames import Frame, Note, Source
 from spvos_cli.video.mask_files import masks_of
 from spvos_cli.video.mask_images import looks_inverted
 from spvos_cli.video.mask_opening import fit_mask
-from spvos_cli.video.masks import MOST_OBJECTS, Mask, MaskReader, no_object
+from spvos_cli.video.masks import Mask, MaskReader, no_object
 from spvos_cli.video.moments import Moment, Range, split_moment
 from spvos_cli.video.palettes import voc_palette
+from spvos_cli.video.small_ids import MOST_OBJECTS
 
 
 @dataclasses.dataclass(eq=False)

@@ -20,7 +20,6 @@ from spvos_cli.errors import InputError
 from spvos_cli.video.clock import LATEST_START, LONGEST_GAP, Clock, GrowingTimes
 from spvos_cli.video.frames import (
     A_VIDEO,
-    MAX_PIXELS,
     STILLS_RATE,
     Note,
     SameSize,
@@ -29,7 +28,7 @@ from spvos_cli.video.frames import (
 )
 from spvos_cli.video.pictures import Pictures, deep_samples, is_deep_format
 from spvos_cli.video.samples import SampleRange
-from spvos_cli.video.tracks import choose_track
+from spvos_cli.video.tracks import TrackDecoder, choose_track
 from spvos_cli.video.unreadable import why_unreadable
 
 if TYPE_CHECKING:
@@ -72,9 +71,8 @@ class Decoder:
         self._stream = file.open("rb") if isinstance(file, Path) else file
         self._container = self._open()
         self._video = choose_track(self._container, label, track, note)
-        self._video.thread_type = "AUTO"
         check_size(self._video.width, self._video.height, label, "INPUT")
-        self._video.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+        self._decoder = TrackDecoder(self._video)
         self.audio = tuple(s for s in self._container.streams.audio if s.codec_context is not None)
         self.rest: list[Packet[AudioStream]] = []  # audio after the last frame
         self.clock = Clock(self._container, [self._video, *self.audio])
@@ -137,6 +135,7 @@ class Decoder:
         try:
             self._container.seek(pts, stream=self._video, backward=True)
             self.clock.forget()
+            self._decoder.forget()
         except UNREADABLE:
             self.damaged += 1
 
@@ -209,7 +208,7 @@ class Decoder:
 
     def _frames_of(self, packet: Packet[VideoStream]) -> list[av.VideoFrame]:
         try:
-            return packet.decode()
+            return self._decoder.decode(packet)
         except UNREADABLE:
             self.damaged += 1
             return []

@@ -69,15 +69,15 @@ def page_count(file: Path) -> int:
         return len(pages) if ok else 1
 
 
-def open_image(file: Path) -> Image.Image:
-    """A file in Pillow, not decoded yet.
+def open_image(file: Path, option: str = "INPUT") -> Image.Image:
+    """A file in Pillow, not decoded yet; the option is for messages.
 
     Raises:
         InputError: it has too many pixels.
     """
     _register_heif()
     image = Image.open(file)
-    check_size(image.width, image.height, file, "INPUT")
+    check_size(image.width, image.height, file, option)
     return image
 
 

@@ -11,9 +11,11 @@ from PIL import Image
 
 from spvos_cli.errors import InputError
 from spvos_cli.video.frames import check_size
+from spvos_cli.video.pictures import orientation_of
+from spvos_cli.video.tracks import TrackDecoder
 
 WITH_ALPHA = ("yuva", "rgba", "bgra", "argb", "abgr", "gbrap", "ya")
-LOSSY = ("h264", "hevc", "vp8", "vp9", "av1", "mpeg4", "mjpeg", "prores")
+EXACT = ("exr", "jpegls")  # of the codecs that can lose something
 A_LABEL_VIDEO = "a mask, or a video of masks"
 
 
@@ -25,15 +27,16 @@ def label_images(path: Path) -> Iterator[Image.Image]:
     """
     try:
         with av.open(str(path), options={"protocol_whitelist": "file"}) as container:
-            tracks = container.streams.video
             best = container.streams.best("video")
-            stream = next((track for track in tracks if best and track.index == best.index), None)
+            stream = next((s for s in container.streams.video if best and s.index == best.index), None)
             if stream is None or stream.codec_context is None:
                 raise ValueError("no picture in it")
-            lossy = stream.codec_context.name.removeprefix("lib") in LOSSY
-            for frame in container.decode(video=tracks.index(stream)):
+            codec = stream.codec_context.codec
+            lossy = codec.lossy and codec.name not in EXACT
+            decoder = TrackDecoder(stream)
+            for frame in (frame for packet in container.demux(stream) for frame in decoder.decode(packet)):
                 check_size(frame.width, frame.height, path, "--mask MASK")
-                image = Image.fromarray(_pixels(frame))
+                image = Image.fromarray(orientation_of(frame).apply(_pixels(frame)))
                 image.format = "JPEG" if lossy else "PNG"  # what MaskReader asks whether colours are exact
                 yield image
     except (av.FFmpegError, ValueError, OSError, MemoryError) as error:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import lzma
-import struct
-import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -19,22 +16,18 @@ from spvos_cli.files import images_in, natural_order
 from spvos_cli.video.frames import Note, Source
 from spvos_cli.video.image_files import UNREADABLE
 from spvos_cli.video.images import ANIMATIONS
+from spvos_cli.video.mask_arrays import ARRAYS, read_arrays
 from spvos_cli.video.mask_json import is_mask_json, read_mask_json
 from spvos_cli.video.mask_opening import A_MASK
 from spvos_cli.video.masks import Mask, MaskReader
 from spvos_cli.video.moments import Moment, split_moment
 from spvos_cli.video.numbers import frames_of, label_in, split_frames
-from spvos_cli.video.palettes import voc_palette
+from spvos_cli.video.small_ids import MOST_OBJECTS
 
-ARRAYS = {".npy", ".npz"}
 STACKS = {".tif", ".tiff"}
-VIDEOS = {".mkv", ".mp4", ".mov", ".avi", ".webm", ".m4v"}
+VIDEOS = {".mkv", ".mp4", ".mov", ".avi", ".webm", ".m4v", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".m2v"}
+VIDEOS |= {".wmv", ".flv", ".ogv", ".3gp", ".mxf", ".nut", ".y4m", ".vob"}
 EXPORTS = ("SegmentationObject", "SegmentationClass", "Annotations", "masks")  # folders in what tools export
-UNREADABLE_ARRAY = (
-    *(OSError, ValueError, KeyError, EOFError, IndexError, TypeError, SyntaxError, RuntimeError, MemoryError),
-    *(OverflowError, zlib.error, struct.error, zipfile.BadZipFile, lzma.LZMAError),
-)  # what NumPy and zipfile raise for damaged files
-AN_ARRAY = "ids (H, W), or (N, H, W) with a mask for each frame or each object"
 
 
 class FrameMask(NamedTuple):
@@ -76,9 +69,9 @@ def _masks_of(text: str, source: Source, reader: MaskReader, note: Note) -> list
     if not path.is_file():
         raise InputError(path, found="no such file", expected=A_MASK, fix="--mask MASK")
     if suffix in ARRAYS:
-        return list(_arrays(path, at, source))
+        return list(_arrays(path, at, source, reader))
     if suffix == ".json":
-        return list(_json(path, at, source))
+        return list(_json(path, at, source, note))
     if suffix in VIDEOS:
         return list(_video(path, at, reader))
     if suffix in STACKS | ANIMATIONS and (stack := list(_pages(path, at, reader))):
@@ -90,10 +83,11 @@ def _folder(path: Path, source: Source, reader: MaskReader, note: Note) -> list[
     files = split_frames(sorted(images_in(path), key=natural_order))
     images = files[1] or files[0]
     jsons = [file for file in sorted(path.glob("*.json"), key=natural_order) if is_mask_json(file)]
-    inner = [path / name for name in EXPORTS if images_in(path / name)]
-    if not images and not jsons and inner:
-        return _folder(inner[0], source, reader, note)
     if not images and not jsons:
+        if inner := [path / name for name in EXPORTS if images_in(path / name)]:
+            return _folder(inner[0], source, reader, note)
+        if objects := [sub for sub in sorted(path.iterdir(), key=natural_order) if images_in(sub)]:
+            return [mask for sub in objects for mask in _object_folder(sub, source, reader, note)]
         raise InputError(
             path,
             found="a folder without images",
@@ -103,13 +97,10 @@ def _folder(path: Path, source: Source, reader: MaskReader, note: Note) -> list[
     if not images:
         frames = frames_of(jsons, source, path, note)
         names: dict[object, int] = {}  # a label means the same object in all files
-        parts = [
-            (t, file, read_mask_json(file, source, names)) for t, file in zip(frames, jsons, strict=True)
-        ]
         return [
             _kept(_moment(t, source), str(file), part.mask(), file)
-            for t, file, found in parts
-            for part in found
+            for t, file in zip(frames, jsons, strict=True)
+            for part in read_mask_json(file, source, names, note)
         ]
     frames = frames_of(images, source, path, note)
     return [
@@ -118,58 +109,34 @@ def _folder(path: Path, source: Source, reader: MaskReader, note: Note) -> list[
     ]
 
 
-def _arrays(path: Path, at: Moment, source: Source) -> Iterator[FrameMask]:
+def _object_folder(path: Path, source: Source, reader: MaskReader, note: Note) -> Iterator[FrameMask]:
+    """Black-and-white masks of one object, which the folder's name says: its id, or another word."""
+
+    def read(file: Path) -> Mask:
+        mask = reader.read(file)
+        if mask.ids.max() > 1:
+            expected = "black-and-white masks in a folder for each object"
+            raise InputError(file, found="several objects", expected=expected, fix=f"--mask {path}")
+        return mask._replace(ids=mask.ids * np.uint8(number), white=False) if number else mask
+
+    number = int(path.name) if path.name.isdecimal() and 1 <= int(path.name) <= MOST_OBJECTS else None
+    for mask in _folder(path, source, reader, note):
+        label = None if number else path.name
+        yield mask._replace(read=partial(read, mask.file), label=label)
+
+
+def _arrays(path: Path, at: Moment, source: Source, reader: MaskReader) -> Iterator[FrameMask]:
     """Of a .npy or .npz file."""
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        values = loaded[_first_mask(list(loaded))] if isinstance(loaded, np.lib.npyio.NpzFile) else loaded
-        values = np.asarray(values)
-    except UNREADABLE_ARRAY as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(
-            path, found=f"not readable as an array ({reason})", expected=AN_ARRAY, fix="--mask MASK"
-        ) from error
-    while values.ndim > 2 and 1 in (values.shape[0], values.shape[-1]):
-        values = values[0] if values.shape[0] == 1 else values[..., 0]
-    if values.ndim not in (2, 3) or values.dtype.kind not in "buif" or not values.size:
-        found = f"an array of {values.dtype} {values.shape}"
-        raise InputError(path, found=found, expected=AN_ARRAY, fix="--mask MASK")
-    if values.ndim == 2:
-        yield _kept(at, str(path), _array_mask(path, values), path)
-    elif len(values) == source.frames or (values.dtype.kind in "ui" and values.max(initial=0) > 1):
-        for index, ids in enumerate(values):
-            yield _kept(_later(at, index), f"{path}[{index}]", _array_mask(path, ids), path)
-    else:
-        ids = np.zeros(values.shape[1:], np.uint8)
-        for number, one in enumerate(values[:255], 1):
-            ids[_array_mask(path, one).ids > 0] = number
-        yield _kept(at, str(path), Mask(ids, voc_palette()), path)
+    found = read_arrays(path, source)
+    for index, values in found:
+        image = values.ndim == 3
+        mask = reader.of_image(Image.fromarray(values), path) if image else reader.of_values(values, path)
+        name = f"{path}[{index}]" if len(found) > 1 else str(path)
+        yield _kept(_later(at, index), name, mask, path)
 
 
-def _first_mask(names: list[str]) -> str:
-    """The entry of an .npz file that is the mask."""
-    return next((name for name in ("masks", "mask", "labels", "arr_0") if name in names), names[0])
-
-
-def _array_mask(path: Path, values: np.ndarray) -> Mask:
-    """Of ids or of probabilities (H, W)."""
-    if values.dtype.kind == "f" and values.max(initial=0) <= 1:
-        return Mask((values >= 0.5).astype(np.uint8), voc_palette(), white=True)
-    if values.dtype.kind == "b":
-        return Mask(values.astype(np.uint8), voc_palette(), white=True)
-    found = np.unique(values)
-    if found[0] < 0 or found[-1] > 255 or not np.array_equal(found, found.astype(np.uint8)):
-        raise InputError(
-            path, found=f"the value {found[-1]}", expected="ids from 1 to 255", fix="--mask MASK"
-        )
-    white = found[-1] == 255 and len(found) <= 2
-    return Mask(
-        (values > 0).astype(np.uint8) if white else values.astype(np.uint8), voc_palette(), white=white
-    )
-
-
-def _json(path: Path, at: Moment, source: Source) -> Iterator[FrameMask]:
-    for part in read_mask_json(path, source):
+def _json(path: Path, at: Moment, source: Source, note: Note) -> Iterator[FrameMask]:
+    for part in read_mask_json(path, source, note=note):
         moment = at if part.frame is None else _moment(part.frame, source)
         yield _kept(moment, f"{path}" if part.frame is None else f"{path} ({part.name})", part.mask(), path)
 

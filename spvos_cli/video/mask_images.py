@@ -3,6 +3,7 @@ whether a photograph's alpha is the mask, what 255 stands for, whether the mask 
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 from PIL import Image
 
@@ -13,7 +14,9 @@ BLACK = 16  # a palette's entry whose channels are all at most this is black
 VOID = 255  # beside small ids: pixels that its maker left undecided, as VOC and VOST do
 SMALL_GREY, SMALL_INDEX = 40, 127  # ids up to these are small; grey levels set apart by hand are larger
 GROUND = 0.75  # share of the border that another index than 0 must hold to be the ground
+NEARLY_ALL = 0.9  # the same where there are several other colours
 MOST = 0.5  # share of the picture from which on an object at all four borders is odd
+FEW_COLOURS = 32  # that maps of classes have
 
 
 def palette_colours(image: Image.Image) -> np.ndarray:
@@ -55,13 +58,26 @@ def ground_index(values: np.ndarray, colours: np.ndarray, clear: list[int]) -> i
 
 
 def ground_colour(values: np.ndarray) -> int | None:
-    """The value of a picture of two flat colours, none of them black, that holds nearly all of its border."""
+    """The value of a picture of few flat colours, none of them black, that holds nearly all of its border."""
     found = np.unique(values)
-    if len(found) != 2 or not found[0]:
+    if not 2 <= len(found) <= FEW_COLOURS or not found[0]:
         return None
     border = border_of(values)
     most = int(found[np.argmax([(border == value).sum() for value in found])])
-    return most if (border == most).mean() >= GROUND else None
+    return most if (border == most).mean() >= (GROUND if len(found) == 2 else NEARLY_ALL) else None
+
+
+def picture_on_ground(rgb: np.ndarray, noise: int) -> np.ndarray | None:
+    """What stands on the plain ground of (H, W, 3) uint8: (H, W) bool, False where a colour that holds nearly
+    all of the border, give or take some levels of noise, is joined to it; None where no colour does, or
+    nothing else is there."""
+    border = np.stack([border_of(rgb[..., channel]) for channel in range(3)], axis=1)
+    colour = np.median(border, axis=0)
+    ground = np.abs(rgb - colour).max(axis=2) <= noise
+    _, parts = cv2.connectedComponents(ground.view(np.uint8), connectivity=4)
+    outside = np.unique(border_of(parts))
+    found = ~np.isin(parts, outside[outside > 0])
+    return found if border_of(ground).mean() >= GROUND and found.any() else None
 
 
 def border_of(values: np.ndarray) -> np.ndarray:

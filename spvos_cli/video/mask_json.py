@@ -1,21 +1,24 @@
-"""Masks in JSON: labelme's polygons, and COCO's polygons and run lengths (what spvos writes is one)."""
+"""Masks in JSON: labelme's shapes, and COCO's (what spvos writes is one)."""
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from spvos_cli.errors import InputError
-from spvos_cli.video.frames import Source, check_size
-from spvos_cli.video.masks import MOST_OBJECTS, Mask
-from spvos_cli.video.numbers import frames_of
-from spvos_cli.video.palettes import voc_palette
+from spvos_cli.video.frames import Note, Source, check_size, no_note
+from spvos_cli.video.mask_coco import JsonMask, as_coco, read_coco
+from spvos_cli.video.small_ids import MOST_OBJECTS
 
 A_JSON = "labelme's JSON (shapes), or COCO's (images, annotations)"
+WITHOUT_AREA = ("point", "points", "line", "linestrip")
 BROKEN = (
     KeyError,
     TypeError,
@@ -24,37 +27,22 @@ BROKEN = (
     AttributeError,
     OverflowError,
     MemoryError,
+    OSError,
 )  # of another structure
-
-
-class JsonMask(NamedTuple):
-    """The objects of one image.
-
-    Attributes:
-        name: of the image that they belong to.
-        frame: the frame of that name; None where the file does not say.
-        ids: (H, W) uint8.
-    """
-
-    name: str
-    frame: int | None
-    ids: np.ndarray
-
-    def mask(self) -> Mask:
-        """As other masks are."""
-        return Mask(self.ids, voc_palette())
 
 
 def is_mask_json(path: Path) -> bool:
     """Whether a file looks like one of these."""
     try:
-        data = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
+        data = json.loads(path.read_bytes())
+        return (isinstance(data, dict) and "shapes" in data) or as_coco(data) is not None
+    except BROKEN:
         return False
-    return isinstance(data, dict) and ("shapes" in data or {"images", "annotations"} <= set(data))
 
 
-def read_mask_json(path: Path, source: Source, names: dict[Any, int] | None = None) -> list[JsonMask]:
+def read_mask_json(
+    path: Path, source: Source, names: dict[Any, int] | None = None, note: Note = no_note
+) -> list[JsonMask]:
     """The masks in a file, in the order of frames.
 
     An object's id is its `track_id`, `object_id` or, where every image has at most one annotation of a
@@ -63,19 +51,20 @@ def read_mask_json(path: Path, source: Source, names: dict[Any, int] | None = No
 
     Args:
         names: the ids of labelme's labels so far; new ones are added.
+        note: takes remarks about what is guessed or left out.
 
     Raises:
         InputError: it is no JSON, or another kind.
     """
     try:
-        data = json.loads(path.read_text("utf-8"))
+        data = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
         raise InputError(path, found="not readable as JSON", expected=A_JSON, fix="--mask MASK") from error
     try:
         if isinstance(data, dict) and "shapes" in data:
-            return [_labelme(path, data, source, {} if names is None else names)]
-        if isinstance(data, dict) and {"images", "annotations"} <= set(data):
-            return _coco(path, data, source)
+            return [_labelme(path, data, source, {} if names is None else names, note)]
+        if (coco := as_coco(data)) is not None:
+            return read_coco(path, coco, source, note)
     except BROKEN as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
@@ -84,22 +73,29 @@ def read_mask_json(path: Path, source: Source, names: dict[Any, int] | None = No
     raise InputError(path, found="JSON of another kind", expected=A_JSON, fix="--mask MASK")
 
 
-def _labelme(path: Path, data: dict[str, Any], source: Source, names: dict[Any, int]) -> JsonMask:
+def _labelme(path: Path, data: dict[str, Any], source: Source, names: dict[Any, int], note: Note) -> JsonMask:
     height = int(data.get("imageHeight") or source.height)
     width = int(data.get("imageWidth") or source.width)
     check_size(width, height, path, "--mask MASK")
     ids = np.zeros((height, width), np.uint8)
-    for shape in data["shapes"]:
+    shapes = [shape for shape in data["shapes"] if shape.get("shape_type") not in WITHOUT_AREA]
+    if len(shapes) < len(data["shapes"]):
+        note(f"{path}: {len(data['shapes']) - len(shapes)} lines and points have no area and are left out")
+    for shape in shapes:
         key = shape.get("label"), shape.get("group_id")
         number = names.setdefault(key, len(names) + 1)
         _check_count(path, number)
-        ids[_drawn(shape.get("shape_type") or "polygon", shape["points"], height, width)] = number
+        ids[_drawn(shape, height, width)] = number
     return JsonMask(path.stem, None, ids)
 
 
-def _drawn(kind: str, points: list[list[float]], height: int, width: int) -> np.ndarray:
-    """(H, W) bool of one of labelme's shapes; lines and points have no area."""
-    canvas, corners = np.zeros((height, width), np.uint8), np.array(points, np.float64).reshape(-1, 2)
+def _drawn(shape: dict[str, Any], height: int, width: int) -> np.ndarray:
+    """(H, W) bool of one of labelme's shapes that have an area."""
+    kind = shape.get("shape_type") or "polygon"
+    canvas, corners = (
+        np.zeros((height, width), np.uint8),
+        np.array(shape["points"], np.float64).reshape(-1, 2),
+    )
     if not np.isfinite(corners).all():
         raise ValueError("points that are no numbers")
     corners = corners.clip((-width, -height), (2 * width, 2 * height))
@@ -110,96 +106,20 @@ def _drawn(kind: str, points: list[list[float]], height: int, width: int) -> np.
         radius = float(np.hypot(*(corners[1] - corners[0])))
         centre = round(corners[0][0]), round(corners[0][1])
         cv2.circle(canvas, centre, max(0, round(radius)), (1,), -1)
-    elif kind in ("polygon", "rectangle"):
+    elif kind == "mask":
+        _paste(canvas, shape["mask"], *np.rint(corners.min(axis=0)).astype(int).tolist())
+    else:
         cv2.fillPoly(canvas, [np.rint(corners).astype(np.int32)], (1,))
     return canvas > 0
 
 
-def _coco(path: Path, data: dict[str, Any], source: Source) -> list[JsonMask]:
-    images = {image["id"]: image for image in data["images"]}
-    by_image: dict[Any, list[dict[str, Any]]] = {key: [] for key in images}
-    for annotation in data["annotations"]:
-        by_image[annotation["image_id"]].append(annotation)
-    few = all(int(a.get("category_id") or 0) <= MOST_OBJECTS for a in data["annotations"])
-    by_category = few and all(
-        len({a.get("category_id") for a in found}) == len(found) for found in by_image.values()
-    )
-    files = [Path(str(image["file_name"])) for image in images.values()]
-    masks = []
-    for (key, image), frame in zip(images.items(), _frames(files, source, path), strict=True):
-        height, width = int(image["height"]), int(image["width"])
-        check_size(width, height, path, "--mask MASK")
-        ids = np.zeros((height, width), np.uint8)
-        for place, annotation in enumerate(by_image[key], 1):
-            number = int(_object_id(annotation, by_category=by_category) or place)
-            _check_count(path, number)
-            ids[_region(annotation["segmentation"], height, width)] = number
-        masks.append(JsonMask(Path(str(image["file_name"])).name, frame, ids))
-    return masks
-
-
-def _object_id(annotation: dict[str, Any], *, by_category: bool) -> int | None:
-    attributes = annotation.get("attributes") or {}
-    for place in (annotation, attributes):
-        for key in ("track_id", "object_id", "instance_id"):
-            if place.get(key) is not None:
-                return int(place[key])
-    return int(annotation["category_id"]) if by_category and annotation.get("category_id") else None
-
-
-def _frames(files: list[Path], source: Source, path: Path) -> list[int | None]:
-    """Of the images of a file; the only one may be of any frame."""
-    if len(files) == 1:
-        return [source.index_of(files[0].stem)]
-    named = [source.index_of(file.name) for file in files]
-    return named if None not in named else [*frames_of(files, source, path, lambda text: None)]
-
-
-def _region(segmentation: Any, height: int, width: int) -> np.ndarray:
-    """(H, W) bool of polygons, or of run lengths as lists or as text."""
-    if isinstance(segmentation, list):
-        return _polygons(segmentation, height, width)
-    counts = segmentation["counts"]
-    runs = counts if isinstance(counts, list) else _runs_of(counts)
-    if min(runs, default=0) < 0 or sum(runs) != height * width:
-        raise ValueError("runs that do not fill the image")
-    values = np.repeat(np.arange(len(runs)) % 2 > 0, runs)
-    return values.reshape(width, height).T
-
-
-def _polygons(polygons: list[list[float]], height: int, width: int) -> np.ndarray:
-    """As pycocotools draws them, which must not see what is no number."""
-    from pycocotools import mask as coco
-
-    kept = []
-    for polygon in polygons:
-        corners = np.array(polygon, np.float64).reshape(-1, 2)
-        if not np.isfinite(corners).all():
-            raise ValueError("a polygon of what is no number")
-        if len(corners) > 2:
-            kept.append(corners.clip((-width, -height), (2 * width, 2 * height)).ravel().tolist())
-    if not kept:
-        return np.zeros((height, width), bool)
-    runs = coco.merge(coco.frPyObjects(kept, height, width))
-    return np.asarray(coco.decode(runs)).astype(bool)
-
-
-def _runs_of(text: str) -> list[int]:
-    """COCO's compressed counts: five bits a character, the lowest first; from the third run on differences to
-    the run before the last."""
-    runs: list[int] = []
-    value = shift = 0
-    for character in text.encode():
-        bits = character - 48
-        value |= (bits & 31) << shift
-        shift += 5
-        if bits & 32:
-            continue
-        if bits & 16:
-            value -= 1 << shift
-        runs.append(value + (runs[-2] if len(runs) > 2 else 0))
-        value = shift = 0
-    return runs
+def _paste(canvas: np.ndarray, text: str, left: int, top: int) -> None:
+    """A PNG in base64, of the part of the image that begins at a corner."""
+    with Image.open(io.BytesIO(base64.b64decode(text))) as image:
+        check_size(image.width, image.height, "mask", "--mask MASK")
+        whole = Image.fromarray(canvas)
+        whole.paste(image.convert("L").point(bool), (left, top))
+    canvas[:] = np.array(whole)
 
 
 def _check_count(path: Path, number: int) -> None:

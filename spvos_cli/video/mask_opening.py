@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from spvos_cli.errors import InputError
-from spvos_cli.video.frames import Note, Source, check_size, no_note, same_aspect
-from spvos_cli.video.image_files import UNREADABLE
+from spvos_cli.video.frames import Note, Source, no_note, same_aspect
+from spvos_cli.video.image_files import BY_FFMPEG, UNREADABLE, open_image
 
 A_MASK = "an indexed PNG, or an image with one colour an object"
 
@@ -23,9 +23,10 @@ def open_mask(path: Path) -> Image.Image:
     if not path.is_file():
         raise InputError(path, found="no such file", expected=A_MASK, fix="--mask MASK")
     try:
-        image: Image.Image = Image.open(path)
+        if path.suffix.lower() in BY_FFMPEG:
+            return _by_ffmpeg(path)
+        image = open_image(path, "--mask MASK")
         with image:
-            check_size(image.width, image.height, path, "--mask MASK")
             image.load()
         return _upright(image)  # its pixels outlive the file
     except UNREADABLE as error:
@@ -33,6 +34,13 @@ def open_mask(path: Path) -> Image.Image:
         raise InputError(
             path, found=f"not readable as an image ({reason})", expected=A_MASK, fix="--mask MASK"
         ) from error
+
+
+def _by_ffmpeg(path: Path) -> Image.Image:
+    """The first picture that FFmpeg finds, with its alpha: mattes in EXR and DPX."""
+    from spvos_cli.video.label_videos import label_images  # needs PyAV
+
+    return next(label_images(path))
 
 
 def _upright(image: Image.Image) -> Image.Image:

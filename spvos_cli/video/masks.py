@@ -13,6 +13,7 @@ from spvos_cli.errors import InputError
 from spvos_cli.video.frames import Note, no_note
 from spvos_cli.video.mask_colours import ColourNumbers
 from spvos_cli.video.mask_images import (
+    BLACK,
     CLEAR,
     SMALL_GREY,
     VOID,
@@ -23,13 +24,15 @@ from spvos_cli.video.mask_images import (
     is_cutout,
     is_matte,
     palette_colours,
+    picture_on_ground,
 )
 from spvos_cli.video.mask_opening import A_MASK, open_mask
 from spvos_cli.video.palettes import ids_of_colours, pack, unpack, voc_palette
+from spvos_cli.video.small_ids import MOST_OBJECTS, SmallIds
 from spvos_cli.video.soft_edges import NOISE, NotAMask, harden
 
-MOST_OBJECTS = 255
 WHITE = 250  # a grey image's only value from here on is white: one object
+PROBABLE = 0.5
 FEW = 32  # grey values up to this many are ids at once where reading is strict
 
 
@@ -67,6 +70,7 @@ class MaskReader:
     def __init__(self, note: Note = no_note, *, strict: bool = False, files: Sequence[Path] = ()) -> None:
         self.note, self.strict, self._exact = note, strict, strict or bool(files)
         self._numbers = ColourNumbers((lambda: _colours_of(files)) if files else None)
+        self._small_ids = SmallIds()
 
     @property
     def colours(self) -> list[int]:
@@ -83,19 +87,34 @@ class MaskReader:
 
     def of_image(self, image: Image.Image, path: Path) -> Mask:
         """The same of an image that is loaded; `path` is for messages."""
+        try:
+            return self._of_image(image, path)
+        except NotAMask as error:
+            noise = NOISE if _is_lossy(image) else BLACK
+            found = picture_on_ground(np.array(image.convert("RGB")), noise)
+            if found is None or self.strict:
+                many = f"{error.values} colours, hardly any of them in flat areas"
+                raise InputError(path, found=many, expected=A_MASK, fix="--mask MASK") from error
+            self.note(f"{path}: a picture on a plain ground; what differs from that is the object")
+            return self._white(found)
+
+    def of_values(self, values: np.ndarray, path: Path) -> Mask:
+        """The same of ids (H, W) of any type, or of probabilities from 0 to 1."""
+        return self._grey(path, values, lossy=False)
+
+    def _of_image(self, image: Image.Image, path: Path) -> Mask:
         if image.mode == "P":
-            mask = self._indexed(path, image)
-        elif image.mode in ("1", "L", "I", "F") or image.mode.startswith("I;"):
-            mask = self._grey(path, np.array(image), lossy=_is_lossy(image), bits=image.mode == "1")
-        else:
-            mask = self._coloured(path, np.array(image.convert("RGBA")), lossy=_is_lossy(image))
-        return mask
+            return self._indexed(path, image)
+        if image.mode in ("1", "L", "I", "F") or image.mode.startswith("I;"):
+            return self._grey(path, np.array(image), lossy=_is_lossy(image), bits=image.mode == "1")
+        return self._coloured(path, np.array(image.convert("RGBA")), lossy=_is_lossy(image))
 
     def _indexed(self, path: Path, image: Image.Image) -> Mask:
-        values, colours = np.array(image), palette_colours(image)
-        ground = ground_index(values, colours, clear_entries(image))
-        if ground:
-            rgba = np.array(image.convert("RGBA"))
+        values, colours, clear = np.array(image), palette_colours(image), clear_entries(image)
+        rgba = np.array(image.convert("RGBA")) if len(colours) else np.zeros((*values.shape, 4), np.uint8)
+        if clear and is_cutout(rgba):
+            return self._coloured(path, rgba, lossy=False)
+        if ground := ground_index(values, colours, clear):
             rgba[values == ground] = 0
             self.note(f"{path}: the background is index {ground} of its palette; its colours are the objects")
             return self._coloured(path, rgba, lossy=False)
@@ -107,8 +126,10 @@ class MaskReader:
         return Mask(self._without_void(path, values, indexed=True), palette)
 
     def _grey(self, path: Path, values: np.ndarray, *, lossy: bool, bits: bool = False) -> Mask:
-        if bits:
+        if bits or values.dtype == bool:
             return self._white(values)
+        if values.dtype.kind == "f" and 0 < values.max() <= 1:
+            return self._white(values >= PROBABLE)
         if values.dtype != np.uint8:
             values = np.nan_to_num(values.astype(np.float64), posinf=0, neginf=0).astype(np.int64)
         found = np.unique(values[values != 0])
@@ -127,10 +148,14 @@ class MaskReader:
         if lossy or len(found) > (FEW if self.strict else 1) or _has_soft_edges(found):
             values = self._hard(path, values, lossy=lossy)
             found = np.unique(values[values != 0])
+        if len(found) == 1 and found[0] >= WHITE:
+            return self._white(values)
         if len(found) > MOST_OBJECTS:
             raise _too_many(path, len(found), "values")
-        if len(found) == 1 and not 0 < found[0] < WHITE:
-            return self._white(values)
+        if not self._exact:
+            values = self._without_ground(path, values)
+            values = self._small(path, values, np.unique(values[values != 0]))
+            found = np.unique(values[values != 0])
         if len(found) and not 0 < found[0] <= found[-1] <= MOST_OBJECTS:
             at = found[-1] if found[-1] > MOST_OBJECTS else found[0]
             raise InputError(
@@ -179,6 +204,20 @@ class MaskReader:
         self.note(f"{path}: nothing in it is black; the colour of its border is taken for the background")
         return np.where(values == ground, 0, values)
 
+    def _small(self, path: Path, values: np.ndarray, found: np.ndarray) -> np.ndarray:
+        """Grey values with those above 255 (class and number in one, as KITTI writes them) numbered anew, the
+        same in all masks."""
+        if len(found) and found[0] < 0:
+            return values
+        ids = self._small_ids.of(found.tolist())
+        if ids is None:
+            raise _too_many(path, len(found), "values")
+        if ids == found.tolist():
+            return values
+        names = ", ".join(f"{value} is {i}" for value, i in zip(found[:3], ids, strict=False))
+        self.note(f"{path}: ids up to {found[-1]} are numbered anew: {names}{', ...' * (len(ids) > 3)}")
+        return np.array([*ids, 0])[np.where(values == 0, len(ids), np.searchsorted(found, values))]
+
     def _without_void(self, path: Path, ids: np.ndarray, *, indexed: bool) -> np.ndarray:
         """Ids, those undecided being none; unless reading is strict, where the protocol settles that."""
         if (
@@ -192,11 +231,7 @@ class MaskReader:
 
     def _hard(self, path: Path, values: np.ndarray, *, lossy: bool, coloured: bool = False) -> np.ndarray:
         kind = "colours" if coloured else "values"
-        try:
-            hard, merged = harden(values, lossy=lossy, coloured=coloured)
-        except NotAMask as error:
-            found = f"{error.values} {kind}, hardly any of them in flat areas"
-            raise InputError(path, found=found, expected=A_MASK, fix="--mask MASK") from error
+        hard, merged = harden(values, lossy=lossy, coloured=coloured)
         if merged:
             self.note(f"{path}: {merged} {kind} on soft edges were merged into the objects beside them")
         return hard

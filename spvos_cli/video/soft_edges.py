@@ -14,6 +14,7 @@ REACH = 7  # side in pixels of the square in which a soft pixel looks for the ob
 BETWEEN = 0.7  # share of a value's pixels that must lie between others for it to be an edge
 MANY = 64  # distinct values without a flat area from which on a file is taken for lossy once
 FLAT_SHARE = 0.3  # of the pixels must lie in flat areas, else the image is no mask at all
+STRANGE_SHARE = 0.25  # of the soft pixels that may be neither like solid colours nor between them
 
 
 class NotAMask(ValueError):
@@ -48,7 +49,8 @@ def harden(values: np.ndarray, *, lossy: bool, coloured: bool) -> tuple[np.ndarr
         The values, and how many distinct ones were merged.
 
     Raises:
-        NotAMask: there are many values and hardly any flat area, as in a photograph.
+        NotAMask: there are many values and hardly any flat area, as in a photograph, or, as in one that is
+            cut out, none of the objects' own.
     """
     unique, index, counts = np.unique(values, return_inverse=True, return_counts=True)
     index = index.reshape(values.shape)
@@ -62,6 +64,8 @@ def harden(values: np.ndarray, *, lossy: bool, coloured: bool) -> tuple[np.ndarr
     soft = ~np.isin(index, centres)
     if not soft.any() or not len(centres):
         return values, 0
+    if noisy and _are_strange(colours[index[soft]], colours[centres]).mean() > STRANGE_SHARE:
+        raise NotAMask(len(unique))
     around = _look_around(index, soft, colours, centres)
     merged = np.ones(len(unique), bool) if noisy else _mostly(index[soft], around.between, len(unique))
     hard, chosen = values.copy(), merged[index[soft]]
@@ -83,6 +87,12 @@ def _distinct(colours: np.ndarray, counts: np.ndarray, solid: np.ndarray) -> np.
         if solid[i] and all(np.abs(colours[i] - colours[c]).max() > NOISE for c in centres):
             centres.append(int(i))
     return np.array(centres, int)
+
+
+def _are_strange(own: np.ndarray, solid: np.ndarray) -> np.ndarray:
+    """Which of some colours (N, C) are neither like solid ones nor between them."""
+    low, high = solid.min(axis=0) - 2 * NOISE, solid.max(axis=0) + 2 * NOISE
+    return np.asarray(((own < low) | (own > high)).any(axis=1))
 
 
 def _look_around(index: np.ndarray, soft: np.ndarray, colours: np.ndarray, centres: np.ndarray) -> Around:

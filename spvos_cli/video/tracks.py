@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from typing import cast
+
+from av.codec.context import CodecContext
 from av.container import InputContainer
+from av.packet import Packet
 from av.stream import Disposition
+from av.video.codeccontext import VideoCodecContext
+from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from spvos_cli.errors import InputError
-from spvos_cli.video.frames import A_VIDEO, Note
+from spvos_cli.video.frames import A_VIDEO, MAX_PIXELS, Note
+
+WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # decoders that keep it; FFmpeg's own drop it
 
 
 def choose_track(container: InputContainer, label: str, wanted: int | None, note: Note) -> VideoStream:
@@ -32,3 +40,27 @@ def choose_track(container: InputContainer, label: str, wanted: int | None, note
         sizes = ", ".join(f"{tracks.index(s)}: {s.width}x{s.height}" for s in moving)
         note(f"{label}: video tracks {sizes}; {tracks.index(best)} is followed (--track takes another)")
     return best
+
+
+class TrackDecoder:
+    """Decodes a video track, with its alpha where it has some.
+
+    Args:
+        track: its codec context gets threads and the limit of pixels.
+    """
+
+    def __init__(self, track: VideoStream) -> None:
+        track.thread_type = "AUTO"
+        modes = [text for key, text in track.metadata.items() if key.lower() == "alpha_mode"]
+        name = WITH_ALPHA.get(track.codec_context.name.removeprefix("lib")) if modes == ["1"] else None
+        self._own = cast("VideoCodecContext", CodecContext.create(name, "r")) if name else None
+        (self._own or track.codec_context).options = {"max_pixels": str(MAX_PIXELS)}
+
+    def decode(self, packet: Packet[VideoStream]) -> list[VideoFrame]:
+        """Frames of the next packet; raises what PyAV raises."""
+        return packet.decode() if self._own is None else self._own.decode(packet)
+
+    def forget(self) -> None:
+        """After the container's seek, which forgets for its own decoders."""
+        if self._own is not None:
+            self._own.flush_buffers()

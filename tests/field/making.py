@@ -96,10 +96,10 @@ def write(
         facts = Facts((1,), np.bincount(labels.ravel(), minlength=256), {1: 0.9})
         for writer in writers:
             writer.write(SegmentedFrame(frame, labels, facts))
-    opened.close()
     for writer in writers:
         writer.close()
         writer.clean_up()
+    opened.close()
 
 
 def as_player(file: Path, count: int = 1) -> np.ndarray:

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from spvos_cli.files import atomic_path
+from spvos_cli.video.mask_coco import CONTRIBUTOR
 from spvos_cli.video.writers.stdout import to_stdout
 from spvos_cli.video.writers.writer import SegmentedFrame, Setting, Writer, working_path
 
@@ -90,7 +91,7 @@ class CocoFile(LineFile):
     def _document(self) -> Iterator[str]:
         """In parts, so that a long video's is never in memory at once."""
         ids: set[int] = set()
-        info = {"description": f"Masks of {self.source.name}", "version": "1.0", "contributor": "spvos"}
+        info = {"description": f"Masks of {self.source.name}", "version": "1.0", "contributor": CONTRIBUTOR}
         yield f'{{"info": {json.dumps(info)}, "licenses": [], "images": ['
         yield from _separated(json.dumps(record["image"]) for record in self._records())
         yield '], "annotations": ['
