@@ -11,8 +11,10 @@ from pathlib import Path
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".tga"}
     | {".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".j2c", ".jpx", ".avif", ".heic", ".heif"}
-    | {".exr", ".dpx", ".cin", ".hdr", ".jxl", ".qoi", ".sgi", ".rgb", ".bw", ".ras", ".pcx"}
-)  # of single pictures; an animation is a video
+    | {".exr", ".dpx", ".cin", ".hdr", ".jxl", ".qoi", ".sgi", ".rgb", ".bw", ".ras", ".pcx", ".mpo"}
+    | {".psd", ".dds", ".icb", ".vda", ".vst", ".pam", ".pfm", ".xwd", ".sun", ".jls", ".jpf", ".jpc", ".hif"}
+)  # of single pictures
+SMALL_SUFFIXES = frozenset({".gif", ".apng"})  # of animations, and of single pictures where nothing else is
 
 
 def natural_order(path: Path) -> list[tuple[int, int | str]]:
@@ -23,10 +25,10 @@ def natural_order(path: Path) -> list[tuple[int, int | str]]:
 
 def images_in(folder: Path) -> list[Path]:
     """The image files of a folder by name; an empty list where there is no folder."""
-    files: Iterable[Path] = folder.iterdir() if folder.is_dir() else ()
-    return sorted(
-        file for file in files if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
-    )
+    found: Iterable[Path] = folder.iterdir() if folder.is_dir() else ()
+    files = sorted(file for file in found if not file.name.startswith("."))
+    images = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES]
+    return images or [file for file in files if file.suffix.lower() in SMALL_SUFFIXES]
 
 
 @contextlib.contextmanager

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import struct
 import zlib
 from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from spvos_cli.errors import InputError
-from spvos_cli.video.frames import check_size
+from spvos_cli.video.frames import check_size, same_aspect
 
 STACKS = {".tif", ".tiff"}
+SUBFILE_TYPE, REDUCED = 254, 1  # TIFF's tag, and its bit of a thumbnail or a level of a pyramid
 UNREADABLE = (
     UnidentifiedImageError,
     Image.DecompressionBombError,
@@ -31,7 +33,8 @@ UNREADABLE = (
     struct.error,
     zlib.error,
 )  # what Pillow's plugins raise for damaged files
-BY_FFMPEG = {".exr", ".dpx", ".cin", ".hdr", ".jxl", ".sgi", ".rgb", ".qoi"}  # Pillow reads none, or 8 bits
+# Pillow reads none of these, or 8 bits; OpenCV takes blue for red in PAM
+BY_FFMPEG = {".exr", ".dpx", ".cin", ".hdr", ".jxl", ".sgi", ".rgb", ".qoi", ".pam", ".jls"}
 
 
 def read_samples(file: Path, page: int = 0) -> np.ndarray:
@@ -57,16 +60,30 @@ def read_samples(file: Path, page: int = 0) -> np.ndarray:
         raise no_image(file, error) from error
 
 
-def page_count(file: Path) -> int:
-    """How many images a file holds: more than one in a TIFF stack."""
+def pages_of(file: Path) -> list[int]:
+    """The numbers of the images in a file: more than one in a TIFF stack, whose thumbnails and reduced copies
+    are none."""
     if file.suffix.lower() not in STACKS:
-        return 1
+        return [0]
     try:
         with open_image(file) as image:
-            return int(getattr(image, "n_frames", 1))
+            return whole_pages(image)
     except UNREADABLE:
         ok, pages = _opencv_pages(file)
-        return len(pages) if ok else 1
+        return [*range(len(pages))] if ok and pages else [0]
+
+
+def whole_pages(image: Image.Image) -> list[int]:
+    """Pages that are not said to be reduced, nor smaller than the first in its aspect."""
+    first, pages = image.size, [0]
+    for page in range(1, int(getattr(image, "n_frames", 1))):
+        image.seek(page)
+        said = dict(getattr(image, "tag_v2", {})).get(SUBFILE_TYPE, 0)
+        smaller = image.width < first[0] and same_aspect(image.size[::-1], first[1], first[0])
+        if not smaller and not int(said) & REDUCED:
+            pages.append(page)
+    image.seek(0)
+    return pages
 
 
 def open_image(file: Path, option: str = "INPUT") -> Image.Image:
@@ -83,11 +100,28 @@ def open_image(file: Path, option: str = "INPUT") -> Image.Image:
 
 def on_black_image(image: Image.Image) -> np.ndarray:
     """(H, W, 3) uint8: what is clear is black, whatever colour lies under it."""
+    image = _in_srgb(image)
     if "A" not in image.getbands() and "transparency" not in image.info:
         return np.array(image.convert("RGB"))
     rgba = image.convert("RGBA")
     black = Image.new("RGBA", rgba.size, "black")
     return np.array(Image.alpha_composite(black, rgba).convert("RGB"))
+
+
+def _in_srgb(image: Image.Image) -> Image.Image:
+    """The colours of an image with a profile of its own: phones' Display P3, Adobe RGB, printers' CMYK."""
+    profile = image.info.get("icc_profile")
+    if not profile or image.mode not in ("RGB", "RGBA", "CMYK"):
+        return image
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if "srgb" in ImageCms.getProfileDescription(source).lower():
+            return image
+        mode = "RGBA" if image.mode == "RGBA" else "RGB"
+        found = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode=mode)
+    except (ImageCms.PyCMSError, *UNREADABLE):  # damaged: the pixels are what counts
+        return image
+    return image if found is None else found
 
 
 def _by_pillow(file: Path, page: int) -> np.ndarray:

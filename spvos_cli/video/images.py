@@ -18,7 +18,7 @@ from spvos_cli.video.image_files import (
     no_image,
     on_black_image,
     open_image,
-    page_count,
+    pages_of,
     read_samples,
 )
 from spvos_cli.video.numbers import numbers_of
@@ -55,7 +55,7 @@ class ImageSource(Source):
         self, files: list[Path], name: str, note: Note = no_note, sample_range: SampleRange | None = None
     ) -> None:
         self.files, self.name = files, name
-        self._pages = [Page(file, number) for file in files for number in range(page_count(file))]
+        self._pages = [Page(file, number) for file in files for number in pages_of(file)]
         self._fit = SameSize(name, note)
         self.frames, self.rate, self.time_base = len(self._pages), STILLS_RATE, 1 / STILLS_RATE
         self._names = page_names(files, self._pages)

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageSequence
+from PIL import Image
 
 from spvos_cli.errors import InputError
 from spvos_cli.files import images_in, natural_order
 from spvos_cli.video.frames import Note, Source
-from spvos_cli.video.image_files import UNREADABLE
+from spvos_cli.video.image_files import STACKS, UNREADABLE, whole_pages
 from spvos_cli.video.images import ANIMATIONS
 from spvos_cli.video.mask_arrays import ARRAYS, read_arrays
 from spvos_cli.video.mask_json import is_mask_json, read_mask_json
@@ -24,7 +24,6 @@ from spvos_cli.video.moments import Moment, split_moment
 from spvos_cli.video.numbers import frames_of, label_in, split_frames
 from spvos_cli.video.small_ids import MOST_OBJECTS
 
-STACKS = {".tif", ".tiff"}
 VIDEOS = {".mkv", ".mp4", ".mov", ".avi", ".webm", ".m4v", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".m2v"}
 VIDEOS |= {".wmv", ".flv", ".ogv", ".3gp", ".mxf", ".nut", ".y4m", ".vob"}
 EXPORTS = ("SegmentationObject", "SegmentationClass", "Annotations", "masks")  # folders in what tools export
@@ -88,12 +87,9 @@ def _folder(path: Path, source: Source, reader: MaskReader, note: Note) -> list[
             return _folder(inner[0], source, reader, note)
         if objects := [sub for sub in sorted(path.iterdir(), key=natural_order) if images_in(sub)]:
             return [mask for sub in objects for mask in _object_folder(sub, source, reader, note)]
-        raise InputError(
-            path,
-            found="a folder without images",
-            expected="masks named as the frames are",
-            fix="--mask FOLDER",
-        )
+        deep = next((sub for sub in sorted(path.rglob("*")) if images_in(sub)), None)
+        found = "a folder without images" + (f"; there are some in {deep}" if deep else "")
+        raise InputError(path, found=found, expected="masks named as the frames are", fix="--mask FOLDER")
     if not images:
         frames = frames_of(jsons, source, path, note)
         names: dict[object, int] = {}  # a label means the same object in all files
@@ -104,7 +100,9 @@ def _folder(path: Path, source: Source, reader: MaskReader, note: Note) -> list[
         ]
     frames = frames_of(images, source, path, note)
     return [
-        FrameMask(_moment(index, source), str(file), partial(reader.read, file), file, label_in(file.stem))
+        FrameMask(
+            _moment(index, source), str(file), partial(reader.read, file), file, label_in(file.stem, source)
+        )
         for index, file in zip(frames, images, strict=True)
     ]
 
@@ -145,10 +143,10 @@ def _pages(path: Path, at: Moment, reader: MaskReader) -> Iterator[FrameMask]:
     """Of a file with several pages or images, one a frame; none of a file with one."""
     try:
         with Image.open(path) as image:
-            if getattr(image, "n_frames", 1) == 1:
-                return
-            for index, page in enumerate(ImageSequence.Iterator(image)):
-                mask = _read_one(page.copy(), path, reader, first=index == 0)
+            pages = whole_pages(image)
+            for index, page in enumerate(pages if len(pages) > 1 else ()):
+                image.seek(page)
+                mask = _read_one(image.copy(), path, reader, first=index == 0)
                 yield _kept(_later(at, index), f"{path}[{index}]", mask, path)
     except UNREADABLE as error:
         found = "not readable as an image, or not to its end"

@@ -11,6 +11,7 @@ from spvos_cli.video.frames import Note, Source
 
 BY_NAME = "masks named as the frames are, or by number"
 LABEL_STUDIO = re.compile(r"task-(\d+)-annotation-\d+-by-\S*?-tag-(.+)-(\d+)")
+OBJECT = re.compile(r"(?i)^(.*\d)[ _.-]+(?:obj|object|id|inst|instance)[ _.-]*(\d+)$")
 LOSSY = {".jpg", ".jpeg", ".jfif", ".webp", ".heic", ".heif", ".avif"}
 EXTRA = re.compile(r"(?i)^(.+?)[ _.-]*(?:mask|masks|matte|alpha|label|labels|seg|segmentation|gt|roto)$")
 
@@ -33,7 +34,8 @@ def number_in(name: str) -> int | None:
 
 
 def frames_of(files: Sequence[Path], source: Source, folder: Path, note: Note) -> list[int]:
-    """The frame that each mask belongs to: by its whole name, else by its number.
+    """The frame that each mask belongs to: by its whole name, else by a name that it begins with, else by its
+    number.
 
     Masks numbered from 1 where frames are numbered from 0 are taken in their order, and that is said.
 
@@ -42,6 +44,8 @@ def frames_of(files: Sequence[Path], source: Source, folder: Path, note: Note) -
     """
     names = [file.stem for file in files]
     found = [source.index_of(name) for name in names]
+    if None in found:
+        found = [source.index_of(_frame_in(name, source)) for name in names]
     if None in found:
         numbers = _numbers(names)
         found = _in_order(numbers, source, folder, note) or [
@@ -55,10 +59,15 @@ def frames_of(files: Sequence[Path], source: Source, folder: Path, note: Note) -
     return [index for index in found if index is not None]
 
 
-def label_in(name: str) -> str | None:
-    """What a name says about the object in it, where Label Studio wrote it."""
-    match = LABEL_STUDIO.fullmatch(name)
-    return f"{match[2]}-{match[3]}" if match else None
+def label_in(name: str, source: Source) -> str | None:
+    """What a name says about the object in it: as Label Studio writes it, as in 00012_obj3, or as in 00012_3
+    where a frame is called 00012."""
+    if match := LABEL_STUDIO.fullmatch(name):
+        return f"{match[2]}-{match[3]}"
+    if match := OBJECT.fullmatch(name):
+        return match[2]
+    rest = name.removeprefix(_frame_in(name, source)).lstrip(" _.-")
+    return rest if rest != name and rest.isdecimal() else None
 
 
 def split_frames(files: list[Path]) -> tuple[list[Path], list[Path]]:
@@ -92,11 +101,22 @@ def split_frames(files: list[Path]) -> tuple[list[Path], list[Path]]:
     return kinds[photos], sorted(masks + kinds[others])
 
 
+def _frame_in(name: str, source: Source) -> str:
+    """The longest part at the beginning of a mask's name that a frame bears; the name itself where none
+    does."""
+    ends = [match.start() for match in re.finditer(r"[\W_]+", name)]
+    starts = [name[:end] for end in reversed(ends) if source.index_of(name[:end]) is not None]
+    return starts[0] if starts else name
+
+
 def _numbers(names: Sequence[str]) -> Sequence[int | None]:
-    """Of Label Studio's names the task; else as `numbers_of`, else each name's last number."""
+    """Of Label Studio's names the task; else as `numbers_of`, else each name's last number; without those of
+    objects."""
     tasks = [LABEL_STUDIO.fullmatch(name) for name in names]
     if all(tasks):
         return [int(task[1]) for task in tasks if task]
+    objects = [OBJECT.fullmatch(name) for name in names]
+    names = [match[1] if match else name for match, name in zip(objects, names, strict=True)]
     return numbers_of(names) or [number_in(name) for name in names]
 
 
@@ -113,6 +133,9 @@ def _in_order(
     if None in numbers or len(known) < 2 or known[0] == first:
         return None
     count = source.count()
+    if known[0] == 0:
+        note(f"{folder}: masks count from 0, frames from {first}: masks are taken by their place")
+        return [n if n is not None and n < (count or n + 1) else None for n in numbers]
     each = count == len(known) == known[-1] - known[0] + 1
     one_late = known[0] > first and count is not None and known[-1] == source.number(count - 1) + 1
     if not each and not one_late:

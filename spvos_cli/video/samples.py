@@ -54,13 +54,14 @@ def parse_range(text: str) -> SampleRange:
 
 def measured_range(images: Iterable[np.ndarray]) -> SampleRange:
     """One range for a run, from some of its images: all that the samples could hold, in the fewest bits that
-    they need (0 to 1 for floats), where they use a good part of that; else what they do use."""
+    they need (0 to 1 for floats, if that will do), where they use a good part of that; else what they do
+    use."""
     found = np.concatenate([_some(image) for image in images])
     found = found[np.isfinite(found)]
     if not len(found):
         return SampleRange(0, 1)
     low, high = (float(x) for x in np.percentile(found, TAILS))
-    whole = [1.0] if found.dtype.kind == "f" else [float(2**bits - 1) for bits in BITS]
+    whole = [1.0] * (found.dtype.kind == "f") + [float(2**bits - 1) for bits in BITS]
     top = next((limit for limit in whole if found.max() <= limit), None)
     if top is not None and found.min() >= 0 and high - low >= GOOD_PART * top:
         return SampleRange(0, top)
