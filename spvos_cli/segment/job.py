@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -19,7 +20,7 @@ from spvos_cli.segment.resume import ResumeState, StateFile, run_shape
 from spvos_cli.video.annotations import Annotation, Annotations
 from spvos_cli.video.frames import Note, Source
 from spvos_cli.video.images import ImageSource
-from spvos_cli.video.moments import Range, split_moment
+from spvos_cli.video.moments import MOMENT, Range, split_moment
 from spvos_cli.video.paint import Look
 from spvos_cli.video.palettes import recolour
 from spvos_cli.video.reader import open_source
@@ -131,13 +132,15 @@ def prepare(
     Raises:
         InputError: something cannot be used; nothing has been written then.
     """
-    source = _open(str(input), options, note)
+    input, named_masks = _at_home(str(input)), [_at_home(str(mask)) for mask in masks]
+    outputs = [_at_home(str(output)) for output in outputs]
+    source = _open(input, options, note)
     parsed = [parse_output(text, options.format) for text in outputs] or _default_outputs(source)
     paths = [output.path for output in parsed]
-    state_file = _state_file(paths, input, masks, options, engine)
+    state_file = _state_file(paths, input, named_masks, options, engine)
     resumed = state_file.load() if state_file and options.resume and state_file.path.exists() else None
     _check_outputs(parsed, options, resumed=resumed is not None)
-    annotations = Annotations([str(mask) for mask in masks], options.boxes, source, note)
+    annotations = Annotations(named_masks, options.boxes, source, note)
     if not annotations.given:
         expected, fix = "the mask of each object in one frame", "--mask MASK or --box"
         raise InputError(input, found="no mask given", expected=expected, fix=fix)
@@ -145,9 +148,9 @@ def prepare(
     look = Look(palette, options.overlay_alpha, options.contour)
     range = options.chosen().in_source(source)
     annotations.leave_out(range)
-    job = Job(str(input), options, note, source, parsed, annotations, range, look, state_file, resumed)
+    job = Job(input, options, note, source, parsed, annotations, range, look, state_file, resumed)
     _check_beside(job)
-    _check_apart(job, [str(mask) for mask in masks], weights, named=bool(outputs))
+    _check_apart(job, named_masks, weights, named=bool(outputs))
     if options.backward:
         _check_backward(job)
     again = None if job.is_stream else job.open_again
@@ -155,6 +158,13 @@ def prepare(
         job.range = settle_times(annotations, job.range, again)
     check_reach(annotations, job.range, source, again)
     return job
+
+
+def _at_home(text: str) -> str:
+    """A path with ~ for the home folder, which shells leave as it is behind FRAME: and =."""
+    place = re.fullmatch(rf"({MOMENT}):(~.*)", text)
+    before, path = (f"{place[1]}:", place[2]) if place else ("", text)
+    return before + (path if Path(path).exists() else os.path.expanduser(path))
 
 
 def _open(input: str, options: SegmentOptions, note: Note = lambda text: None) -> Source:

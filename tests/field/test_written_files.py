@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from tests.conftest import Command
 from tests.field.making import moving, write
 
 NAMES = ["sh010.1001.png", "sh010.1002.png", "sh010.1003.png"]
@@ -36,3 +38,16 @@ def test_masks_have_the_frames_numbers(tmp_path: Path, plate: Path) -> None:
     assert sorted(f.name for f in (tmp_path / "k.objects/1").iterdir()) == NAMES
     numbered = [f"mask_{number}.png" for number in (1001, 1002, 1003)]
     assert sorted(f.name for f in (tmp_path / "n").iterdir()) == numbered
+
+
+def test_the_home_folder_where_no_shell_knows_it(
+    tmp_path: Path, video: Path, mask: Path, spvos: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind FRAME: and in quotes a shell leaves ~ as it is."""
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    shutil.copy(mask, home / "m.png")
+    code, _, said = spvos(f"segment {video} --mask 0:~/m.png -o ~/out --size 48 --threads 1 --end 2")
+    assert code == 0, said
+    assert len(list((home / "out").iterdir())) == 2

@@ -11,6 +11,7 @@ from PIL import Image
 
 from spvos_cli.errors import InputError
 from spvos_cli.video.images import ImageSource
+from spvos_cli.video.pngs import save_png
 from spvos_cli.video.writers.apart import Inputs, check_apart
 from spvos_cli.video.writers.choose import check_output, parse_output
 from spvos_cli.video.writers.folders import LabelFolder, NumberedFolder, ObjectFolder
@@ -96,14 +97,19 @@ def test_numbered_names_start_where_the_sources_do(
     source, folder = ImageSource(files, "x"), tmp_path / "out"
     folder.mkdir()
     (folder / "m_x.png").write_text("mine")
-    (folder / "m_0077.png").write_text("old")
+    (folder / "m_0078.png").write_text("mine")
+    save_png(Image.new("L", (8, 8)), folder / "m_0077.png")
     output = parse_output(folder / "m_%04d.png")
     with pytest.raises(InputError, match="it exists already"):
         check_output(output, overwrite=False)
     writer = output.writer(output.path, setting(source))
     for frame in source:
         writer.write(segmented(0)._replace(frame=frame))
-    assert {f.name for f in folder.iterdir()} == {"m_x.png", *(f"m_{n:04d}.png" for n in numbers)}
+    assert {f.name for f in folder.iterdir()} == {
+        "m_x.png",
+        "m_0078.png",
+        *(f"m_{n:04d}.png" for n in numbers),
+    }
     assert np.array_equal(np.array(Image.open(folder / f"m_{numbers[0]:04d}.png")), segmented(0).labels)
 
 
@@ -128,7 +134,7 @@ def inputs(tmp_path: Path) -> Inputs:
 
 REFUSED = ["clip.mp4", "link.mp4", "hard.mp4", "frames", "frames/", "link", "links", "masks", "masks/a.png"]
 REFUSED += ["frames/sub", "frames/o.mp4", "frames/%04d.png", "link/o.mp4", "x.objects"]
-REFUSED += ["frames/../frames", "frames/a.png", "pieces.mp4"]
+REFUSED += ["frames/../frames", "frames/a.png", "pieces.mp4", "none/../frames", "none/../frames/%04d.png"]
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -144,6 +150,14 @@ TAKEN = ["-", "out", ".", "masks_out", "frames.objects", "o.mp4", "clip_overlay.
 @pytest.mark.parametrize("name", TAKEN)
 def test_outputs_apart_are_taken(tmp_path: Path, inputs: Inputs, name: str) -> None:
     check_apart([parse_output(name if name == "-" else f"{tmp_path}/{name}")], inputs)
+
+
+def test_a_pattern_in_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    output = parse_output("m_%04d.png")
+    check_apart([output], Inputs([], [], []))
+    check_output(output, overwrite=False)
+    assert output.folder == tmp_path
 
 
 def test_default_outputs_may_lie_in_a_folder_of_frames(tmp_path: Path, inputs: Inputs) -> None:

@@ -47,15 +47,16 @@ def check_apart(outputs: Iterable[Output], inputs: Inputs, *, named: bool = True
         if output.path == STDOUT:
             continue
         target = output.folder or output.path
-        if same := every.get(_file_id(target)):
+        resolved = target.resolve()  # a/../b is b, though there is no a yet
+        if same := every.get(_file_id(resolved)):
             raise _refusal(output, f"it is the input {same}")
         working = working_path(target)
-        held = [images.get(_file_id(path)) for path in _files_in(target, deep=output.by_object)]
+        held = [images.get(_file_id(path)) for path in _files_in(resolved, deep=output.by_object)]
         held += [every.get(_file_id(path)) for path in _files_in(working)]
         for same in filter(None, held):
             raise _refusal(output, f"it holds the input {same}")
         above = target.absolute().parents
-        for folder in {*above, *target.resolve().parents} if named else ():
+        for folder in {*above, *resolved.parents} if named else ():
             if same := folders.get(_file_id(folder)):
                 raise _refusal(output, f"it lies in the input {same}")
 

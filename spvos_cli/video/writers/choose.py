@@ -68,7 +68,7 @@ class Output(NamedTuple):
         """The folder whose files it writes; None for a file."""
         if not issubclass(self.writer, PngFolder):
             return None
-        return self.path.parent if self.writer is NumberedFolder else self.path
+        return self.path.absolute().parent if self.writer is NumberedFolder else self.path
 
     @property
     def by_object(self) -> bool:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from spvos_cli.video.paint import cut_out, paint_overlay
 from spvos_cli.video.palettes import indexed_image
-from spvos_cli.video.pngs import remove_own_pngs, save_png
+from spvos_cli.video.pngs import is_own_png, remove_own_pngs, save_png
 from spvos_cli.video.writers.writer import SegmentedFrame, Setting, Writer
 
 PATTERN = re.compile(r"%0?\d*d")  # of printf and FFmpeg: a frame's number
@@ -73,7 +73,8 @@ class NumberedFolder(PngFolder):
 
     def remove_old(self) -> None:
         for file in _numbered_files(self.path, self.pattern):
-            file.unlink()
+            if is_own_png(file):
+                file.unlink()
 
     def write(self, segmented: SegmentedFrame) -> None:
         name = self.pattern % self.source.number_of(segmented.frame)
