@@ -27,6 +27,7 @@ from spvos_cli.video.reader import open_source
 from spvos_cli.video.writers.apart import Inputs, check_apart
 from spvos_cli.video.writers.choose import LONGEST_NAME, Output, check_output, parse_output
 from spvos_cli.video.writers.folders import LabelFolder, PreviewFolder
+from spvos_cli.video.writers.pieces import PieceVideo
 from spvos_cli.video.writers.sheet import ContactSheet
 from spvos_cli.video.writers.stdout import STDOUT
 from spvos_cli.video.writers.videos import OverlayVideo
@@ -148,6 +149,8 @@ def prepare(
     look = Look(palette, options.overlay_alpha, options.contour)
     range = options.chosen().in_source(source)
     annotations.leave_out(range)
+    if source.left_out and any(issubclass(output.writer, PieceVideo) for output in parsed):
+        note(f"{input}: {' and '.join(source.left_out)} in it: not in the videos that are written")
     job = Job(input, options, note, source, parsed, annotations, range, look, state_file, resumed)
     _check_beside(job)
     _check_apart(job, named_masks, weights, named=bool(outputs))

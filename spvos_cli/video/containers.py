@@ -58,7 +58,7 @@ class VideoSource(Source):
         self.pixel_aspect, self.orientation = pictures.pixel_aspect, pictures.orientation
         self._colours = pictures.colours
         self.metadata, self.chapters = self.decoder.metadata, self.decoder.chapters
-        self.timecode = self.decoder.timecode
+        self.timecode, self.left_out = self.decoder.timecode, self.decoder.left_out
         self._decoded = self._number()
         first = next(self._decoded, None)
         if first is None:

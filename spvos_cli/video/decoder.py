@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -18,6 +19,7 @@ from av.video.stream import VideoStream
 
 from spvos_cli.errors import InputError
 from spvos_cli.video.clock import LATEST_START, LONGEST_GAP, Clock, GrowingTimes
+from spvos_cli.video.dolby import has_own_colours
 from spvos_cli.video.frames import (
     A_VIDEO,
     STILLS_RATE,
@@ -34,9 +36,14 @@ from spvos_cli.video.unreadable import why_unreadable
 if TYPE_CHECKING:
     from av.container.core import Chapter
 
+DOLBY_COLOURS = (
+    "Dolby Vision of profile 5, whose colours nothing here converts: outputs will be green and purple;"
+    " a copy in HLG, HDR10 or SDR is shown right"
+)
 NETWORK_PROTOCOLS = (
     "http,https,tls,tcp,udp,rtp,rtsp,rtmp,crypto,data"  # no file: what a server sends stays out
 )
+PLACE = re.compile(r"(?i)location|gps")  # metadata that tell where it was: not for who gets outputs
 NO_TIMESTAMPS = 0x80  # AVFMT_NOTIMESTAMPS: raw streams
 UNREADABLE = (av.FFmpegError, ValueError, NotImplementedError, MemoryError)
 
@@ -54,7 +61,7 @@ class Decoder:
         audio: the sound tracks.
         clock: that times are put on.
         sound_times: which packets of them are kept.
-        metadata, chapters, timecode: as in `Source`.
+        metadata, chapters, timecode, left_out: as in `Source`.
         rate: frames a second.
         promised: the number of frames, as far as the container says.
         damaged: parts that were passed over so far.
@@ -96,6 +103,8 @@ class Decoder:
             except InputError:
                 continue
             aspect = self._video.sample_aspect_ratio
+            if has_own_colours(frame, self._video.codec_context.codec_tag):
+                self.note(f"{self.label}: {DOLBY_COLOURS}")
             self.pictures = Pictures(frame, self.label, aspect, sample_range, self.note)
             return
         raise no_frame(self.label)
@@ -158,7 +167,11 @@ class Decoder:
 
     def _describe(self) -> None:
         """What the file says about itself."""
-        self.metadata = dict(self._container.metadata)
+        told = dict(self._container.metadata)
+        self.metadata = {key: text for key, text in told.items() if not PLACE.search(key)}
+        self.left_out = ("the place of recording",) if len(self.metadata) < len(told) else ()
+        if self._container.streams.subtitles:
+            self.left_out = (*self.left_out, "subtitles")
         self.chapters: tuple[Chapter, ...] = ()
         shift = self.clock.offset
         for chapter in self._container.chapters():

@@ -71,9 +71,10 @@ class Source:
         audio: the streams that `Frame.audio` belongs to.
         rest: audio packets after the last frame, once all frames are read.
         begins: seconds from the start of its earliest stream to its first frame.
-        metadata: of the container: title, creation_time ...
+        metadata: of the container: title, creation_time ...; not where it was recorded.
         chapters: by the clock of the container, in PyAV's form.
         timecode: SMPTE time code of its first frame.
+        left_out: what is in it that no video output gets, for people.
         orientation: how its pictures were turned to stand upright.
         colours: what the RGB of its frames means, and the YUV that it came from.
     """
@@ -91,6 +92,7 @@ class Source:
     metadata: Mapping[str, str] = MappingProxyType({})
     chapters: tuple[Chapter, ...] = ()
     timecode: str | None = None
+    left_out: tuple[str, ...] = ()
     orientation: Orientation = UPRIGHT
 
     @property
