@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import struct
-from typing import cast
 
 import av
-from av.sidedata.sidedata import SideDataContainer, Type
+from av.sidedata.sidedata import Type
+
+from spvos_cli.video.side_data import UnknownSideData, side_data_of
 
 OWN_TAGS = ("dvh1", "dvhe", "dav1")  # in MP4 and MOV: no other colours for who does not know Dolby Vision
 OWN_PROFILE = 0  # of the data beside each frame; profile 5 of the whole, 10.0 in AV1
@@ -19,8 +20,10 @@ def has_own_colours(frame: av.VideoFrame, tag: str) -> bool:
     Args:
         tag: the track's codec tag.
     """
-    found = cast("SideDataContainer", frame.side_data)  # PyAV's stub says otherwise
-    data = bytes(found[Type.DOVI_METADATA]) if Type.DOVI_METADATA in found else b""
+    try:
+        data = side_data_of(frame, Type.DOVI_METADATA)
+    except UnknownSideData:
+        data = b""
     return tag in OWN_TAGS or frame_profile(data) == OWN_PROFILE
 
 

@@ -33,6 +33,7 @@ UNREADABLE = (
     struct.error,
     zlib.error,
 )  # what Pillow's plugins raise for damaged files
+HEIF = {".heic", ".heif", ".hif"}  # in which FFmpeg takes a tile, or the thumbnail, for the picture
 # Pillow reads none of these, or 8 bits; OpenCV takes blue for red in PAM
 BY_FFMPEG = {".exr", ".dpx", ".cin", ".hdr", ".jxl", ".sgi", ".rgb", ".qoi", ".pam", ".jls"}
 
@@ -55,8 +56,9 @@ def read_samples(file: Path, page: int = 0) -> np.ndarray:
     except UNREADABLE as error:
         with contextlib.suppress(InputError, cv2.error):
             return _by_opencv(file, page)
-        with contextlib.suppress(InputError):
-            return _by_ffmpeg(file)
+        if file.suffix.lower() not in HEIF:
+            with contextlib.suppress(InputError):
+                return _by_ffmpeg(file)
         raise no_image(file, error) from error
 
 
@@ -204,7 +206,10 @@ def _register_heif() -> None:
         register_heif_opener()
 
 
-def no_image(file: Path, error: Exception) -> InputError:
+def no_image(file: Path, error: Exception, expected: str = "an image", option: str = "INPUT") -> InputError:
     """What to say of a file that nothing reads."""
+    if file.suffix.lower() in HEIF and ".heic" not in Image.registered_extensions():
+        found = "HEIC, whose reader is not installed"
+        return InputError(file, found=found, expected=expected, fix="pip install pillow-heif")
     reason = (str(error) or type(error).__name__).splitlines()[0]
-    return InputError(file, found=f"not readable as an image ({reason})", expected="an image", fix="INPUT")
+    return InputError(file, found=f"not readable as an image ({reason})", expected=expected, fix=option)

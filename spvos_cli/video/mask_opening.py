@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 
 from spvos_cli.errors import InputError
 from spvos_cli.video.frames import Note, Source, no_note, same_aspect
-from spvos_cli.video.image_files import BY_FFMPEG, UNREADABLE, open_image
+from spvos_cli.video.image_files import BY_FFMPEG, UNREADABLE, no_image, open_image
 
 A_MASK = "an indexed PNG, or an image with one colour an object"
 
@@ -30,10 +30,7 @@ def open_mask(path: Path) -> Image.Image:
             image.load()
         return _upright(image)  # its pixels outlive the file
     except UNREADABLE as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise InputError(
-            path, found=f"not readable as an image ({reason})", expected=A_MASK, fix="--mask MASK"
-        ) from error
+        raise no_image(path, error, A_MASK, "--mask MASK") from error
 
 
 def _by_ffmpeg(path: Path) -> Image.Image:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import cast
 
 import av
 import numpy as np
-from av.sidedata.sidedata import SideDataContainer, Type
+from av.sidedata.sidedata import Type
 
 from spvos_cli.video.colours import BT709, HD_LINES, HLG, PQ, UNSPECIFIED, Colours
 from spvos_cli.video.frames import Note
 from spvos_cli.video.orientation import UPRIGHT, Orientation
 from spvos_cli.video.samples import SampleRange, check_range_is_of_use, measured_range
+from spvos_cli.video.side_data import UnknownSideData, side_data_of
 from spvos_cli.video.tone import Toner
 
 GREY = "gray"
@@ -83,11 +83,12 @@ class Pictures:
 
 
 def orientation_of(frame: av.VideoFrame) -> Orientation:
-    """From the display matrix that comes with a frame."""
-    found = cast("SideDataContainer", frame.side_data)  # PyAV's stub says otherwise
-    if Type.DISPLAYMATRIX not in found:
-        return UPRIGHT
-    return Orientation.of_matrix(bytes(found[Type.DISPLAYMATRIX]))
+    """From the display matrix that comes with a frame; where PyAV gives its angle alone, from that."""
+    try:
+        matrix = side_data_of(frame, Type.DISPLAYMATRIX)
+    except UnknownSideData:
+        return Orientation(turns=round(frame.rotation / 90) % 4)
+    return Orientation.of_matrix(matrix) if matrix else UPRIGHT
 
 
 def on_black(rgba: np.ndarray) -> np.ndarray:

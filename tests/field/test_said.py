@@ -5,12 +5,15 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from spvos_cli.video.dolby import frame_profile
 from tests.conftest import Command
 from tests.field.making import encode, ffmpeg, moving, probe, sounding
-from tests.field.test_pictures import opened
+from tests.field.scene import FRAMES
+from tests.field.test_pictures import difference, opened
 
 PLACE = "+52.3702+004.8952"
 
@@ -37,7 +40,7 @@ def test_places_and_subtitles_are_left_out_and_that_is_said(
     for output in outputs:
         assert PLACE not in probe(output)
         assert "Take 3" in probe(output)
-    code, _, said = spvos(f"segment {phone} --box 20,20,60,40 -o {tmp_path}/m --size 48 --threads 1")
+    code, _, said = spvos(f"segment {phone} --box 20,20,60,40 -o m --size 48 --threads 1 --overwrite")
     assert code == 0, said
     assert "subtitles" not in said
 
@@ -57,3 +60,14 @@ def test_the_profile_beside_a_frame() -> None:
     assert frame_profile(struct.pack("N", 24) + bytes(16) + header[:-1] + b"\1") == 1
     assert frame_profile(b"") is None
     assert frame_profile(struct.pack("N", 2**40)) is None
+
+
+def test_side_data_that_pyav_has_no_name_for(tmp_path: Path) -> None:
+    """EXIF beside the frames of a camera's MJPEG."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    with (tmp_path / "x.mjpeg").open("wb") as file:
+        for frame in FRAMES:
+            Image.fromarray(frame).save(file, "JPEG", quality=95, exif=exif)
+    frames = list(opened(tmp_path / "x.mjpeg")[0])
+    assert max(difference(f.image, np.rot90(g, -1)) for f, g in zip(frames, FRAMES, strict=True)) < 6
