@@ -19,6 +19,7 @@ from spvos_cli.video.orientation import Orientation
 from spvos_cli.video.reader import open_source
 from spvos_cli.video.samples import SampleRange, measured_range, parse_range
 from spvos_cli.video.tone import sdr_colours
+from tests.field.making import ffmpeg
 from tests.field.scene import FRAMES, HEIGHT, LENGTH, WIDTH, save_frames
 from tests.video.test_formats import encode
 
@@ -215,6 +216,23 @@ def test_colours_under_clear_pixels_do_not_show(tmp_path: Path) -> None:
         container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgba")))
         container.mux(stream.encode(None))
     assert next(iter(opened(tmp_path / "x.mov")[0])).image[:16].max() < 20
+
+
+def test_vp9_with_alpha_is_read_with_it(tmp_path: Path) -> None:
+    """FFmpeg's own decoder drops it, and shows what lies under."""
+    image = np.dstack([FRAMES[0], np.full((HEIGHT, WIDTH), 255, np.uint8)])
+    image[:40] = (255, 0, 255, 0)
+    codec = ["-c:v", "libvpx-vp9", "-pix_fmt", "yuva420p", "-lossless", 1]
+    raw = ["-f", "rawvideo", "-pix_fmt", "rgba", "-s", f"{WIDTH}x{HEIGHT}", "-i", "-"]
+    ffmpeg(*raw, *codec, tmp_path / "x.webm", data=image.tobytes() * 3)
+    source, _ = opened(tmp_path / "x.webm")
+    frames = [*source]
+    assert len(frames) == 3
+    assert frames[2].image[:36].max() < 20
+    assert difference(frames[2].image[44:], FRAMES[0][44:]) < 6
+    assert [frame.image[0, 0].max() < 20 for frame in opened(tmp_path / "x.webm")[0].backwards(3)] == [
+        True
+    ] * 3
 
 
 def two_tracks(path: Path, default: int | None) -> Path:

@@ -51,3 +51,22 @@ def test_the_home_folder_where_no_shell_knows_it(
     code, _, said = spvos(f"segment {video} --mask 0:~/m.png -o ~/out --size 48 --threads 1 --end 2")
     assert code == 0, said
     assert len(list((home / "out").iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    "name", ["GX010023.final.mp4", "Recording-at-10.33.21.mp4", "shot_v1.2", "shot_v1.2/"]
+)
+def test_default_outputs_of_names_with_dots(
+    tmp_path: Path, video: Path, mask: Path, plate: Path, spvos: Command, name: str
+) -> None:
+    if name.startswith("shot"):
+        shutil.copytree(plate, tmp_path / name)
+        box = "--box 20,20,60,40"
+    else:
+        shutil.copy(video, tmp_path / name)
+        box = f"--mask {mask}"
+    code, _, said = spvos(f"segment {tmp_path}/{name} {box} --size 48 --threads 1")
+    assert code == 0, said
+    stem = name.removesuffix(".mp4").removesuffix("/")
+    assert Path(f"{stem}_masks").is_dir()
+    assert Path(f"{stem}_overlay.mp4").is_file()
