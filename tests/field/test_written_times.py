@@ -212,7 +212,7 @@ def test_time_codes(text: str, seconds: Fraction, rate: Fraction, later: str) ->
     assert later_timecode(text, Fraction(seconds), rate) == later
 
 
-@pytest.mark.parametrize("codec", ["pcm_mulaw", "pcm_alaw", "wmav2", "adpcm_ima_wav"])
+@pytest.mark.parametrize("codec", ["pcm_mulaw", "pcm_alaw", "pcm_s24le", "wmav2", "adpcm_ima_wav", "tta"])
 def test_sound_that_mp4_does_not_hold_becomes_aac(tmp_path: Path, clip: Path, codec: str) -> None:
     source, notes = tmp_path / "x.mkv", []
     ffmpeg("-i", clip, "-c:v", "copy", "-c:a", codec, "-ar", 8000 if "law" in codec else 44100, source)
@@ -224,16 +224,51 @@ def test_sound_that_mp4_does_not_hold_becomes_aac(tmp_path: Path, clip: Path, co
     assert loudest(tmp_path / "o.mp4") == pytest.approx(loudest(source), abs=10)
 
 
-@pytest.mark.parametrize(
-    "codec", ["libopus", "flac", "libvorbis", "pcm_s16le", "ac3", "libmp3lame", "pcm_u8"]
-)
+SOUNDS = [
+    "libopus",
+    "flac",
+    "libvorbis",
+    "pcm_s16le",
+    "ac3",
+    "eac3",
+    "libmp3lame",
+    "pcm_u8",
+    "alac",
+    "truehd",
+]
+
+
+@pytest.mark.parametrize("codec", SOUNDS)
 def test_every_sound_gets_into_every_video_with_sound(tmp_path: Path, clip: Path, codec: str) -> None:
+    """Also what the pieces of an interrupted run have no name for."""
     source = tmp_path / "x.mkv"
-    ffmpeg("-i", clip, "-c:v", "copy", "-c:a", codec, source)
+    ffmpeg("-i", clip, "-c:v", "copy", "-c:a", codec, "-strict", -2, source)
     for output in (tmp_path / "o.mp4", tmp_path / "o.mov"):
-        write(source, output)
+        write(source, output, resume_at=6)
         assert sound_seconds(output) == pytest.approx(0.64, abs=0.08)
         assert loudest(output) == pytest.approx(1000, abs=10)
+
+
+def test_eight_channels(tmp_path: Path, clip: Path) -> None:
+    """Field recorders: the layout is the source's."""
+    ffmpeg("-i", clip, "-c:v", "copy", "-c:a", "pcm_s24le", "-ac", 8, tmp_path / "x.mov")
+    for output in (tmp_path / "o.mp4", tmp_path / "o.mov"):
+        write(tmp_path / "x.mov", output, resume_at=6)
+        with av.open(str(output)) as container:
+            assert container.streams.audio[0].codec_context.channels == 8
+        assert sound_seconds(output) == pytest.approx(0.64, abs=0.08)
+
+
+def test_sound_that_shows_late_that_it_does_not_fit(
+    tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A container may refuse a track when all of it is written."""
+    ffmpeg("-i", clip, "-c:v", "copy", "-c:a", "wavpack", tmp_path / "x.mkv")
+    monkeypatch.setattr("spvos_cli.video.writers.pieces.holds", lambda *_: True)
+    notes: list[str] = []
+    write(tmp_path / "x.mkv", tmp_path / "o.mp4", note=notes.append)
+    assert "becomes AAC" in notes[-1]
+    assert sound_seconds(tmp_path / "o.mp4") == pytest.approx(0.64, abs=0.08)
 
 
 def loudest(file: Path) -> float:

@@ -129,7 +129,7 @@ def _number(stream: Stream) -> int:
 
 def _add_track(container: OutputContainer, stream: Stream, joint: Joint) -> Stream | AacEncoder:
     if isinstance(stream, AudioStream):
-        return _add_sound(container, stream, joint)
+        return _add_sound(container, joint.sounds[_number(stream) - 1], joint)
     assert isinstance(stream, VideoStream)
     track = container.add_stream_from_template(stream)
     track.metadata.update(stream.metadata)
@@ -143,13 +143,12 @@ def _add_track(container: OutputContainer, stream: Stream, joint: Joint) -> Stre
     return track
 
 
-def _add_sound(container: OutputContainer, stream: AudioStream, joint: Joint) -> AudioStream | AacEncoder:
-    original = joint.sounds[_number(stream) - 1]
+def _add_sound(container: OutputContainer, original: AudioStream, joint: Joint) -> AudioStream | AacEncoder:
     if original in joint.encoded:
         encoder = AacEncoder(container, original)
         _name(encoder.stream, original)
         return encoder
-    track = container.add_stream_from_template(stream)
+    track = container.add_stream_from_template(original)  # NUT does not tell all codecs and channels apart
     _name(track, original)
     return track
 

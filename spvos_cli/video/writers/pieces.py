@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import os
 from collections.abc import Iterable
@@ -20,7 +21,7 @@ from spvos_cli.errors import RunError
 from spvos_cli.files import atomic_path
 from spvos_cli.video.frames import Frame
 from spvos_cli.video.writers.join import SOUND_LATE, SOUND_SUFFIX, Joint, join, start_time
-from spvos_cli.video.writers.sound import holds, is_sound
+from spvos_cli.video.writers.sound import add_carrier, holds, is_sound
 from spvos_cli.video.writers.writer import PartWriter, SegmentedFrame, Setting
 
 DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG}
@@ -97,12 +98,22 @@ class PieceVideo(PartWriter):
             self._write_sound(self.source.rest)
         self._end_piece()
         if pieces := [piece for piece in self._pieces() if start_time(piece) is not None]:
-            joint = Joint(self.format.name, self.source, self._skipped, self._sounds, self._encoded, self.tag)
             try:
-                with atomic_path(self.path) as part:
-                    join(pieces, part, joint)
+                self._join(pieces)
             except (av.FFmpegError, ValueError) as error:
                 raise encoding_error(self.path, error) from error
+
+    def _join(self, pieces: list[Path]) -> None:
+        joint = Joint(self.format.name, self.source, self._skipped, self._sounds, self._encoded, self.tag)
+        try:
+            with atomic_path(self.path) as part:
+                join(pieces, part, joint)
+        except (av.FFmpegError, ValueError) as error:  # some sound shows at the end only that it does not fit
+            if self._encoded == self._sounds or getattr(error, "errno", None) in DISK_ERRORS:
+                raise
+            self.note(f"{self.path}: {self.format.name} does not take its audio after all: it becomes AAC")
+            with atomic_path(self.path) as part:
+                join(pieces, part, dataclasses.replace(joint, encoded=self._sounds))
 
     def _pieces(self) -> list[Path]:
         return sorted(self.folder.glob(f"*.{self.format.piece}"), key=first_frame)
@@ -122,7 +133,7 @@ class PieceVideo(PartWriter):
             beside = path.with_suffix(SOUND_SUFFIX)
             self._sound_container = av.open(str(beside), "w", format="nut", container_options=PIECE_OPTIONS)
             self._sound_late = SOUND_LATE
-        self._tracks = {s.index: self._sound_container.add_stream_from_template(s) for s in self._sounds}
+        self._tracks = {s.index: add_carrier(self._sound_container, s) for s in self._sounds}
         return container
 
     def _write_sound(self, packets: Iterable[Packet[AudioStream]]) -> None:
@@ -151,14 +162,11 @@ class PieceVideo(PartWriter):
             raise encoding_error(self.path, error) from error
 
     def _choose_sounds(self) -> None:
-        """Those of the source's audio streams that pieces hold, and those of them that the file does not."""
+        """The source's audio streams, and those of them that the file does not hold as they are."""
         for stream in self.source.audio:
             name = stream.codec_context.name
             if not is_sound(stream):
                 self.note(f"{self.path}: the source's audio is damaged and is left out")
-            elif not holds("nut", stream):
-                found = f"its audio ({name}) does not fit into {self.format.name}"
-                self.note(f"{self.path}: {found} and is left out")
             else:
                 self._sounds += (stream,)
                 if not holds(self.format.name, stream):

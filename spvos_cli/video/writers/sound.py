@@ -26,8 +26,11 @@ def is_sound(stream: AudioStream) -> bool:
 
 def holds(format: str, stream: AudioStream) -> bool:
     """Whether a container holds a stream as it is: some codecs it knows, and refuses with its header."""
-    if format == "mov" and stream.codec_context.name.startswith("amr"):
+    name = stream.codec_context.name
+    if format == "mov" and name.startswith("amr"):
         return False  # whose packets FFmpeg writes as one frame each, however many are in them
+    if format == "mp4" and name.startswith("pcm_"):
+        return False  # as `ipcm`, which browsers and most players are silent at
     try:
         container = av.open(io.BytesIO(), "w", format=format)
         container.add_stream_from_template(stream)
@@ -35,6 +38,17 @@ def holds(format: str, stream: AudioStream) -> bool:
     except (av.FFmpegError, ValueError):
         return False
     return True
+
+
+def add_carrier(container: OutputContainer, stream: AudioStream) -> AudioStream:
+    """A track for a stream's packets in a NUT file, which is read by who knows what they are: NUT has no name
+    for some codecs, and they go by that of another."""
+    if holds("nut", stream):
+        return container.add_stream_from_template(stream)
+    carrier = container.add_stream("pcm_u8", rate=stream.codec_context.sample_rate)
+    if stream.time_base:
+        carrier.time_base = stream.time_base
+    return carrier
 
 
 class AacEncoder:
