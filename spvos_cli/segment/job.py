@@ -78,7 +78,8 @@ class Job:
 
     def open_again(self) -> Source:
         """The source from its start."""
-        return _open(self.input, self.options)
+        masks = [given.file for given in self.annotations.given if given.file]
+        return _open(self.input, self.options, masks=masks)
 
     def count_frames(self, resume_at: int = 0) -> int | None:
         """How many frames are left to segment from number `resume_at` on, as far as the source says; None
@@ -135,7 +136,8 @@ def prepare(
     """
     input, named_masks = _at_home(str(input)), [_at_home(str(mask)) for mask in masks]
     outputs = [_at_home(str(output)) for output in outputs]
-    source = _open(input, options, note)
+    masks_in = [Path(split_moment(text)[1]) for text in named_masks]
+    source = _open(input, options, note, masks_in)
     parsed = [parse_output(text, options.format) for text in outputs] or _default_outputs(source)
     paths = [output.path for output in parsed]
     state_file = _state_file(paths, input, named_masks, options, engine)
@@ -170,7 +172,12 @@ def _at_home(text: str) -> str:
     return before + (path if Path(path).exists() else os.path.expanduser(path))
 
 
-def _open(input: str, options: SegmentOptions, note: Note = lambda text: None) -> Source:
+def _open(
+    input: str,
+    options: SegmentOptions,
+    note: Note = lambda text: None,
+    masks: Sequence[Path] = (),
+) -> Source:
     rate = options.rate()
     source = open_source(
         input,
@@ -178,6 +185,7 @@ def _open(input: str, options: SegmentOptions, note: Note = lambda text: None) -
         note=note,
         track=options.track,
         sample_range=options.sample_range(),
+        masks=masks,
     )
     if rate:
         source.set_rate(rate)

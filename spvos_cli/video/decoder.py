@@ -134,6 +134,12 @@ class Decoder:
         """Whether the format says when frames are shown; raw streams do not."""
         return not self._container.format.flags & NO_TIMESTAMPS
 
+    @property
+    def is_picture(self) -> bool:
+        """Whether it is an image file, for which FFmpeg has a demuxer of each kind."""
+        name = self._container.format.name
+        return name.endswith("_pipe") or name == "image2"
+
     def count(self) -> int:
         """Packets of pictures that are shown."""
         return sum(packet.size > 0 and not packet.is_discard for packet in self._packets(sound=False))
@@ -254,6 +260,8 @@ def still_picture(file: Path) -> np.ndarray:
         InputError: there is none.
     """
     with contextlib.closing(Decoder(file, str(file), no_note, None)) as decoder:
+        if not decoder.is_picture:
+            raise InputError(file, found="a video", expected="an image", fix="its own suffix")
         frame = decoder.first_frame()
         return deep_samples(frame) if is_deep_format(frame.format) else decoder.pictures(frame)
 

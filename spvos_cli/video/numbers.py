@@ -13,7 +13,9 @@ BY_NAME = "masks named as the frames are, or by number"
 LABEL_STUDIO = re.compile(r"task-(\d+)-annotation-\d+-by-\S*?-tag-(.+)-(\d+)")
 OBJECT = re.compile(r"(?i)^(.*\d)[ _.-]+(?:obj|object|id|inst|instance)[ _.-]*(\d+)$")
 LOSSY = {".jpg", ".jpeg", ".jfif", ".webp", ".heic", ".heif", ".avif"}
-EXTRA = re.compile(r"(?i)^(.+?)[ _.-]*(?:mask|masks|matte|alpha|label|labels|seg|segmentation|gt|roto)$")
+_WORD = r"(?:mask|masks|matte|alpha|label|labels|seg|segmentation|gt|roto)"
+WITH_WORD = re.compile(rf"(?i)(.+?)[ _.-]*{_WORD}|{_WORD}[ _.-]*(.+)")
+WORD_ALONE = re.compile(rf"(?i)(?:first[ _.-]*)?{_WORD}(?:[ _.-]*first)?|first")
 
 
 def numbers_of(names: Sequence[str]) -> list[int] | None:
@@ -71,7 +73,8 @@ def label_in(name: str, source: Source) -> str | None:
 
 
 def split_frames(files: list[Path]) -> tuple[list[Path], list[Path]]:
-    """Frames and the masks among them: the same names with another suffix, or with "_mask" at the end.
+    """Frames and the masks among them: the same names with another suffix, with "mask" or an object's number
+    at an end; or "mask" alone beside others.
 
     Where all names of one suffix come with another, too, the frames are those of the lossy format, as
     photographs are.
@@ -80,7 +83,9 @@ def split_frames(files: list[Path]) -> tuple[list[Path], list[Path]]:
         InputError: two kinds of images have the same names, and either could be the frames.
     """
     stems = {file.stem for file in files}
-    masks = [file for file in files if (match := EXTRA.match(file.stem)) and match[1] in stems]
+    masks = [file for file in files if _is_mask(file.stem, stems)]
+    if len(masks) == len(files):
+        return files, []
     files = [file for file in files if file not in masks]
     kinds: dict[str, list[Path]] = {}
     for file in files:
@@ -107,6 +112,14 @@ def _frame_in(name: str, source: Source) -> str:
     ends = [match.start() for match in re.finditer(r"[\W_]+", name)]
     starts = [name[:end] for end in reversed(ends) if source.index_of(name[:end]) is not None]
     return starts[0] if starts else name
+
+
+def _is_mask(stem: str, stems: set[str]) -> bool:
+    """Whether a name among others is that of one of them, with what a mask's has more."""
+    for pattern in (WITH_WORD, OBJECT):
+        if (match := pattern.fullmatch(stem)) and stems & set(match.groups()):
+            return True
+    return WORD_ALONE.fullmatch(stem) is not None
 
 
 def _numbers(names: Sequence[str]) -> Sequence[int | None]:

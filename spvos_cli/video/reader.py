@@ -5,6 +5,8 @@ from __future__ import annotations
 import glob
 import re
 import sys
+from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 
 from spvos_cli.errors import InputError
@@ -15,7 +17,7 @@ from spvos_cli.video.images import AnimationSource, ImageSource, is_animation
 from spvos_cli.video.numbers import split_frames
 from spvos_cli.video.samples import SampleRange, check_range_is_of_use
 
-PRINTF = re.compile(r"%0?\d*d")  # what ffmpeg calls a sequence by
+PRINTF = re.compile(r"%0?\d*d|##+")  # what FFmpeg, and what compositors call a sequence by
 _READABLE = f"frames: {' '.join(sorted(IMAGE_SUFFIXES))}"
 
 
@@ -26,6 +28,7 @@ def open_source(
     note: Note = no_note,
     track: int | None = None,
     sample_range: SampleRange | None = None,
+    masks: Collection[Path] = (),
 ) -> Source:
     """The source that INPUT names: a video file, a folder of images, a glob of images, an address, or `-` for
     standard input.
@@ -35,6 +38,7 @@ def open_source(
         note: takes remarks about frames that had to be passed over.
         track: the video track of a container, counted from 0; None for the one that players show.
         sample_range: of samples of more than 8 bits; None to measure it.
+        masks: files that are no frames, wherever they lie.
 
     Raises:
         InputError: there is nothing, or nothing that can be read as frames.
@@ -55,7 +59,7 @@ def open_source(
             f"--track {track}", found="images, which have no tracks", expected="a video file", fix="--track"
         )
     if path.is_dir():
-        return _folder(path, note, sample_range)
+        return _folder(path, note, sample_range, masks)
     if path.is_file():
         if is_animation(path):
             check_range_is_of_use(sample_range, deep=False)
@@ -63,24 +67,34 @@ def open_source(
         if path.suffix.lower() in IMAGE_SUFFIXES:
             return ImageSource([path], path.stem, note, sample_range)
         return VideoSource(path, text, note, track=track, sample_range=sample_range)
-    return _glob(text, note, sample_range)
+    return _glob(text, note, sample_range, masks)
 
 
-def _folder(path: Path, note: Note, sample_range: SampleRange | None) -> ImageSource:
-    files, masks = split_frames(sorted(images_in(path), key=natural_order))
+def _folder(path: Path, note: Note, sample_range: SampleRange | None, given: Collection[Path]) -> ImageSource:
+    files, masks = split_frames(_without(given, sorted(images_in(path), key=natural_order)))
     if not files:
         raise InputError(path, found=_what_is_in(path), expected=_READABLE, fix="INPUT")
     if masks:
         note(f"{path}: {len(masks)} images are taken for masks, not for frames ({masks[0].name} ...)")
+    kinds = Counter(re.sub(r"\d+", "#", file.name) for file in files)
+    several = [f"{name} {count}" for name, count in kinds.items() if count > 1]
+    if len(several) > 1:
+        found = f"images of {len(several)} names ({', '.join(several[:4])}) follow one another"
+        note(f"{path}: {found}; a glob in quotes takes some of them")
     return ImageSource(files, path.resolve().name, note, sample_range)
 
 
-def _glob(text: str, note: Note, sample_range: SampleRange | None) -> ImageSource:
+def _glob(text: str, note: Note, sample_range: SampleRange | None, given: Collection[Path]) -> ImageSource:
     pattern = PRINTF.sub("*", text)
-    files = [Path(file) for file in glob.glob(pattern) if Path(file).is_file()]
+    files = _without(given, [Path(file) for file in glob.glob(pattern) if Path(file).is_file()])
     if not files:
         raise InputError(text, found="no such file", expected=A_VIDEO, fix="INPUT")
     return ImageSource(sorted(files, key=natural_order), files[0].resolve().parent.name, note, sample_range)
+
+
+def _without(masks: Collection[Path], files: list[Path]) -> list[Path]:
+    left_out = {path.resolve() for path in masks}
+    return [file for file in files if file.resolve() not in left_out]
 
 
 def _what_is_in(folder: Path) -> str:

@@ -234,7 +234,6 @@ SOUNDS = [
     "libmp3lame",
     "pcm_u8",
     "alac",
-    "truehd",
 ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from pathlib import Path
 from typing import NamedTuple
@@ -49,6 +50,7 @@ OUTPUTS = (
     f"a folder, -, a file that ends in {', '.join(FILES)}, or a folder in {', '.join(list(FOLDERS)[1:])}"
 )
 
+HASHES = re.compile(r"##+")  # how compositors write %04d
 LONGEST_NAME = 230  # bytes; most systems allow 255, and working files beside an output have longer names
 
 
@@ -78,7 +80,7 @@ class Output(NamedTuple):
 
 def parse_output(text: str | Path, pipe: str = "mkv") -> Output:
     """What the name of an output says: an existing folder, a name that ends in a slash, or one without suffix
-    is a folder; FOLDER/mask_%04d.png are label maps with such names; else the suffix tells.
+    is a folder; FOLDER/mask_%04d.png or mask_####.png are label maps with such names; else the suffix tells.
 
     Args:
         pipe: what goes to standard output: "mkv", the label video, or "jsonl", the records.
@@ -91,8 +93,10 @@ def parse_output(text: str | Path, pipe: str = "mkv") -> Output:
         return Output(path, PIPES[pipe])
     if path.name in ("", ".."):
         path = path.resolve()
-    if PATTERN.search(path.name) and not path.exists():
-        return _numbered(path)
+    if not path.exists():
+        named = HASHES.sub(lambda hashes: f"%0{len(hashes[0])}d", path.name)
+        if PATTERN.search(named):
+            return _numbered(path.with_name(named))
     suffix = path.suffix.lower()
     if path.is_dir() or str(text).endswith(("/", os.sep)):
         return Output(path, FOLDERS.get(suffix, LabelFolder))
