@@ -20,7 +20,7 @@ from spvos_cli.video.mask_arrays import ARRAYS, read_arrays
 from spvos_cli.video.mask_json import is_mask_json, read_mask_json
 from spvos_cli.video.mask_opening import A_MASK
 from spvos_cli.video.masks import Mask, MaskReader
-from spvos_cli.video.moments import Moment, split_moment
+from spvos_cli.video.moments import FIRST, Moment, split_moment
 from spvos_cli.video.numbers import frames_of, label_in, split_frames
 from spvos_cli.video.small_ids import MOST_OBJECTS
 
@@ -63,6 +63,8 @@ def _masks_of(text: str, source: Source, reader: MaskReader, note: Note) -> list
     moment, name = split_moment(text)
     path, at = Path(name), moment.in_source(source, f"--mask {text}")
     if path.is_dir():
+        if moment != FIRST:
+            raise _many_frames(text)
         return _folder(path, source, reader, note)
     suffix = path.suffix.lower()
     if not path.is_file():
@@ -70,7 +72,7 @@ def _masks_of(text: str, source: Source, reader: MaskReader, note: Note) -> list
     if suffix in ARRAYS:
         return list(_arrays(path, at, source, reader))
     if suffix == ".json":
-        return list(_json(path, at, source, note))
+        return list(_json(path, None if moment == FIRST else at, source, note))
     if suffix in VIDEOS:
         return list(_video(path, at, reader))
     if suffix in STACKS | ANIMATIONS and (stack := list(_pages(path, at, reader))):
@@ -82,6 +84,10 @@ def _folder(path: Path, source: Source, reader: MaskReader, note: Note) -> list[
     files = split_frames(sorted(images_in(path), key=natural_order))
     images = files[1] or files[0]
     jsons = [file for file in sorted(path.glob("*.json"), key=natural_order) if is_mask_json(file)]
+    arrays = [file for file in sorted(path.iterdir(), key=natural_order) if file.suffix.lower() in ARRAYS]
+    if not images and not jsons and arrays:
+        places = zip(frames_of(arrays, source, path, note), arrays, strict=True)
+        return [m for t, file in places for m in _arrays(file, _moment(t, source), source, reader)]
     if not images and not jsons:
         if inner := [path / name for name in EXPORTS if images_in(path / name)]:
             return _folder(inner[0], source, reader, note)
@@ -133,10 +139,20 @@ def _arrays(path: Path, at: Moment, source: Source, reader: MaskReader) -> Itera
         yield _kept(_later(at, index), name, mask, path)
 
 
-def _json(path: Path, at: Moment, source: Source, note: Note) -> Iterator[FrameMask]:
-    for part in read_mask_json(path, source, note=note):
-        moment = at if part.frame is None else _moment(part.frame, source)
-        yield _kept(moment, f"{path}" if part.frame is None else f"{path} ({part.name})", part.mask(), path)
+def _json(path: Path, at: Moment | None, source: Source, note: Note) -> Iterator[FrameMask]:
+    """At a frame that is given, else where the names of images say, else at the first."""
+    parts = read_mask_json(path, source, note=note)
+    if at and len(parts) > 1:
+        raise _many_frames(f"{at}:{path}")
+    for part in parts:
+        named = None if part.frame is None else _moment(part.frame, source)
+        name = f"{path} ({part.name})" if named and not at else f"{path}"
+        yield _kept(at or named or FIRST.in_source(source, str(path)), name, part.mask(), path)
+
+
+def _many_frames(text: str) -> InputError:
+    found, expected = "masks of frames that their names tell", "no number before it"
+    return InputError(f"--mask {text}", found=found, expected=expected, fix=f"--mask {split_moment(text)[1]}")
 
 
 def _pages(path: Path, at: Moment, reader: MaskReader) -> Iterator[FrameMask]:

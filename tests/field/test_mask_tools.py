@@ -52,6 +52,13 @@ def test_an_entry_for_each_frame(tmp_path: Path) -> None:
     assert {t: iou(mask, MASKS[t]) for t, mask in found.items()} == {0: 1.0, 3: 1.0}
 
 
+def test_a_folder_of_arrays(tmp_path: Path) -> None:
+    for t in (0, 3):
+        np.save(tmp_path / f"{t:05d}.npy", MASKS[t] > 0)
+    found, _ = given(str(tmp_path))
+    assert {t: iou(mask, MASKS[t]) for t, mask in found.items()} == {0: 1.0, 3: 1.0}
+
+
 NO_ARRAYS = {
     "logits": np.where(MASK > 0, 8.5, -12.3),
     "frames of another video": np.stack(MASKS * 2) > 0,
@@ -266,3 +273,17 @@ def test_a_folder_that_is_too_high_names_the_one_with_masks(tmp_path: Path) -> N
 def test_masks_as_gif_in_a_folder(tmp_path: Path) -> None:
     found, _ = given(str(masks_named(tmp_path / "m", {"00000": 0, "00003": 3}, ".gif")))
     assert {t: iou(mask, MASKS[t]) for t, mask in found.items()} == {0: 1.0, 3: 1.0}
+
+
+def test_a_number_before_masks_of_many_frames(tmp_path: Path) -> None:
+    """It holds for an image alone, also where that bears a frame's name; before several it means nothing."""
+    source = folder_source(tmp_path / "f", [f"{t:05d}.jpg" for t in range(LENGTH)])
+    data = {"images": [image(0)], "annotations": [annotation(0, MASK)]}
+    (tmp_path / "m.json").write_text(json.dumps(data))
+    assert list(given(str(tmp_path / "m.json"), source)[0]) == [0]
+    assert list(given(f"2:{tmp_path / 'm.json'}", source)[0]) == [2]
+    data = {"images": [image(0), image(3)], "annotations": [annotation(0, MASK), annotation(3, MASK)]}
+    (tmp_path / "m.json").write_text(json.dumps(data))
+    for text in (f"2:{tmp_path / 'm.json'}", f"2:{masks_named(tmp_path / 'm', {'00003': 3})}"):
+        with pytest.raises(InputError, match="no number before it"):
+            given(text, source)
