@@ -13,10 +13,11 @@ from spvos_cli.video.boxes import Box, clip_box, object_in, parse_box
 from spvos_cli.video.frames import Frame, Note, Source
 from spvos_cli.video.mask_files import masks_of
 from spvos_cli.video.mask_images import looks_inverted
-from spvos_cli.video.mask_opening import fit_mask
-from spvos_cli.video.masks import Mask, MaskReader, no_object
+from spvos_cli.video.mask_opening import fit_mask, no_object
+from spvos_cli.video.masks import Mask, MaskReader
 from spvos_cli.video.moments import Moment, Range, split_moment
 from spvos_cli.video.palettes import voc_palette
+from spvos_cli.video.remarks import summed_up
 from spvos_cli.video.small_ids import MOST_OBJECTS
 
 
@@ -64,12 +65,15 @@ class Annotations:
         self.source, self.note = source, note
         self.palette = voc_palette()
         self._labels: dict[str, int] = {}  # what names of files say -> object
-        reader = MaskReader(note)
+        self._remarks: list[str] = []  # about single masks
+        reader = MaskReader(self._remarks.append)
         found = [mask for text in masks for mask in masks_of(text, source, reader, note)]
         self.given = [
             Annotation(m.moment, m.name, m.read, None, m.file, m.label, m.one_of_many) for m in found
         ]
         self._check_masks()
+        for text in summed_up(self._remarks):
+            note(text)
         reader.note = lambda text: None  # all is said
         for text in boxes:
             moment, box = split_moment(text)
@@ -173,7 +177,7 @@ class Annotations:
         if number is not None:
             share = 100 * np.mean(ids == number)
             about = f"object {number} covers {share:.0f} % and touches all four borders"
-            self.note(f"{given.name}: {about}: is the mask inverted?")
+            self._remarks.append(f"{given.name}: {about}: is the mask inverted?")
 
     def _check_blanks(self) -> None:
         """A mask without an object says that none is there; where all are, there is nothing to follow."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
@@ -36,6 +36,21 @@ class ColourNumbers:
             self._add(sorted(others()))
         self._add(colours)
         return [self._numbers[colour] for colour in colours]
+
+    def contradict(self, ids: Mapping[int, int]) -> bool:
+        """Whether an indexed mask's colours cannot have the ids that it says: a colour has another id, or an
+        id another colour, unless one of the two is the palette's."""
+        colours = {number: colour for colour, number in self._numbers.items()}
+        for colour, number in ids.items():
+            before = colours.get(number, colour)
+            chosen = self._palette.get(before) != number and self._palette.get(colour) != number
+            if self._numbers.get(colour, number) != number or (before != colour and chosen):
+                return True
+        return False
+
+    def learn(self, ids: Mapping[int, int]) -> None:
+        """What colours mean in an indexed mask, for those that are not indexed."""
+        self._numbers = {**ids, **self._numbers}
 
     def as_known(self, values: np.ndarray) -> np.ndarray:
         """Packed RGB values whose colours are an earlier mask's, but for what a lossy format did to them."""

@@ -10,6 +10,7 @@ from PIL import Image
 from spvos_cli.video.soft_edges import FLAT_SHARE, flat_pixels
 
 CLEAR = 128  # alpha below this is background
+WHITE = 250  # a grey image's only value from here on is white: one object
 BLACK = 16  # a palette's entry whose channels are all at most this is black
 VOID = 255  # beside small ids: pixels that its maker left undecided, as VOC and VOST do
 SMALL_GREY, SMALL_INDEX = 40, 127  # ids up to these are small; grey levels set apart by hand are larger
@@ -122,3 +123,13 @@ def looks_inverted(ids: np.ndarray) -> int | None:
     sides = ids[0], ids[-1], ids[:, 0], ids[:, -1]
     large = counts[most] > MOST * ids.size and counts[most] < ids.size
     return most if large and all((side == most).any() for side in sides) else None
+
+
+def is_lossy(image: Image.Image) -> bool:
+    """Whether the file's format changes colours."""
+    return image.format in ("JPEG", "MPO", "WEBP", "AVIF", "JPEG2000")
+
+
+def has_soft_edges(values: np.ndarray) -> bool:
+    """Whether grey values (N,) between black and white are no ids."""
+    return bool(values.size and values[-1] >= WHITE and ((values > SMALL_GREY) & (values < WHITE)).any())

@@ -10,6 +10,7 @@ from PIL import Image, ImageOps
 from spvos_cli.errors import InputError
 from spvos_cli.video.frames import Note, Source, no_note, same_aspect
 from spvos_cli.video.image_files import BY_FFMPEG, UNREADABLE, no_image, open_image
+from spvos_cli.video.small_ids import MOST_OBJECTS
 
 A_MASK = "an indexed PNG, or an image with one colour an object"
 
@@ -31,6 +32,21 @@ def open_mask(path: Path) -> Image.Image:
         return _upright(image)  # its pixels outlive the file
     except UNREADABLE as error:
         raise no_image(path, error, A_MASK, "--mask MASK") from error
+
+
+def no_object(what: str | Path) -> InputError:
+    """What to say where every pixel is background."""
+    return InputError(what, found="no object (every pixel is background)", expected=A_MASK, fix="--mask MASK")
+
+
+def too_many(path: Path, count: int, kind: str) -> InputError:
+    """What to say of more objects than there are ids."""
+    return InputError(
+        path,
+        found=f"{count} {kind}",
+        expected=f"at most {MOST_OBJECTS} objects, one colour each",
+        fix="--mask MASK",
+    )
 
 
 def _by_ffmpeg(path: Path) -> Image.Image:

@@ -15,23 +15,24 @@ from spvos_cli.video.mask_colours import ColourNumbers
 from spvos_cli.video.mask_images import (
     BLACK,
     CLEAR,
-    SMALL_GREY,
     VOID,
+    WHITE,
     clear_entries,
     ground_colour,
     ground_index,
+    has_soft_edges,
     has_void,
     is_cutout,
+    is_lossy,
     is_matte,
     palette_colours,
     picture_on_ground,
 )
-from spvos_cli.video.mask_opening import A_MASK, open_mask
+from spvos_cli.video.mask_opening import A_MASK, no_object, open_mask, too_many
 from spvos_cli.video.palettes import ids_of_colours, pack, unpack, voc_palette
 from spvos_cli.video.small_ids import MOST_OBJECTS, SmallIds
 from spvos_cli.video.soft_edges import NOISE, NotAMask, harden
 
-WHITE = 250  # a grey image's only value from here on is white: one object
 PROBABLE = 0.5
 FEW = 32  # grey values up to this many are ids at once where reading is strict
 
@@ -90,7 +91,7 @@ class MaskReader:
         try:
             return self._of_image(image, path)
         except NotAMask as error:
-            noise = NOISE if _is_lossy(image) else BLACK
+            noise = NOISE if is_lossy(image) else BLACK
             found = picture_on_ground(np.array(image.convert("RGB")), noise)
             if found is None or self.strict:
                 many = f"{error.values} colours, hardly any of them in flat areas"
@@ -106,8 +107,8 @@ class MaskReader:
         if image.mode == "P":
             return self._indexed(path, image)
         if image.mode in ("1", "L", "I", "F") or image.mode.startswith("I;"):
-            return self._grey(path, np.array(image), lossy=_is_lossy(image), bits=image.mode == "1")
-        return self._coloured(path, np.array(image.convert("RGBA")), lossy=_is_lossy(image))
+            return self._grey(path, np.array(image), lossy=is_lossy(image), bits=image.mode == "1")
+        return self._coloured(path, np.array(image.convert("RGBA")), lossy=is_lossy(image))
 
     def _indexed(self, path: Path, image: Image.Image) -> Mask:
         values, colours, clear = np.array(image), palette_colours(image), clear_entries(image)
@@ -121,8 +122,17 @@ class MaskReader:
         palette = voc_palette()
         if len(colours) > 1:
             palette[: len(colours)] = colours
-        if not self._exact:
-            values = self._hard(path, values, lossy=False).astype(np.uint8)
+        if self._exact:
+            return Mask(self._without_void(path, values, indexed=True), palette)
+        values = self._hard(path, values, lossy=False).astype(np.uint8)
+        used = np.unique(values[values > 0])
+        if len(used) and used[-1] < len(colours):
+            ids = dict(zip(pack(colours[used]).tolist(), used.tolist(), strict=True))
+            if self._numbers.contradict(ids):
+                self.note(f"{path}: its palette is in another order than those before; its colours count")
+                rgba[values == 0] = 0
+                return self._coloured(path, rgba, lossy=False)
+            self._numbers.learn(ids)
         return Mask(self._without_void(path, values, indexed=True), palette)
 
     def _grey(self, path: Path, values: np.ndarray, *, lossy: bool, bits: bool = False) -> Mask:
@@ -140,18 +150,18 @@ class MaskReader:
                 expected="ids in PNG, or white objects",
                 fix="write indexed PNGs",
             )
-        if _has_soft_edges(found) and is_matte(values):
+        if has_soft_edges(found) and is_matte(values):
             self.note(
                 f"{path}: {len(found) - 1} values on soft edges were merged into the objects beside them"
             )
             return self._white(values > found[-1] / 2)
-        if lossy or len(found) > (FEW if self.strict else 1) or _has_soft_edges(found):
+        if lossy or len(found) > (FEW if self.strict else 1) or has_soft_edges(found):
             values = self._hard(path, values, lossy=lossy)
             found = np.unique(values[values != 0])
         if len(found) == 1 and found[0] >= WHITE:
             return self._white(values)
         if len(found) > MOST_OBJECTS:
-            raise _too_many(path, len(found), "values")
+            raise too_many(path, len(found), "values")
         if not self._exact:
             values = self._without_ground(path, values)
             values = self._small(path, values, np.unique(values[values != 0]))
@@ -180,12 +190,12 @@ class MaskReader:
         values = self._numbers.as_known(values) if lossy else values
         colours = np.unique(values[values != 0])
         if len(colours) > MOST_OBJECTS:
-            raise _too_many(path, len(colours), "colours")
+            raise too_many(path, len(colours), "colours")
         if colours.tolist() == [pack(np.full(3, 255))]:
             return self._white(values)
         numbers = self._numbers.of(colours.tolist())
         if max(numbers, default=0) > MOST_OBJECTS:
-            raise _too_many(path, max(numbers), "colours in all masks")
+            raise too_many(path, max(numbers), "colours in all masks")
         palette = voc_palette()
         palette[numbers] = unpack(colours)
         ids = np.array([*numbers, 0])[np.searchsorted(colours, values)]
@@ -211,7 +221,7 @@ class MaskReader:
             return values
         ids = self._small_ids.of(found.tolist())
         if ids is None:
-            raise _too_many(path, len(found), "values")
+            raise too_many(path, len(found), "values")
         if ids == found.tolist():
             return values
         names = ", ".join(f"{value} is {i}" for value, i in zip(found[:3], ids, strict=False))
@@ -249,31 +259,8 @@ def read_mask(path: Path, note: Note = no_note) -> Mask:
     return mask
 
 
-def no_object(what: str | Path) -> InputError:
-    """What to say where every pixel is background."""
-    return InputError(what, found="no object (every pixel is background)", expected=A_MASK, fix="--mask MASK")
-
-
 def _colours_of(files: Sequence[Path]) -> list[int]:
     reader = MaskReader()
     for file in files:
         reader.read(file)
     return reader.colours
-
-
-def _is_lossy(image: Image.Image) -> bool:
-    return image.format in ("JPEG", "MPO", "WEBP", "AVIF", "JPEG2000")
-
-
-def _too_many(path: Path, count: int, kind: str) -> InputError:
-    return InputError(
-        path,
-        found=f"{count} {kind}",
-        expected=f"at most {MOST_OBJECTS} objects, one colour each",
-        fix="--mask MASK",
-    )
-
-
-def _has_soft_edges(values: np.ndarray) -> bool:
-    """Whether grey values (N,) between black and white are no ids."""
-    return bool(values.size and values[-1] >= WHITE and ((values > SMALL_GREY) & (values < WHITE)).any())

@@ -14,6 +14,7 @@ from spvos_cli.video.masks import Mask, MaskReader
 from spvos_cli.video.palettes import voc_palette
 from tests.field.making import encode
 from tests.field.scene import FRAMES, MASKS, iou
+from tests.field.test_mask_files import given
 
 PHOTO, MASK = FRAMES[0], MASKS[0]
 SECOND = (np.roll(MASK, 60, axis=1) > 0) & (MASK == 0)
@@ -124,3 +125,60 @@ def test_the_ground_of_two_greys(tmp_path: Path) -> None:
     whole[:, :80] = 3  # a map without a ground: every pixel is something
     Image.fromarray(whole).save(tmp_path / "w.png")
     assert np.array_equal(read(tmp_path / "w.png")[0].ids, whole)
+
+
+RGB = [(0, 0, 0), (255, 0, 0), (0, 255, 0)]
+
+
+def indexed(ids: np.ndarray, order: tuple[int, ...]) -> Image.Image:
+    """In a palette whose entries are these of RGB."""
+    image = Image.fromarray(np.argsort(order).astype(np.uint8)[ids], "P")
+    image.putpalette([value for entry in order for value in RGB[entry]])
+    return image
+
+
+@pytest.mark.parametrize("second", ["another order", "colours", "one less"])
+def test_a_colour_is_one_object_whatever_its_place_in_palettes(tmp_path: Path, second: str) -> None:
+    """Quantizing sorts the palette of each mask by how often its colours are there."""
+    images = {
+        "another order": indexed(TWO, (0, 2, 1)),
+        "colours": Image.fromarray(np.array(RGB, np.uint8)[TWO]),
+        "one less": indexed(TWO * (TWO == 2), (0, 2, 1)),
+    }
+    reader = MaskReader((notes := []).append)
+    for name, image in (("a", indexed(TWO, (0, 1, 2))), ("b", images[second])):
+        image.save(tmp_path / f"{name}.png")
+    assert np.array_equal(reader.read(tmp_path / "a.png").ids, TWO)
+    expected = TWO * (TWO == 2) if second == "one less" else TWO
+    assert np.array_equal(reader.read(tmp_path / "b.png").ids, expected)
+    assert ("its colours count" in "".join(notes)) == (second != "colours")
+
+
+def test_ids_hold_where_only_their_colours_were_changed(tmp_path: Path) -> None:
+    """As spvos writes them with --colours, beside masks in DAVIS's."""
+    reader = MaskReader()
+    for name, palette in (("a", voc_palette()), ("b", np.roll(voc_palette(), 7, axis=0))):
+        image = Image.fromarray(TWO, "P")
+        palette[0] = 0
+        image.putpalette(palette.ravel().tolist())
+        image.save(tmp_path / f"{name}.png")
+        assert np.array_equal(reader.read(tmp_path / f"{name}.png").ids, TWO)
+
+
+def test_the_frames_of_a_gif_are_one_kind(tmp_path: Path) -> None:
+    """Pillow gives the first one's indices and the others' colours."""
+    first, second = (indexed(ids, (0, 1, 2)) for ids in (MASK, TWO))
+    first.save(tmp_path / "m.gif", save_all=True, append_images=[second])
+    found, _ = given(str(tmp_path / "m.gif"))
+    assert np.array_equal(found[0], MASK)
+    assert np.array_equal(found[1], TWO)
+
+
+def test_the_same_remark_about_many_masks_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "m").mkdir()
+    for t in range(4):
+        Image.fromarray(cv2.GaussianBlur(MASKS[t] * np.uint8(255), (0, 0), 1.5)).save(tmp_path / f"m/{t}.png")
+    said = given(str(tmp_path / "m"))[1].splitlines()
+    assert len(said) == 1
+    assert "on soft edges" in said[0]
+    assert said[0].endswith("(4 such masks)")
