@@ -56,7 +56,7 @@ class VideoSource(Source):
         self.frames, self.audio = self.decoder.promised, self.decoder.audio
         pictures = self.decoder.pictures
         self.pixel_aspect, self.orientation = pictures.pixel_aspect, pictures.orientation
-        self._colours = pictures.colours
+        self._colours, self.timed = pictures.colours, self.decoder.has_times
         self.metadata, self.chapters = self.decoder.metadata, self.decoder.chapters
         self.timecode, self.left_out = self.decoder.timecode, self.decoder.left_out
         self._decoded = self._number()

@@ -76,6 +76,7 @@ class Source:
         timecode: SMPTE time code of its first frame.
         left_out: what is in it that no video output gets, for people.
         orientation: how its pictures were turned to stand upright.
+        timed: whether its frames have times of their own.
         colours: what the RGB of its frames means, and the YUV that it came from.
     """
 
@@ -94,6 +95,7 @@ class Source:
     timecode: str | None = None
     left_out: tuple[str, ...] = ()
     orientation: Orientation = UPRIGHT
+    timed: bool = False
 
     @property
     def colours(self) -> Colours:

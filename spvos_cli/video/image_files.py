@@ -14,8 +14,10 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from spvos_cli.errors import InputError
 from spvos_cli.video.frames import check_size, same_aspect
+from spvos_cli.video.orientation import UPRIGHT, Orientation
 
 STACKS = {".tif", ".tiff"}
+ORIENTATION = 0x0112  # EXIF's tag
 SUBFILE_TYPE, REDUCED = 254, 1  # TIFF's tag, and its bit of a thumbnail or a level of a pyramid
 UNREADABLE = (
     UnidentifiedImageError,
@@ -98,6 +100,15 @@ def open_image(file: Path, option: str = "INPUT") -> Image.Image:
     image = Image.open(file)
     check_size(image.width, image.height, file, option)
     return image
+
+
+def orientation_of_image(file: Path) -> Orientation:
+    """How it was turned by its EXIF."""
+    try:
+        with open_image(file) as image:
+            return Orientation.of_exif(image.getexif().get(ORIENTATION, 1))
+    except UNREADABLE:
+        return UPRIGHT
 
 
 def on_black_image(image: Image.Image) -> np.ndarray:

@@ -18,6 +18,7 @@ from spvos_cli.video.image_files import (
     no_image,
     on_black_image,
     open_image,
+    orientation_of_image,
     pages_of,
     read_samples,
 )
@@ -72,6 +73,7 @@ class ImageSource(Source):
             bits = "float" if first.dtype.kind == "f" else "16-bit"
             note(f"{name}: {bits} samples, shown from {self._range} on (--range LOW,HIGH is another choice)")
         self.height, self.width = self._fit(self._rgb(first)).shape[:2]
+        self.orientation = orientation_of_image(files[0])
 
     def __iter__(self) -> Iterator[Frame]:
         return map(self._frame, range(len(self._pages)))
@@ -132,7 +134,7 @@ class AnimationSource(Source):
     frames: int
 
     def __init__(self, file: Path, note: Note = no_note) -> None:
-        self.name, self._file, self._note = file.stem, file, note
+        self.name, self._file, self._note, self.timed = file.stem, file, note, True
         self.time_base = Fraction(1, 1000)
         try:
             self._image = open_image(file)

@@ -20,7 +20,7 @@ A_LABEL_VIDEO = "a mask, or a video of masks"
 
 
 def label_images(path: Path) -> Iterator[Image.Image]:
-    """An image a frame, as a mask's file would be: grey values, or colours.
+    """An image a frame, as a mask's file would be: grey values, or colours; `info` has its time in seconds.
 
     Raises:
         InputError: nothing in it can be decoded.
@@ -37,6 +37,7 @@ def label_images(path: Path) -> Iterator[Image.Image]:
             for frame in (frame for packet in container.demux(stream) for frame in decoder.decode(packet)):
                 check_size(frame.width, frame.height, path, "--mask MASK")
                 image = Image.fromarray(orientation_of(frame).apply(_pixels(frame)))
+                image.info["seconds"] = float(frame.time or 0)
                 image.format = "JPEG" if lossy else "PNG"  # what MaskReader asks whether colours are exact
                 yield image
     except (av.FFmpegError, ValueError, OSError, MemoryError) as error:

@@ -26,6 +26,7 @@ from spvos_cli.video.small_ids import MOST_OBJECTS
 
 VIDEOS = {".mkv", ".mp4", ".mov", ".avi", ".webm", ".m4v", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".m2v"}
 VIDEOS |= {".wmv", ".flv", ".ogv", ".3gp", ".mxf", ".nut", ".y4m", ".vob"}
+SAME_RATE = 0.1  # share by which a mask video's rate may differ from the frames'
 EXPORTS = ("SegmentationObject", "SegmentationClass", "Annotations", "masks")  # folders in what tools export
 
 
@@ -74,7 +75,7 @@ def _masks_of(text: str, source: Source, reader: MaskReader, note: Note) -> list
     if suffix == ".json":
         return list(_json(path, None if moment == FIRST else at, source, note))
     if suffix in VIDEOS:
-        return list(_video(path, at, reader))
+        return _video(path, at, source, reader, note)
     if suffix in STACKS | ANIMATIONS and (stack := list(_pages(path, at, reader))):
         return stack
     return [FrameMask(at, name, partial(reader.read, path), path)]
@@ -169,13 +170,24 @@ def _pages(path: Path, at: Moment, reader: MaskReader) -> Iterator[FrameMask]:
         raise InputError(path, found=found, expected=A_MASK, fix="--mask MASK") from error
 
 
-def _video(path: Path, at: Moment, reader: MaskReader) -> Iterator[FrameMask]:
-    """Of a label video, one a frame."""
+def _video(path: Path, at: Moment, source: Source, reader: MaskReader, note: Note) -> list[FrameMask]:
+    """Of a label video, one a frame; by their times where it has another rate than the frames."""
     from spvos_cli.video.label_videos import label_images  # needs PyAV
 
+    masks: list[FrameMask] = []
+    times: list[float] = []
     for index, image in enumerate(label_images(path)):
         mask = _read_one(image, path, reader, first=index == 0)
-        yield _kept(_later(at, index), f"{path}[{index}]", mask, path)
+        masks.append(_kept(_later(at, index), f"{path}[{index}]", mask, path))
+        times.append(float(image.info["seconds"]))
+    between, step = (times[-1] - times[0]) / max(1, len(times) - 1) if times else 0.0, float(1 / source.rate)
+    same_rate = abs(between / step - 1) < SAME_RATE
+    if not source.timed or not between or same_rate or at != FIRST or len(masks) == source.count():
+        return masks
+    note(f"{path}: a mask every {between:.3g} s, a frame every {step:.3g} s: taken by times")
+    half = step / 2  # containers round times
+    moments = [Moment(seconds=max(0.0, time - times[0] - half)) for time in times]
+    return [mask._replace(moment=moment) for mask, moment in zip(masks, moments, strict=True)]
 
 
 def _read_one(image: Image.Image, path: Path, reader: MaskReader, *, first: bool) -> Mask:

@@ -1,4 +1,4 @@
-"""How a picture must be turned to stand as players show it: a video's display matrix."""
+"""How a picture must be turned to stand as players show it: a video's display matrix, an image's EXIF."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 FRACTION = 1 << 16  # of the matrix's first four numbers
+# mirrored, turns
+EXIF = {2: (True, 0), 3: (False, 2), 4: (True, 2), 5: (True, 1), 6: (False, 3), 7: (True, 3), 8: (False, 1)}
 
 
 class Orientation(NamedTuple):
@@ -31,6 +33,11 @@ class Orientation(NamedTuple):
             a, b = -a, -b
         angle = math.degrees(math.atan2(-b, a)) if a or b else math.degrees(math.atan2(c, d))
         return cls(mirrored, round(angle / 90) % 4)
+
+    @classmethod
+    def of_exif(cls, number: int) -> Orientation:
+        """From EXIF's orientation, 1 to 8; any other number is upright."""
+        return cls(*EXIF.get(number, ()))
 
     @property
     def on_its_side(self) -> bool:

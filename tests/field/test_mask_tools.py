@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from spvos_cli.errors import InputError
+from spvos_cli.video.reader import open_source
 from tests.field.making import encode, ffmpeg, write
 from tests.field.scene import FRAMES, HEIGHT, LENGTH, MASKS, WIDTH, folder_source, iou
 from tests.field.test_mask_files import given, masks_named
@@ -287,3 +288,14 @@ def test_a_number_before_masks_of_many_frames(tmp_path: Path) -> None:
     for text in (f"2:{tmp_path / 'm.json'}", f"2:{masks_named(tmp_path / 'm', {'00003': 3})}"):
         with pytest.raises(InputError, match="no number before it"):
             given(text, source)
+
+
+def test_a_mask_video_of_another_rate(tmp_path: Path) -> None:
+    """Our own label video of every second frame: by its times, not by its places."""
+    encode(tmp_path / "x.mp4", FRAMES, "-c:v", "libx264", "-pix_fmt", "yuv420p")
+    source = open_source(str(tmp_path / "x.mp4"))
+    masks = [np.dstack([mask] * 3) for mask in MASKS[::2]]
+    encode(tmp_path / "m.mkv", masks, "-c:v", "ffv1", "-pix_fmt", "gray", "-r", "25/2", rate="25/2")
+    found, said = given(str(tmp_path / "m.mkv"), source)
+    assert {t: iou(mask, MASKS[t]) for t, mask in found.items()} == {0: 1.0, 2: 1.0, 4: 1.0}
+    assert "a mask every 0.08 s, a frame every 0.04 s: taken by times" in said

@@ -16,6 +16,7 @@ from spvos_cli.video.mask_opening import fit_mask
 from spvos_cli.video.masks import read_mask
 from spvos_cli.video.orientation import Orientation
 from spvos_cli.video.palettes import indexed_image, voc_palette
+from spvos_cli.video.reader import open_source
 from tests.conftest import Command
 from tests.field.scene import FRAMES, HEIGHT, MASKS, WIDTH, iou, save_frames
 from tests.video.writing import MemorySource
@@ -214,3 +215,19 @@ def test_empty_masks_say_that_the_object_is_away(tmp_path: Path, spvos: Command)
     assert code == 2
     assert "no object" in said
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("number", range(1, 9))
+def test_a_mask_that_was_not_turned_with_its_photographs(tmp_path: Path, number: int) -> None:
+    """EXIF turns frames as a display matrix does; tools that ignore it make masks of the stored picture."""
+    exif = Image.Exif()
+    exif[0x0112] = number
+    Image.fromarray(FRAMES[0]).save(tmp_path / "f.jpg", exif=exif, quality=95)
+    source = open_source(str(tmp_path / "f.jpg"))
+    upright = source.orientation.apply(FRAMES[0])
+    assert np.abs(next(iter(source)).image.astype(int) - upright).mean() < 6
+    if source.orientation.on_its_side:
+        notes: list[str] = []
+        fitted = fit_mask(MASKS[0], source, "m.png", notes.append)
+        assert np.array_equal(fitted, source.orientation.apply(MASKS[0]))
+        assert "the mask is turned" in notes[0]
