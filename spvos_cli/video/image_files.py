@@ -132,7 +132,7 @@ def _in_srgb(image: Image.Image) -> Image.Image:
             return image
         mode = "RGBA" if image.mode == "RGBA" else "RGB"
         found = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode=mode)
-    except (ImageCms.PyCMSError, *UNREADABLE):  # damaged: the pixels are what counts
+    except (ImageCms.PyCMSError, ImportError, *UNREADABLE):  # damaged, or Pillow knows no profiles
         return image
     return image if found is None else found
 
