@@ -37,7 +37,7 @@ FLOORS = (
     {"evaluation", "inference"},
     {"profiling"},
     {"segment", "benchmark"},
-    {"training"},
+    {"training", "profiling.runs"},
     {"commands"},
     {"app"},
     {"__main__"},

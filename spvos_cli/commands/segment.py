@@ -14,6 +14,7 @@ from spvos_cli.commands.parameters import typer_command
 from spvos_cli.errors import InputError
 from spvos_cli.inference.engine import EngineOptions
 from spvos_cli.option import OUTPUT, option
+from spvos_cli.processors import default_threads
 from spvos_cli.segment.options import SegmentOptions
 from spvos_cli.segment.uses import USES
 
@@ -69,7 +70,8 @@ def segment(task: Segmentation, options: SegmentOptions, engine: EngineOptions, 
 
     use_threads(engine.threads)
     reporter = Reporter(quiet=messages.quiet)
-    keywords: dict[str, Any] = {**_fields(engine), **_fields(options), "threads": None, "reporter": reporter}
+    keywords: dict[str, Any] = {**_fields(engine), **_fields(options), "reporter": reporter}
+    keywords["threads"] = engine.threads or default_threads()
     score = None
     if task.input is None:
         summary, score = run_demo(Path(task.output[0] if task.output else "spvos_demo"), **keywords)

@@ -27,7 +27,8 @@ def far_blocks(masks: Tensor) -> Tensor:
     Returns:
         (H // 32, W // 32) bool; a last odd row or column is in no block.
     """
-    covered = (F.avg_pool2d(masks.amax(dim=0, keepdim=True), 16) > COVERED).float()
+    rows = masks.amax(dim=0, keepdim=True).unflatten(1, (-1, 16)).mean(dim=2)
+    covered = (rows.unflatten(2, (-1, 16)).mean(dim=3) > COVERED).float()
     near = F.max_pool2d(covered, 2 * NEAR + 1, stride=1, padding=NEAR)
     return F.max_pool2d(near, 2)[0] == 0
 

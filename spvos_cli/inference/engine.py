@@ -123,8 +123,8 @@ class EngineOptions:
     )
     engine: str = option(
         "auto",
-        "What runs the dense part of the lite network on a CPU: OpenVINO is twice as fast there as PyTorch;"
-        " auto takes it where it is installed.",
+        "What runs modules without gates on a CPU: OpenVINO is twice as fast there as PyTorch; auto takes it"
+        " where it is installed.",
         panel=MACHINE,
         choices=("auto", "torch", "openvino"),
     )

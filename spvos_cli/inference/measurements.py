@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
+
+
+def strongest(probs: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
+    """The largest of some maps (H, W) at each pixel, and which that is, uint8: the first of equal ones. It is
+    faster than PyTorch's maximum over the first dimension."""
+    maps = iter(probs)
+    best = next(maps).clone()
+    row = torch.zeros(best.shape, dtype=torch.uint8, device=best.device)
+    for k, each in enumerate(maps, 1):
+        row = torch.maximum(row, (each > best).view(torch.uint8).mul(k))  # masks are filled more slowly
+        best = torch.maximum(best, each, out=best)
+    return best, row
 
 
 def confidence_table(prob: Tensor) -> Tensor:
     """Of (1 + K, h, w) probabilities of background and objects: (2, K), each object's mean over the pixels
     that it holds, and how many those are."""
-    best, row = prob.max(dim=0)
+    best, row = strongest(prob)
     holds = row == torch.arange(1, len(prob), device=row.device)[:, None, None]
     pixels, sums = (x.sum(dim=(1, 2), dtype=best.dtype) for x in (holds, holds * best))
     return torch.stack([sums / pixels, pixels])

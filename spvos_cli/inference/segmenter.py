@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from spvos_cli.inference.arrays import checked_frame, checked_mask, same_size
-from spvos_cli.inference.measurements import confidence_table, fetched
+from spvos_cli.inference.measurements import confidence_table, fetched, strongest
 from spvos_cli.inference.stream import State, Stream
 from spvos_cli.inference.views import ArrayView, Placed, resized
 from spvos_cli.model.network import VOSNetwork
@@ -233,18 +234,15 @@ class VideoSegmenter:
         bottom, right = (at + n for at, n in zip((found.top, found.left), found.prob.shape[1:], strict=True))
         part = view.source(found.top, bottom, found.left, right)
         height, width = (of.stop - of.start for of in part)
-        best = _scaled(found.prob[0], height, width).clone()
-        row = torch.zeros(best.shape, dtype=torch.uint8, device=best.device)
-        for k in range(1, len(found.prob)):
-            each = _scaled(found.prob[k], height, width)
-            row.masked_fill_(each > best, k)
-            best = torch.maximum(best, each)
+        _, row = strongest(_scaled(prob, height, width) for prob in found.prob)
         tensors = [row]
         if self.measured:
             tensors += [confidence_table(found.prob), counts_by_row(policies_of(self.runs).values())]
         row, *self._measurements = fetched(tensors)
         labels = np.zeros(view.array.shape[:2], np.uint8)
-        labels[part] = np.array([0, *self.objects], np.uint8)[row.numpy()]
+        ids = np.zeros(256, np.uint8)
+        ids[1 : 1 + len(self.objects)] = self.objects
+        labels[part] = cv2.LUT(row.numpy(), ids)
         return labels
 
 

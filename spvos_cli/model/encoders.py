@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -31,17 +31,31 @@ class Query(NamedTuple):
     f4: Tensor
 
 
+class QueryEngine(Protocol):
+    """Takes a query encoder's place."""
+
+    def __call__(self, image: Tensor) -> Query:
+        """image: (B, 3, H, W), normalised; features are of its type, channels last."""
+
+
 class QueryEncoder(nn.Module):
-    """ResNet-50 through layer3 with two 3x3 heads on f16."""
+    """ResNet-50 through layer3 with two 3x3 heads on f16.
+
+    Attributes:
+        engine: takes the place of its modules where no run decides about pixels; for inference.
+    """
 
     def __init__(self, key_channels: int, value_channels: int) -> None:
         super().__init__()
+        self.engine: QueryEngine | None = None
         self.trunk = ResNet(Bottleneck, (3, 4, 6))
         self.key = SparseConv2d(1024, key_channels, 3, role="other")
         self.value = SparseConv2d(1024, value_channels, 3, role="other")
 
     def forward(self, image: Tensor, run: LayerRunner | None = None) -> Query:
         """image: (B, 3, H, W), normalised, H and W multiples of 16."""
+        if self.engine is not None and run is None:
+            return self.engine(image)
         f4, f8, f16 = self.trunk(image, run)
         return Query(self.key(f16, run), self.value(f16, run), f16, f8, f4)
 

@@ -90,14 +90,23 @@ def aggregate(prob: Tensor) -> Tensor:
     Returns:
         The same with one more channel, the background first; it sums to 1 over the channels.
     """
-    return aggregate_logits(prob).softmax(dim=-3)
+    if torch.is_grad_enabled():
+        return aggregate_logits(prob).softmax(dim=-3)
+    odds = _with_background(prob)  # the softmax of their logarithms, without a logarithm
+    odds /= 1 - odds
+    return odds.div_(odds.sum(dim=-3, keepdim=True))
 
 
 def aggregate_logits(prob: Tensor) -> Tensor:
     """The log-odds whose softmax is `aggregate`; shapes as there."""
-    background = (1 - prob).prod(dim=-3, keepdim=True)
-    clamped = torch.cat([background, prob], dim=-3).clamp(1e-7, 1 - 1e-7)
+    clamped = _with_background(prob)
     return torch.log(clamped / (1 - clamped))
+
+
+def _with_background(prob: Tensor) -> Tensor:
+    """The probability that there is no object, before the objects'; all within 0 and 1."""
+    background = (1 - prob).prod(dim=-3, keepdim=True)
+    return torch.cat([background, prob], dim=-3).clamp(1e-7, 1 - 1e-7)
 
 
 def sum_of_others(masks: Tensor) -> Tensor:

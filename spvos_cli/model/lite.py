@@ -15,10 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from spvos_cli.model.backends.trunk import TrunkEngine
+from spvos_cli.model.backends.engines import DecoderEngine, MemoryEngine, TrunkEngine
 from spvos_cli.model.config import LITE, ModelConfig
 from spvos_cli.model.efficientnet import EfficientNetLite
-from spvos_cli.model.encoders import Query
+from spvos_cli.model.encoders import Query, QueryEngine
 from spvos_cli.model.layers import ResidualBlock, sum_of_others, upsample
 from spvos_cli.model.matching import (
     TopKReadout,
@@ -42,13 +42,15 @@ class LiteQueryEncoder(nn.Module):
     """EfficientNet-Lite0 with a key head on f16 and f8 and a value head on f16.
 
     Attributes:
-        engine: runs the trunk instead of PyTorch; for inference.
+        engine: takes the place of its modules where no run decides about pixels; for inference.
+        trunk_engine: takes the trunk's place, which does not learn then.
     """
 
     def __init__(self, key_channels: int, value_channels: int) -> None:
         super().__init__()
         self.trunk = EfficientNetLite()
-        self.engine: TrunkEngine | None = None
+        self.engine: QueryEngine | None = None
+        self.trunk_engine: TrunkEngine | None = None
         _, c8, c16 = self.trunk.channels
         self.project = ConvUnit(c16 + c8, key_channels, 1)
         last = ConvUnit(key_channels, key_channels, 3)
@@ -61,7 +63,9 @@ class LiteQueryEncoder(nn.Module):
 
     def forward(self, image: Tensor, run: LayerRunner | None = None) -> Query:
         """image: (B, 3, H, W), normalised, H and W multiples of 16."""
-        f4, f8, f16 = self.trunk(image) if self.engine is None else self.engine(image)
+        if self.engine is not None and run is None:
+            return self.engine(image)
+        f4, f8, f16 = (self.trunk_engine or self.trunk)(image)
         return Query(self.key(f16, f8), self.value(f16, run), f16, f8, f4)
 
     def key(self, f16: Tensor, f8: Tensor) -> Tensor:
@@ -71,10 +75,15 @@ class LiteQueryEncoder(nn.Module):
 
 
 class LiteMemoryEncoder(nn.Module):
-    """The trunk's f16 plus an embedding of each 16x16 mask patch, through two residual blocks."""
+    """The trunk's f16 plus an embedding of each 16x16 mask patch, through two residual blocks.
+
+    Attributes:
+        engine: as in `LiteQueryEncoder`.
+    """
 
     def __init__(self, feature_channels: int, channels: int) -> None:
         super().__init__()
+        self.engine: MemoryEngine | None = None
         self.features = ConvUnit(feature_channels, channels, 1)
         self.identity = nn.Conv2d(LABELS, channels, 16, stride=16)
         self.block1 = ResidualBlock(channels, channels, start_at_zero=True)
@@ -83,6 +92,8 @@ class LiteMemoryEncoder(nn.Module):
     def forward(self, image: Tensor, query: Query, masks: Tensor, run: LayerRunner | None = None) -> Tensor:
         """masks: (B, K, H, W) in [0, 1] -> (B, K, channels + 2, H/16, W/16); the image is not looked at
         again."""
+        if self.engine is not None and run is None:
+            return self.engine(query.f16, masks)
         labels = torch.stack([masks, sum_of_others(masks)], dim=2).flatten(0, 1)
         x = repeat_rows(self.features(query.f16), len(labels)) + self.identity(labels)
         x = self.block2(self.block1(x, run), run)
@@ -111,12 +122,18 @@ class LiteUpBlock(nn.Module):
 
 class LiteDecoder(nn.Module):
     """The paper's decoder at the lite model's widths; the readout is of the memory and of the previous frame,
-    and the prediction at stride 4 is of four logits, for stride 2."""
+    and the prediction at stride 4 is of four logits, for stride 2.
+
+    Attributes:
+        engine: as in `LiteQueryEncoder`.
+    """
 
     def __init__(
         self, trunk_channels: tuple[int, int, int], value_channels: int, channels: tuple[int, int, int]
     ) -> None:
         super().__init__()
+        self.engine: DecoderEngine | None = None
+        self.value_channels = value_channels
         c16, c8, c4 = channels
         skip4, skip8, _ = trunk_channels
         self.compress = ResidualBlock(2 * (value_channels + LABELS) + value_channels, c16, shortcut_size=1)
@@ -126,6 +143,8 @@ class LiteDecoder(nn.Module):
 
     def forward(self, readout: Tensor, query: Query, run: LayerRunner | None = None) -> Tensor:
         """readout: (B, K, 2 (Cv + 2), h, w) -> logits (B, K, 16 h, 16 w)."""
+        if self.engine is not None and run is None:
+            return self.engine(readout, query)
         rows = readout.flatten(0, 1)
         labels = torch.cat([half[:, -LABELS:] for half in rows.chunk(2, dim=1)], dim=1)
         x = self.compress(rows, run, shared=query.value)
@@ -139,6 +158,8 @@ class LiteVOS(VOSNetwork):
     """The default network."""
 
     query_encoder: LiteQueryEncoder
+    memory_encoder: LiteMemoryEncoder
+    decoder: LiteDecoder
     reads_last_frame = True
     follows_region = True
     merges_background = True

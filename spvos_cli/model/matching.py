@@ -10,7 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-ROWS, CUDA_ROWS = 64, 4096  # query pixels matched at a time, on each thread of a CPU and on a GPU
+from spvos_cli.model.cpu.nearest import Nearest, NearestFinder, weighted_sums
+
+ROWS, CUDA_ROWS = 64, 4096  # query pixels matched at a time, on each thread of a CPU at least, and on a GPU
+PAIRS = 2**19  # pixels of which a CPU's cache holds the similarities
 GROUP = 6  # memory pixels of which the largest similarity is looked for first
 ALIGNED = 8  # channels of which libraries multiply whole vectors
 BFLOAT16_PARTS = 3  # of a number, which together have float32's precision
@@ -83,25 +86,43 @@ def top_k_readout(query_key: Tensor, memory_key: Tensor, memory_value: Tensor, t
     Returns:
         (1, K, L, Cv)
     """
-    low, top_k = _in_bfloat16(query_key), min(top_k, memory_key.shape[1])
+    top_k = min(top_k, memory_key.shape[1])
+    if query_key.device.type == "cpu":
+        return weighted_sums(memory_value[0], _nearest(query_key[0], memory_key[0], top_k)).unsqueeze(0)
     query, memory = _factors(query_key[0], memory_key[0])
-    if low:  # less |kQ|^2 too, which makes the largest the smallest numbers
-        squares = _bfloat16_parts(-query_key[0].float().square().sum(1) / math.sqrt(query_key.shape[2]))
-        query = torch.cat([query, squares], dim=1)
-        memory = torch.cat([memory, torch.ones_like(memory[:, : squares.shape[1]])], dim=1)
     filling = (0, -memory.shape[1] % ALIGNED, 0, -memory.shape[0] % GROUP**2)
     query, memory = F.pad(query, filling[:2]), F.pad(memory, filling)
     memory[memory_key.shape[1] :, query_key.shape[2]].fill_(-torch.inf)  # what fills groups is never chosen
-    height, largest = _rows_at_a_time(query.device), []
+    largest = [grouped_top_k(rows @ memory.T, top_k) for rows in query.split(CUDA_ROWS)]
+    values, indices = (torch.cat(parts) for parts in zip(*largest, strict=True))
+    affinities = values.float().softmax(dim=1).to(memory_value.dtype)
+    return torch.stack([_weighted_rows(rows, indices, affinities) for rows in memory_value[0]]).unsqueeze(0)
+
+
+def _nearest(query_key: Tensor, memory_key: Tensor, k: int) -> Nearest:
+    """On a CPU: the k memory keys nearest to each query key, by half of the squared distance, scaled.
+
+    Args:
+        query_key: (L, Ck), memory_key: (N, Ck).
+    """
+    query, memory = _factors(query_key, memory_key)
+    if low := _in_bfloat16(
+        query_key
+    ):  # the distance itself, which is smallest and so most exact for the nearest
+        squares = _bfloat16_parts(-query_key.float().square().sum(1) / math.sqrt(query_key.shape[1]))
+        query = torch.cat([query, squares], dim=1)
+        memory = torch.cat([memory, torch.ones_like(memory[:, : squares.shape[1]])], dim=1)
+    finder = NearestFinder(k, len(memory_key))
+    filling = (0, -memory.shape[1] % ALIGNED, 0, finder.width - len(memory))
+    query, memory = F.pad(-query, filling[:2]), F.pad(memory, filling)
+    memory[len(memory_key) :, query_key.shape[1]].fill_(-torch.inf)  # what fills groups is never chosen
+    height = max(ROWS, PAIRS // len(memory)) * torch.get_num_threads()
     memory = memory.T if low else memory.T.contiguous()
     # one buffer for all, as a processor's cache holds it: fresh memory would take longer than the products
     buffer = query.new_empty(min(height, len(query)), memory.shape[1])
     for rows in query.split(height):
-        similarities = torch.mm(rows, memory, out=buffer[: len(rows)])
-        largest.append(grouped_top_k(similarities, top_k))
-    values, indices = (torch.cat(parts) for parts in zip(*largest, strict=True))
-    affinities = values.float().softmax(dim=1).to(memory_value.dtype)
-    return torch.stack([_weighted_rows(rows, indices, affinities) for rows in memory_value[0]]).unsqueeze(0)
+        finder.add(torch.mm(rows, memory, out=buffer[: len(rows)]))
+    return finder.found()
 
 
 def nearby_readout(
@@ -139,11 +160,6 @@ def nearby_readout(
 
 def _in_bfloat16(key: Tensor) -> bool:
     return key.device.type == "cpu" and key.dtype == torch.bfloat16
-
-
-def _rows_at_a_time(device: torch.device) -> int:
-    """Query pixels whose similarities a processor's cache holds: passes over them then cost little."""
-    return ROWS * torch.get_num_threads() if device.type == "cpu" else CUDA_ROWS
 
 
 def _factors(

@@ -91,7 +91,7 @@ class VOSNetwork(nn.Module):
         """(..., 3, H, W) RGB in [0, 1] -> what the query encoder was trained on."""
         mean, std = set(self.config.mean), set(self.config.std)
         if len(mean) == len(std) == 1:  # the same for all channels, which is four times as fast
-            return (image - mean.pop()) / std.pop()
+            return (image - mean.pop()).div_(std.pop())
         return (image - self.mean) / self.std
 
     def encode_query(self, image: Tensor, run: LayerRunner | None = None) -> Query:

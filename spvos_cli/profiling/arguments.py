@@ -12,6 +12,7 @@ from spvos_cli.profiling.cost import Video
 # The 30 sequences of DAVIS-2017 val, over which the paper's Table IV averages: facts from its own lists.
 DAVIS_2017_VAL = Path(__file__).with_name("davis2017_val.csv")
 VARIANTS = ("dense", "static", "residual", "triple", "eager")
+VARIED = ("objects", "dtype", "engine", "region")
 LEAST_SIDE = 16  # pixels: one cell of the coarsest map
 COLUMNS = "a CSV file with the columns frames, objects, width, height, whole numbers in each row"
 
@@ -30,6 +31,19 @@ def parse_comparison(text: str | None) -> tuple[str, ...]:
             expected=f"two of {', '.join(VARIANTS)}",
             fix="--compare dense,triple",
         )
+    return names
+
+
+def parse_vary(text: str | None) -> tuple[str, ...]:
+    """ "dtype,region" -> names; none of nothing.
+
+    Raises:
+        InputError: not different known names.
+    """
+    names = tuple(text.split(",")) if text else ()
+    if len(set(names)) != len(names) or not set(names) <= set(VARIED):
+        expected = f"some of {', '.join(VARIED)}"
+        raise InputError(f"--vary {text}", found="no such choice", expected=expected, fix="--vary dtype")
     return names
 
 

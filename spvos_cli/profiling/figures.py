@@ -48,6 +48,7 @@ def profile(
     cycles: int = 5,
     patterns: Path | None = None,
     tune: bool = False,
+    timed: bool = False,
 ) -> dict[str, Any]:
     """Counts and times a network.
 
@@ -63,6 +64,7 @@ def profile(
         video, mask: what trained gates decide about, to know the density; by default the demo clip.
         cycles: memory cycles that are timed.
         patterns: gets a picture of what trained gates decide, by layer and by position.
+        timed: whether the video is also run as a whole (`profiling.runs`).
         tune: measure first from which density on dense convolutions are faster on this GPU, and keep it.
 
     Returns:
@@ -79,7 +81,7 @@ def profile(
             patterns, found="it exists already", expected="a file that does not", fix="--patterns FILE"
         )
     decides = patterns is not None or (not shares and flops and has_trained_gates(engine))
-    _check_effect(engine, compare, density, video if not decides else None)
+    _check_effect(engine, compare, density, None if decides or timed else video)
     if decides:
         tally = tally_policies(engine.network(), *measured_clip(video, mask), engine.size)
         shares, result["policies"] = shares or densities(tally), policy_table(tally)

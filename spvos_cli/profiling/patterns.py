@@ -12,6 +12,7 @@ from torch import Tensor
 
 from spvos_cli.errors import InputError
 from spvos_cli.policy_names import NAMES
+from spvos_cli.profiling.drawing import new_figure, save_figure
 from spvos_cli.sparse.plan import PARTS
 from spvos_cli.sparse.policy import COMPUTE
 from spvos_cli.sparse.run import ModuleRunner
@@ -60,15 +61,8 @@ def draw_patterns(tally: PatternTally, path: Path) -> None:
         raise InputError(
             "--patterns", found="no gate decided about anything", expected=expected, fix="--weights FILE"
         )
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        expected = "the package matplotlib"
-        raise InputError(
-            "--patterns", found="Matplotlib is not installed", expected=expected, fix="pip install matplotlib"
-        ) from error
     rows = len(tally.layers)
-    figure = Figure(figsize=(10, 4.5 + 0.22 * rows), layout="constrained")
+    figure = new_figure("--patterns", (10, 4.5 + 0.22 * rows))
     panels: Any = figure.subfigures(2, 1, height_ratios=(0.22 * rows + 1.5, 3))  # an array, of two
     upper, lower = panels
     bars, pie = upper.subplots(1, 2, width_ratios=(3, 1))
@@ -83,12 +77,7 @@ def draw_patterns(tally: PatternTally, path: Path) -> None:
         axes.set_title(f"{part.replace('_', ' ')}: share of layers and frames computed")
         axes.set_axis_off()
         lower.colorbar(image, ax=axes, shrink=0.7)
-    try:
-        figure.savefig(path, dpi=110)
-    except (OSError, ValueError) as error:
-        raise InputError(
-            path, found=str(error), expected="a writable .png, .pdf or .svg", fix="--patterns FILE"
-        ) from error
+    save_figure(figure, path, "--patterns")
 
 
 def _draw_layers(axes: Any, tally: PolicyTally) -> None:

@@ -31,12 +31,23 @@ def show(result: Mapping[str, Any]) -> None:
     if "policies" in result:
         columns = ["layer", *NAMES, "varying"]
         console.print(_grid("policies on sparse frames, percent", columns, _policies(result["policies"])))
-    if "speed" in result:
+    if "runs" in result.get("speed", ()):
+        for run in result["speed"]["runs"]:
+            columns = ["thread and stage", "median", "p95", "processor"]
+            console.print(_grid(f"{run['name']}: {_pace(run)}", columns, _stages(run["stages"])))
+    elif "speed" in result:
         console.print(
             _grid("milliseconds a frame", ["", "median", "p95", "sparse", "fps", *MODULES], _speed(result))
         )
         if "ratio" in result["speed"]:
             console.print(f"ratio: {result['speed']['ratio']:.2f}")
+    if "growth" in result:
+        rows = [
+            [name.replace("_", " "), str(x), f"{ms:.1f}"]
+            for name, curve in result["growth"].items()
+            for x, ms in curve
+        ]
+        console.print(_grid("milliseconds a frame in the network alone", ["", "", "ms"], rows))
     if "layer_speed" in result:
         columns = ["layer", "dense ms", "sparse ms", "kernel ms", "computed", "GFLOP/s", "of peak"]
         console.print(_grid("convolutions", columns, _layer_speed(result["layer_speed"])))
@@ -47,6 +58,22 @@ def show(result: Mapping[str, Any]) -> None:
         ]
         console.print(_grid("the paper's tables", ["table", "of", "paper", "ours", "unit"], rows))
     console.print(", ".join(f"{name} {value}" for name, value in result["environment"].items()), style="dim")
+
+
+def _pace(run: Mapping[str, Any]) -> str:
+    end, alone = run["end_to_end"], run["network"]
+    return (
+        f"{end['fps']:.1f} frames a second from end to end, {end['ms_median']:.1f} ms a frame (p95"
+        f" {end['ms_p95']:.1f}), {end['cpu_ms']:.1f} ms of processors; the network alone"
+        f" {alone['ms_median']:.1f} ms (p95 {alone['ms_p95']:.1f})"
+    )
+
+
+def _stages(stages: list[Mapping[str, Any]]) -> list[list[str]]:
+    return [
+        [f"{s['thread']}: {s['stage']}", *(f"{s[key]:.2f}" for key in ("ms_median", "ms_p95", "cpu_ms"))]
+        for s in stages
+    ]
 
 
 def _grid(title: str, columns: list[str], rows: list[list[str]]) -> Table:

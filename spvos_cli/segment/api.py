@@ -13,6 +13,7 @@ import numpy as np
 
 from spvos_cli.errors import InputError, Terminated
 from spvos_cli.inference.engine import EngineOptions
+from spvos_cli.inference.threads import thread_count
 from spvos_cli.option import given_fields, refuse_unused
 from spvos_cli.segment.job import prepare
 from spvos_cli.segment.options import split_options
@@ -67,8 +68,8 @@ def segment_video(
     job = prepare(input, masks, outputs, own, shape, reporter.note, engine.weights)
     with contextlib.ExitStack() as stack:
         stack.callback(job.source.close)
-        stack.enter_context(thread_count(engine.threads))
         segmenter = engine.segmenter(reporter, network)
+        stack.enter_context(thread_count(engine.threads, segmenter.network))
         tracker = Tracker(segmenter, reporter.note, with_soft=job.needs_soft)
         try:
             return Pipeline(job, tracker, reporter).run()
@@ -146,7 +147,7 @@ def _follow(
         mask = given.get(number) if isinstance(given, Mapping) else next(in_turn or iter(()), None)
         if mask is not None:
             used.add(number)
-        with thread_count(engine.threads):
+        with thread_count(engine.threads, network):
             labels = segmenter.step(frame, mask)
             stats, confidence = segmenter.gate_stats, segmenter.confidence
         areas = np.bincount(labels.ravel(), minlength=256)
@@ -165,22 +166,6 @@ def _complain(unused: list[int], *, nothing_used: bool) -> None:
         fix = "give a mask of a frame that comes"
         raise InputError(what, found="no such frame came", expected="a frame of the video", fix=fix)
     warnings.warn(f"{what}: no such frame came; it was not used", stacklevel=3)
-
-
-@contextlib.contextmanager
-def thread_count(count: int | None) -> Iterator[None]:
-    """So many threads of the CPU for PyTorch, and afterwards as many as before; None changes nothing."""
-    if count is None:
-        yield
-        return
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def network_digest(network: VOSNetwork) -> str:

@@ -83,7 +83,9 @@ class EventDetector:
         return [f"lost:{i}"]
 
     def _is_cut(self, image: np.ndarray) -> bool:
-        small = cv2.resize(image, (4 * THUMBNAIL[0], 4 * THUMBNAIL[1]), interpolation=cv2.INTER_AREA)
+        small = cv2.resize(
+            whole_parts(image), (4 * THUMBNAIL[0], 4 * THUMBNAIL[1]), interpolation=cv2.INTER_AREA
+        )
         thumbnail = cv2.resize(small, THUMBNAIL, interpolation=cv2.INTER_AREA).astype(np.float32)
         histogram = cv2.calcHist([small], [0, 1, 2], None, [6, 6, 6], [0, 256] * 3).ravel()
         before, last = self._thumbnail, self._histogram
@@ -95,3 +97,14 @@ class EventDetector:
         if difference < max(CUT_DIFFERENCE, CUT_SURPRISE * usual):
             return False
         return cv2.compareHist(last, histogram, cv2.HISTCMP_BHATTACHARYYA) > CUT_HISTOGRAM
+
+
+def whole_parts(image: np.ndarray) -> np.ndarray:
+    """A smaller picture, no smaller than is looked at, by means over whole squares, which is four times as
+    fast as over parts of pixels; up to a square less at the right and the bottom."""
+    size = min(n // (4 * least) for n, least in zip(image.shape[1::-1], THUMBNAIL, strict=True))
+    if size < 2:
+        return image
+    height, width = (n // size for n in image.shape[:2])
+    cut = image[: height * size, : width * size]
+    return cv2.resize(cut, (width, height), interpolation=cv2.INTER_AREA)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 
 from spvos_cli.segment.events import EventDetector
@@ -51,7 +52,7 @@ class Tracker:
         self.frames += 1
         self.computed, self.total = self.computed + stats.computed, self.total + stats.total
         objects = tuple(self.segmenter.objects)
-        areas = np.bincount(labels.ravel(), minlength=256)
+        areas = areas_of(labels)
         facts = Facts(
             objects,
             areas,
@@ -73,3 +74,11 @@ class Tracker:
         """The inverse of `state`."""
         self.frames, self.computed, self.total = (state[name] for name in ("frames", "computed", "total"))
         self.detector.restore(state["events"])
+
+
+def areas_of(labels: np.ndarray) -> np.ndarray:
+    """The pixels of each id in a label map (H, W): (256,). Only about the objects they are looked at."""
+    left, top, width, height = cv2.boundingRect(labels)
+    areas = np.bincount(labels[top : top + height, left : left + width].ravel(), minlength=256)
+    areas[0] += labels.size - width * height
+    return areas

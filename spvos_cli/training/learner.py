@@ -70,9 +70,10 @@ class Learner:
         if not isinstance(self.network, LiteVOS):
             return
         encoder = self.network.query_encoder
-        encoder.engine = None
+        encoder.trunk_engine = None
         if not any(parameter.requires_grad for parameter in encoder.trunk.parameters()):
-            use_engine(self.network, "auto", self.device, self.dtype, torch.get_num_threads())
+            threads = torch.get_num_threads()
+            use_engine(self.network, "auto", self.device, self.dtype, threads, learns=True)
 
     @contextmanager
     def distributed(self) -> Iterator[None]:

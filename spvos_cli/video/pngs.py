@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
 from PIL import Image
@@ -11,6 +12,7 @@ from spvos_cli.files import atomic_path
 
 SOFTWARE = "spvos"
 HEAD_BYTES = 4096  # of a file; the mark stands before the pixels, after a palette of 768 bytes at most
+RUNS = ("P", "L")  # modes of label maps and of masks
 _MARK = b"tEXtSoftware\0" + SOFTWARE.encode()
 
 
@@ -19,7 +21,9 @@ def save_png(image: Image.Image, path: Path) -> None:
     info = PngInfo()
     info.add_text("Software", SOFTWARE)
     with atomic_path(path) as part:
-        image.save(part, format="png", pnginfo=info)
+        # label maps are runs of one value: to look for nothing else takes half of the time
+        strategy = zlib.Z_RLE if image.mode in RUNS else zlib.Z_DEFAULT_STRATEGY
+        image.save(part, format="png", pnginfo=info, compress_type=strategy)
 
 
 def is_own_png(path: Path) -> bool:

@@ -86,6 +86,11 @@ PROFILE = {  # option -> what it is tried with, and what beside it and "--model 
 }
 IN_SPEED = {
     "speed",
+    "growth",
+    "length",
+    "plot",
+    "vary",
+    "region",
     "compare",
     "cycles",
     "top_k",

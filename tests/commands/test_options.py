@@ -37,6 +37,7 @@ ENGINE = {
     "quiet": "",
     "json": "",
 }
+RUNS = ("plot", "vary", "length", "region")  # of profile: whole runs, and their growth
 NETWORK = {"model", "weights", "method", "sparse", "gate_all", "strategy"}
 
 
@@ -151,11 +152,7 @@ CASES = {
     "profile": Case(
         profile.profile,
         profile.USES,
-        {
-            name: value
-            for name, value in ENGINE.items()
-            if name not in ("size", "max_memory", "reuse", "region")
-        }
+        {name: value for name, value in ENGINE.items() if name not in ("size", "max_memory", "reuse")}
         | {
             "params": "",
             "flops": "",
@@ -172,31 +169,40 @@ CASES = {
             "video": "v.mp4",
             "mask": "m.png",
             "cycles": "2",
+            "growth": "g.png",
+            "length": "100",
+            "plot": "s.png",
+            "vary": "dtype",
         },
         {
-            "": {"compare", "mask", "cycles", "top_k"},
+            "": {"compare", "mask", "cycles", "top_k", *RUNS},
             "--params": {
                 *("compare", "frame", "objects", "video_list", "density", "video", "mask", "cycles"),
-                *("mem_every", "top_k", "device", "engine", "dtype", "threads"),
+                *("mem_every", "top_k", "device", "engine", "dtype", "threads", *RUNS),
             },
-            "--flops --video-list l.csv": {"compare", "frame", "objects", "mask", "cycles", "top_k"},
-            "--flops --density D=0.1": {"compare", "video", "mask", "cycles", "top_k"},
+            "--flops --video-list l.csv": {"compare", "frame", "objects", "mask", "cycles", "top_k", *RUNS},
+            "--flops --density D=0.1": {"compare", "video", "mask", "cycles", "top_k", *RUNS},
             "--layers": {
                 *("compare", "video_list", "density", "video", "mask", "cycles"),
-                *("mem_every", "top_k", "device", "engine", "dtype", "threads"),
+                *("mem_every", "top_k", "device", "engine", "dtype", "threads", *RUNS),
             },
-            "--speed": {"video_list", "video", "mask"},
-            "--speed --compare dense,triple": {"video_list", "video", "mask", "method"},
+            "--speed": {"video_list", "mask", *RUNS},
+            "--speed --video v.mp4": {"video_list", "compare", "frame", "density", "length"},
+            "--growth g.png": {
+                *("compare", "frame", "objects", "video_list", "density", "mask", "cycles", "plot", "vary"),
+            },
+            "--speed --compare dense,triple": {"video_list", "video", "mask", "method", *RUNS},
             "--paper": {
                 *("compare", "frame", "objects", "video_list", "density", "video", "mask", "cycles"),
-                *("mem_every", "top_k", "device", "engine", "dtype", "threads", *NETWORK),
+                *("mem_every", "top_k", "device", "engine", "dtype", "threads", *RUNS, *NETWORK),
             },
             "--patterns p.png --video v.mp4": {
                 *("compare", "frame", "objects", "video_list", "density", "cycles", "mem_every", "top_k"),
+                *RUNS,
             },
             "--tune": {
                 *("compare", "frame", "objects", "video_list", "density", "video", "mask", "cycles"),
-                *("mem_every", "top_k", "engine", "dtype", "threads", *NETWORK),
+                *("mem_every", "top_k", "engine", "dtype", "threads", *NETWORK, *RUNS),
             },
         },
     ),

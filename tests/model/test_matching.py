@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from spvos_cli.model.cpu.nearest import NearestFinder
 from spvos_cli.model.matching import (
     GROUP,
     grid_positions,
@@ -50,6 +51,7 @@ def test_grouped_top_k(n: int, k: int) -> None:
 
 def test_top_k_readout_in_bfloat16() -> None:
     """Of the definition's on the same keys and values, within bfloat16's bound: 2e-2 of the values' range."""
+    torch.manual_seed(0)  # which of two keys at almost the same distance is read decides about single values
     query, memory = (8 * F.normalize(torch.randn(1, n, 64), dim=2).bfloat16() for n in (300, 2000))
     value = torch.randn(1, 2, 2000, 10).bfloat16()
     expected = plain_top_k_readout(query.float(), memory.float(), value.float(), 50)
@@ -68,6 +70,35 @@ def test_nearby_readout(dtype: torch.dtype, error: float) -> None:
     expected = readout(similarity(query, memory) - 0.1 * distance, value.float())
     found = nearby_readout(query, memory, value, own, other, torch.tensor(0.1))
     torch.testing.assert_close(found.float(), expected, atol=error * value.abs().max().item(), rtol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("k", [1, 20, 50])
+def test_nearest_of_equal_keys(dtype: torch.dtype, k: int) -> None:
+    """Whole frames of one colour have one key: as many are read as are asked for, or all that are equal."""
+    key, value = torch.ones(1, 700, 8, dtype=dtype), torch.randn(1, 1, 700, 4)
+    found = top_k_readout(key[:, :130], key, value, k)
+    assert found.isfinite().all()
+    assert (found == found[:, :, :1]).all()
+
+
+@pytest.mark.parametrize("columns", [5, 300, 1000, 3000])
+def test_nearest_finder(columns: int) -> None:
+    """Against sorting, with many numbers that are equal; what fills a row is never found."""
+    k = min(columns, 7)
+    rows = torch.randint(0, 90, (60, columns)).float()
+    finder = NearestFinder(k, columns)
+    for part in F.pad(rows, (0, finder.width - columns), value=torch.inf).split(25):
+        finder.add(part)
+    found = finder.found()
+    ends = [*found.starts.tolist()[1:], len(found.columns)]
+    for row, start, end in zip(rows, found.starts.tolist(), ends, strict=True):
+        limit = row.sort().values[k - 1]
+        columns_found = found.columns[start:end]
+        assert end - start >= k
+        assert (row[columns_found] <= limit).all()
+        assert (row[columns_found] < limit).sum() == (row < limit).sum()
+        assert torch.equal(found.values[start:end], row[columns_found])
 
 
 def test_all_of_a_small_memory_is_read() -> None:

@@ -1,0 +1,1 @@
+"""How fast whole runs are, with all that a user waits for: above `segment`, whose runs they are."""
