@@ -46,9 +46,9 @@ def test_a_stage_counts_its_own_time() -> None:
     assert frame["outer"].ms <= total - 79
 
 
-def test_a_video_from_end_to_end(command, tmp_path: Path, video: Path, mask: Path) -> None:
+def test_a_video_from_end_to_end(spvos, tmp_path: Path, video: Path, mask: Path) -> None:
     plot = tmp_path / "stages.png"
-    code, out, err = command(
+    code, out, err = spvos(
         f"profile --speed --video {video} --mask {mask} --cycles 2 --objects 2 --vary region --plot {plot}"
         f" --json {' '.join(QUICK)}"
     )
@@ -74,14 +74,12 @@ def test_a_video_from_end_to_end(command, tmp_path: Path, video: Path, mask: Pat
         ("--speed --video gone.mp4 --mask MASK", "gone.mp4"),
     ],
 )
-def test_what_cannot_be_timed(
-    command, tmp_path: Path, video: Path, mask: Path, words: str, named: str
-) -> None:
+def test_what_cannot_be_timed(spvos, tmp_path: Path, video: Path, mask: Path, words: str, named: str) -> None:
     there = tmp_path / "there.png"
     there.touch()
     for name, path in {"VIDEO": video, "MASK": mask, "THERE": there}.items():
         words = words.replace(name, str(path))
-    code, out, err = command(f"profile {words} {' '.join(QUICK)}")
+    code, out, err = spvos(f"profile {words} {' '.join(QUICK)}")
     assert (code, out) == (2, "")
     assert named in err.splitlines()[-1]
 
