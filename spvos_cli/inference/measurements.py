@@ -20,11 +20,10 @@ def strongest(probs: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
     return best, row
 
 
-def confidence_table(prob: Tensor) -> Tensor:
-    """Of (1 + K, h, w) probabilities of background and objects: (2, K), each object's mean over the pixels
-    that it holds, and how many those are."""
-    best, row = strongest(prob)
-    holds = row == torch.arange(1, len(prob), device=row.device)[:, None, None]
+def confidence_table(best: Tensor, row: Tensor, objects: int) -> Tensor:
+    """Of `strongest` of background and objects: (2, K), each object's mean probability over the pixels that
+    it holds, and how many those are."""
+    holds = row == torch.arange(1, 1 + objects, dtype=row.dtype, device=row.device)[:, None, None]
     pixels, sums = (x.sum(dim=(1, 2), dtype=best.dtype) for x in (holds, holds * best))
     return torch.stack([sums / pixels, pixels])
 

@@ -177,7 +177,10 @@ class VideoSegmenter:
         """Of the last frame: an object's mean probability over the pixels that it holds, if any."""
         if self._found is None:
             return {}
-        table = self._measurements[0] if self._measurements else confidence_table(self._found.prob)
+        if self._measurements:
+            table = self._measurements[0]
+        else:
+            table = confidence_table(*strongest(self._found.prob), len(self.objects))
         means, held = table.tolist()
         return {i: means[k] for k, i in enumerate(self.objects) if held[k]}
 
@@ -234,10 +237,12 @@ class VideoSegmenter:
         bottom, right = (at + n for at, n in zip((found.top, found.left), found.prob.shape[1:], strict=True))
         part = view.source(found.top, bottom, found.left, right)
         height, width = (of.stop - of.start for of in part)
-        _, row = strongest(_scaled(prob, height, width) for prob in found.prob)
+        best, row = strongest(_scaled(prob, height, width) for prob in found.prob)
         tensors = [row]
         if self.measured:
-            tensors += [confidence_table(found.prob), counts_by_row(policies_of(self.runs).values())]
+            small = (best, row) if best.shape == found.prob.shape[1:] else strongest(found.prob)
+            table = confidence_table(*small, len(self.objects))
+            tensors += [table, counts_by_row(policies_of(self.runs).values())]
         row, *self._measurements = fetched(tensors)
         labels = np.zeros(view.array.shape[:2], np.uint8)
         ids = np.zeros(256, np.uint8)

@@ -102,7 +102,7 @@ def test_cut_mask() -> None:
     cut = cut_mask(ids, 5)
     assert np.array_equal(cut > 0, ids > 0)
     assert np.bincount(cut.ravel())[1:].tolist() == [20] * 5
-    assert (np.diff(cut[5:15, 10:20].astype(int), axis=1) >= 0).all()
+    assert (np.diff(cut[5:15, 10:20].astype(int), axis=0) >= 0).all()
 
 
 def test_frames_that_count() -> None:

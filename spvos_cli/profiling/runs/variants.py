@@ -69,9 +69,9 @@ def _has_engines(engine: EngineOptions) -> bool:
 
 
 def cut_mask(ids: np.ndarray, objects: int) -> np.ndarray:
-    """All objects of a mask (H, W) as so many, side by side and equal in area."""
+    """All objects of a mask (H, W) as so many, one below the other and equal in area."""
     rows, columns = np.nonzero(ids)
-    order = np.lexsort((rows, columns))
+    order = np.lexsort((columns, rows))
     result = np.zeros_like(ids, np.uint8)
     result[rows[order], columns[order]] = 1 + np.arange(len(order)) * objects // max(1, len(order))
     return result
