@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import torch
 
 MAIN, READER, WRITER = "main", "reader", "writer"  # threads; the last two have these names
+TAKE = "_take"  # of the pipeline, which ends a frame in the writer's thread
 REST = "without a name"  # what a frame took in the main thread beside its stages
 
 
@@ -94,8 +95,8 @@ class StageClock:
                 stack.enter_context(_replaced(owner, place.name, self._timed(place.stage, owner, place.name)))
             pipeline = importlib.import_module("spvos_cli.segment.pipeline")
             stack.enter_context(_replaced(pipeline, "prefetch", self._prefetch(pipeline.prefetch)))
-            taken = self._ended(pipeline.Pipeline._take)
-            stack.enter_context(_replaced(pipeline.Pipeline, "_take", taken))
+            take = pipeline.Pipeline.__dict__[TAKE]
+            stack.enter_context(_replaced(pipeline.Pipeline, TAKE, self._ended(take)))
             yield
 
     @contextlib.contextmanager
