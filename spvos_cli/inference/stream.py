@@ -4,6 +4,7 @@ out."""
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -11,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from spvos_cli.inference.background import far_blocks, merge_blocks, merges_background
+from spvos_cli.inference.module_run import ModuleRun, Place
 from spvos_cli.inference.memory_bank import MemoryBank, MemoryFrame
 from spvos_cli.inference.previous_frame import PreviousFrame, tensors_below
 from spvos_cli.inference.region import Region, Window, cells_of
@@ -18,7 +20,7 @@ from spvos_cli.inference.views import Placed, TensorView, View, padded_size, pla
 from spvos_cli.model.encoders import Query
 from spvos_cli.model.layers import aggregate, pad_to_multiple
 from spvos_cli.model.matching import TopKReadout, as_rows, top_k_readout
-from spvos_cli.model.network import LastFrame, VOSNetwork
+from spvos_cli.model.network import LastFrame, Memory, VOSNetwork
 from spvos_cli.sparse.kernels.kernel import Kernel
 from spvos_cli.sparse.kernels.reference import REFERENCE
 from spvos_cli.sparse.plan import runs_sparsely
@@ -61,9 +63,12 @@ class Stream:
         read_top_k: how the memory is read, as `VOSNetwork.match` takes it.
         region: whether only a window about the objects goes through the network, where they are all to be
             seen in it.
+        module_run: runs all that follows the query encoder where one gate decides about it; None: as at test
+            time.
 
     Attributes:
-        runs: as given or made.
+        runs: as given or made; that of a module's gate is the decoder's.
+        module_run: as given or made; None where there is no such gate.
     """
 
     def __init__(
@@ -80,6 +85,7 @@ class Stream:
         decode: Decode | None = None,
         read_top_k: TopKReadout = top_k_readout,
         region: bool = False,
+        module_run: ModuleRun | None = None,
     ) -> None:
         self.network, self.dtype = network, dtype
         self.mem_every, self.top_k, self.max_memory = mem_every, top_k, max_memory
@@ -88,9 +94,14 @@ class Stream:
         self.groups: list[Group] = []
         self.previous: PreviousFrame | None = None
         self.since_memory = 0
+        if module_run is None and network.gate is not None:
+            module_run = ModuleRun(network, None if inject is None else partial(inject, network))
+        self.module_run = module_run
         self.runs: Mapping[str, ModuleRunner] = (
             {part: InferenceRun(kernel, inject) for part in network.gated_parts} if runs is None else runs
         )
+        if module_run is not None:
+            self.runs = {**self.runs, "D": module_run}
 
     @property
     def ids(self) -> list[int]:
@@ -143,7 +154,8 @@ class Stream:
         """The frame through a window: (1 + K, h, w), and what is to be remembered of it."""
         strategy, annotated = self.network.config.strategy, bool(given)
         moved = previous is not None and (previous.window, previous.size) != (window, padded_size(view))
-        sparse = runs_sparsely(strategy, annotated=annotated, memory_frame=memory_frame) and not moved
+        sparse = runs_sparsely(strategy, annotated=annotated, memory_frame=memory_frame)
+        sparse = sparse and (self.module_run is not None or not moved)
         image, padding = seen_through(view, window)
         image = self.network.normalize(image.unsqueeze(0))
         image = F.pad(image, padding) if any(padding) else image
@@ -154,6 +166,8 @@ class Stream:
             masks = self._decode(query, self._begin("D", self.ids, sparse=sparse), window, previous, view)
         if given:
             masks = self._annotate(masks, {i: pad_to_multiple(mask)[0] for i, mask in given.items()})
+            if self.module_run is not None:
+                self.module_run.remove(given)
         prob = aggregate(masks)
         self.previous = PreviousFrame(
             image, query, prob[1:], annotated, memory_frame, window, padded_size(view)
@@ -251,8 +265,16 @@ class Stream:
         elif previous is not None and previous.window != window:
             positions = cells_of(previous.window, query.key.device) - cells_of(window, query.key.device)[0]
             memories = [m._replace(last=m.last and m.last._replace(positions=positions)) for m in memories]
+        if self.module_run is not None:
+            place = Place(window, padded_size(view))
+            return self.module_run.decode(query, place, previous, partial(self._match, query, memories)).sigmoid()
         readouts = [self.network.match(query, memory, self.top_k, self.read_top_k) for memory in memories]
         return self.decode(torch.cat(readouts, dim=1), query, run)[0].float().sigmoid()
+
+    def _match(self, query: Query, memories: list[Memory], cells: Tensor | None) -> Tensor:
+        """The readout of chosen cells, (L,), or of all: (K, L, C)."""
+        match = partial(self.network.match_rows, query, top_k=self.top_k, read_top_k=self.read_top_k)
+        return torch.cat([match(memory, cells=cells) for memory in memories], dim=1)[0]
 
     def _annotate(self, masks: Tensor, given: Mapping[int, Tensor]) -> Tensor:
         """Puts annotated masks in the place of decoded ones, which yield to them elsewhere; new objects

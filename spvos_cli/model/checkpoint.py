@@ -19,6 +19,8 @@ from spvos_cli.files import atomic_path
 from spvos_cli.model.config import SPVOS, ModelConfig
 from spvos_cli.model.lite import LiteVOS
 from spvos_cli.model.network import SpVOS, VOSNetwork
+from spvos_cli.sparse.conv import SparseConv2d
+from spvos_cli.sparse.module_gate import ModuleGate
 from spvos_cli.sparse.plan import add_gates
 
 NETWORKS: dict[str, type[VOSNetwork]] = {"spvos": SpVOS, "lite": LiteVOS}
@@ -65,9 +67,26 @@ def build_model(config: ModelConfig) -> VOSNetwork:
             f"--model {config.architecture}", found=found, expected=" or ".join(NETWORKS), fix="--model lite"
         )
     network = NETWORKS[config.architecture](config)
-    if config.method != "dense":
+    if config.gate == "module" and config.method != "dense":
+        add_module_gate(network, config)
+    elif config.method != "dense":
         add_gates(network, config.method, config.structure, gate_all=config.gate_all)
     return network.eval()
+
+
+def add_module_gate(network: VOSNetwork, config: ModelConfig) -> None:
+    """Gives a network the gate that all convolutions of its decoder obey, as it is before training.
+
+    Raises:
+        InputError: another method than triple.
+    """
+    if config.method != "triple":
+        found = f"--method {config.method}"
+        raise InputError("--gate module", found=found, expected="--method triple", fix="--gate conv")
+    network.gate = ModuleGate(config.key_channels)
+    for module in network.decoder.modules():
+        if isinstance(module, SparseConv2d):
+            module.obeys_module = True
 
 
 def save_weights(model: VOSNetwork, path: Path, notes: Mapping[str, str] | None = None) -> None:
@@ -138,7 +157,7 @@ def stored_config(path: Path) -> ModelConfig:
 
 
 def _is_gate(name: str) -> bool:
-    return ".gate." in name
+    return "gate" in name.split(".")
 
 
 def _check_fit(

@@ -10,11 +10,13 @@ Architecture = Literal["spvos", "lite", "xmem"]
 Method = Literal["dense", "static", "residual", "triple"]
 Structure = Literal["Q", "D", "QD", "QDM"]
 Strategy = Literal["mixed", "semi-mixed", "fully"]
+GateScope = Literal["conv", "module"]
 CHOICES: dict[str, tuple[str, ...]] = {
     "architecture": get_args(Architecture),
     "method": get_args(Method),
     "structure": get_args(Structure),
     "strategy": get_args(Strategy),
+    "gate": get_args(GateScope),
 }
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -40,6 +42,8 @@ class ModelConfig:
         gate_all: gates also on shortcuts, heads, skip convolutions and the prediction.
         strategy: which frames are sparse: mixed, all but memory frames; semi-mixed, all but annotated ones;
             fully.
+        gate: what has a gate: each convolution of the structure, or all that follows the query encoder
+            together, which is triple whatever the structure.
 
     Raises:
         ValueError: a name that is none of those above.
@@ -59,6 +63,7 @@ class ModelConfig:
     structure: Structure = "QD"
     gate_all: bool = False
     strategy: Strategy = "mixed"
+    gate: GateScope = "conv"
 
     def __post_init__(self) -> None:
         for name, choices in CHOICES.items():

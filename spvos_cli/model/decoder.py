@@ -18,6 +18,7 @@ class UpBlock(nn.Module):
     def __init__(self, skip_channels: int, in_channels: int, out_channels: int) -> None:
         super().__init__()
         self.skip = SparseConv2d(skip_channels, in_channels, 3, role="other", per_frame=True)
+        self.labels: SparseConv2d | None = None
         self.block = ResidualBlock(in_channels, out_channels)
 
     def forward(self, x: Tensor, features: Tensor, run: LayerRunner | None = None) -> Tensor:

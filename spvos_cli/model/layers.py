@@ -51,7 +51,7 @@ class ResidualBlock(nn.Module):
 def add_branch(identity: Tensor, branch: Tensor, shortcut: SparseConv2d | None) -> Tensor:
     """The sum of a block; where no gradient is recorded it takes the place of the identity, as large buffers
     cost their time, unless that is what a gated shortcut keeps for the next frame."""
-    if torch.is_grad_enabled() or (shortcut is not None and shortcut.gate is not None):
+    if torch.is_grad_enabled() or (shortcut is not None and shortcut.is_gated):
         return identity + branch
     return identity.add_(branch)
 

@@ -22,7 +22,6 @@ from spvos_cli.model.encoders import Query, QueryEngine
 from spvos_cli.model.layers import ResidualBlock, sum_of_others, upsample
 from spvos_cli.model.matching import (
     TopKReadout,
-    as_map,
     as_rows,
     grid_positions,
     nearby_readout,
@@ -108,7 +107,7 @@ class LiteUpBlock(nn.Module):
     ) -> None:
         super().__init__()
         self.skip = SparseConv2d(skip_channels, in_channels, 1, role="other", per_frame=True)
-        self.labels = ConvUnit(label_channels, in_channels, 3) if label_channels else None
+        self.labels = SparseConv2d(label_channels, in_channels, 3, role="module") if label_channels else None
         self.block = ResidualBlock(in_channels, out_channels, shortcut_size=1, start_at_zero=True)
 
     def forward(
@@ -116,7 +115,7 @@ class LiteUpBlock(nn.Module):
     ) -> Tensor:
         x = upsample(x, 2).add_(repeat_rows(self.skip(features, run), len(x)))
         if self.labels is not None and labels is not None:
-            x += self.labels(upsample(labels, 2))
+            x += self.labels(upsample(labels, 2), run)
         return self.block(x, run)
 
 
@@ -146,12 +145,15 @@ class LiteDecoder(nn.Module):
         if self.engine is not None and run is None:
             return self.engine(readout, query)
         rows = readout.flatten(0, 1)
-        labels = torch.cat([half[:, -LABELS:] for half in rows.chunk(2, dim=1)], dim=1)
         x = self.compress(rows, run, shared=query.value)
-        x = self.up8(x, query.f8, run, labels)
+        x = self.up8(x, query.f8, run, self.labels_in(rows))
         x = self.up4(x, query.f4, run)
         logits = F.pixel_shuffle(self.predict(x.relu_(), run), 2)
         return upsample(logits, 2).squeeze(1).unflatten(0, readout.shape[:2])
+
+    def labels_in(self, readout: Tensor) -> Tensor:
+        """The masks in it: (N, 2 (Cv + 2), h, w) -> (N, 4, h, w)."""
+        return torch.cat([half[:, -LABELS:] for half in readout.chunk(2, dim=1)], dim=1)
 
 
 class LiteVOS(VOSNetwork):
@@ -172,33 +174,36 @@ class LiteVOS(VOSNetwork):
         self.decoder = LiteDecoder(trunk_channels, config.value_channels, config.decoder_channels)
         self.log_locality = nn.Parameter(torch.tensor(math.log(0.1)))
 
-    def match(
+    def match_rows(
         self,
         query: Query,
         memory: Memory,
         top_k: int | None = None,
         read_top_k: TopKReadout = top_k_readout,
+        cells: Tensor | None = None,
     ) -> Tensor:
-        """The readout of the memory, then that of the previous frame: (B, K, 2 (Cv + 2), h, w).
+        """The readout of the memory, then that of the previous frame: (B, K, L, 2 (Cv + 2)).
 
         The previous frame says nothing of where an object will come back that was hidden in it: the memory's
         readout then stands for both.
         """
         height, width = query.key.shape[2:]
-        key = as_rows(query.key)
+        key, grid = as_rows(query.key), grid_positions(height, width, query.key.device)
+        own = grid
+        if cells is not None:
+            key, own = key[:, cells], grid[cells]
         far = self.read(key, memory, top_k, read_top_k)
         if memory.last is None:
-            return as_map(torch.cat([far, far], dim=3), height, width)
+            return torch.cat([far, far], dim=3)
         last = memory.last
         if top_k is None:
             near = readout(self._nearby(similarity(key, last.key), height, width), last.value)
         else:
-            own = grid_positions(height, width, key.device)
-            positions = own if last.positions is None else last.positions
+            positions = grid if last.positions is None else last.positions
             near = nearby_readout(key, last.key, last.value, own, positions, self.log_locality.exp())
         seen = last.value[..., -LABELS].amax(dim=-1) > SEEN
         near = torch.where(seen[..., None, None], near, far)
-        return as_map(torch.cat([far, near], dim=3), height, width)
+        return torch.cat([far, near], dim=3)
 
     def _nearby(self, similarities: Tensor, height: int, width: int) -> Tensor:
         """Similarities (B, h * w, h * w) less the squared distance in pixels, times a learned factor."""

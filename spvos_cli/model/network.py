@@ -13,6 +13,7 @@ from spvos_cli.model.encoders import MemoryEncoder, Query, QueryEncoder
 from spvos_cli.model.matching import TopKReadout, as_map, as_rows, readout, similarity, top_k_readout
 from spvos_cli.sparse.conv import LayerRunner
 from spvos_cli.sparse.conv_unit import ConvUnit
+from spvos_cli.sparse.module_gate import ModuleGate
 
 
 class LastFrame(NamedTuple):
@@ -49,6 +50,9 @@ class VOSNetwork(nn.Module):
 
     Frames are batched as B (one in a stream, more in training), objects as K; images are RGB in [0, 1], their
     sides multiples of 16. A run, where there is one, decides about the pixels of gated convolutions.
+
+    Attributes:
+        gate: one for all that follows the query encoder, in the place of gates of convolutions.
     """
 
     config: ModelConfig
@@ -64,14 +68,15 @@ class VOSNetwork(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
+        self.gate: ModuleGate | None = None
         self.memory_format = torch.contiguous_format
         for name, values in (("mean", config.mean), ("std", config.std)):
             self.register_buffer(name, torch.tensor(values)[:, None, None], persistent=False)
 
     @property
     def gated_parts(self) -> str:
-        """The modules that have gates: letters of Q, D and M."""
-        return "" if self.config.method == "dense" else self.config.structure
+        """The modules whose convolutions have gates of their own: letters of Q, D and M."""
+        return "" if self.config.method == "dense" or self.gate is not None else self.config.structure
 
     @property
     def device(self) -> torch.device:
@@ -117,8 +122,24 @@ class VOSNetwork(nn.Module):
             top_k: affinities kept for each pixel (inference); None: all of them (training).
             read_top_k: how the memory is read with the kept ones.
         """
-        rows = self.read(as_rows(query.key), memory, top_k, read_top_k)
-        return as_map(rows, *query.key.shape[2:])
+        return as_map(self.match_rows(query, memory, top_k, read_top_k), *query.key.shape[2:])
+
+    def match_rows(
+        self,
+        query: Query,
+        memory: Memory,
+        top_k: int | None = None,
+        read_top_k: TopKReadout = top_k_readout,
+        cells: Tensor | None = None,
+    ) -> Tensor:
+        """As `match`, in rows: (B, K, L, Cv).
+
+        Args:
+            cells: (L,), the pixels at stride 16 that are matched, line by line; None: all of them. Needs
+                `top_k`.
+        """
+        key = as_rows(query.key)
+        return self.read(key if cells is None else key[:, cells], memory, top_k, read_top_k)
 
     def read(self, query_key: Tensor, memory: Memory, top_k: int | None, read_top_k: TopKReadout) -> Tensor:
         """As `match`, in rows: (B, L, Ck) -> (B, K, L, Cv)."""

@@ -9,7 +9,7 @@ from torch import Tensor
 from spvos_cli.sparse.conv_unit import ConvUnit
 from spvos_cli.sparse.gate_base import Gate
 
-Role = Literal["branch", "other"]
+Role = Literal["branch", "other", "module"]
 
 
 class SparseConv2d(ConvUnit):
@@ -18,10 +18,14 @@ class SparseConv2d(ConvUnit):
     Args:
         role: `branch` on the residual branch of a residual block, where the paper puts gates; `other` for
             those that it gates only in Table III's dagger rows (shortcuts, heads, skip convolutions, the
-            prediction).
+            prediction); `module` where none but a whole module's gate reaches.
         per_frame: whether its input is a frame's, one row for all objects, in a module that otherwise has a
             row for each of them.
         bias, norm, relu: as in `ConvUnit`.
+
+    Attributes:
+        gate: its own.
+        obeys_module: whether the gate of its whole module decides about its pixels.
     """
 
     def __init__(
@@ -40,12 +44,18 @@ class SparseConv2d(ConvUnit):
         super().__init__(in_channels, out_channels, kernel_size, stride, bias=bias, norm=norm, relu=relu)
         self.role, self.per_frame = role, per_frame
         self.gate: Gate | None = None
+        self.obeys_module = False
 
     def forward(self, x: Tensor, run: LayerRunner | None = None, shared: Tensor | None = None) -> Tensor:
         """As `dense`; where there is a gate, the run knows what becomes of each pixel."""
-        if self.gate is None or run is None:
+        if run is None or not self.is_gated:
             return self.dense(x, shared)
         return run.convolve(self, x, shared)
+
+    @property
+    def is_gated(self) -> bool:
+        """Whether a gate decides about its pixels: then what it puts out may be kept for the next frame."""
+        return self.gate is not None or self.obeys_module
 
 
 class LayerRunner(Protocol):

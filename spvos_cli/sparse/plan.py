@@ -13,13 +13,18 @@ STRATEGIES = ("mixed", "semi-mixed", "fully")
 
 
 def gated_convolutions(network: nn.Module, structure: str, *, gate_all: bool) -> dict[str, SparseConv2d]:
-    """The convolutions that a structure gates, by name, in the order of the network.
+    """The convolutions that a structure gates, by name, in the order of the network; those of the decoder
+    where one gate decides about a whole module.
 
     Args:
         structure: letters of Q, D and M.
         gate_all: in Q and D also shortcuts, heads, skip convolutions and the prediction (Table III, dagger).
     """
     chosen = {}
+    if getattr(network, "gate", None) is not None:
+        decoder = network.get_submodule(PARTS["D"])
+        named = ((f"{PARTS['D']}.{name}", conv) for name, conv in decoder.named_modules())
+        return {name: conv for name, conv in named if isinstance(conv, SparseConv2d)}
     for part, module in PARTS.items():
         if part not in structure:
             continue

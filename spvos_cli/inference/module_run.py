@@ -1,0 +1,191 @@
+"""The gate of a whole module in a stream: what it decides, and what it leaves of matching and decoding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from spvos_cli.inference.previous_frame import PreviousFrame
+from spvos_cli.inference.region import CELL, Window
+from spvos_cli.model.cell_decoder import CellDecoder
+from spvos_cli.model.decoder import Decoder
+from spvos_cli.model.encoders import Query
+from spvos_cli.model.lite import LiteDecoder
+from spvos_cli.model.matching import as_map
+from spvos_cli.model.network import VOSNetwork
+from spvos_cli.sparse.conv import SparseConv2d
+from spvos_cli.sparse.module_gate import GateView
+from spvos_cli.sparse.module_state import (
+    ModuleState,
+    OnePolicyRun,
+    Outputs,
+    of_pixels,
+    shifted,
+    updated_logits,
+    updated_readout,
+)
+from spvos_cli.sparse.policy import COMPUTE, argmax_policy
+
+MatchRows = Callable[[Tensor | None], Tensor]  # cells (L,) line by line, None for all -> readout (K, L, C)
+Override = Callable[[Tensor], Tensor]  # (K, h, w) policies that the gate chose -> those that hold
+VISIBLE = 0.5  # probability that an object has somewhere in a frame in which it is to be seen
+
+
+class Place(NamedTuple):
+    """Where a frame is looked at: a window, and height and width of the padded frame, in pixels."""
+
+    window: Window
+    size: tuple[int, int]
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Height and width of the window in cells."""
+        return self.window.height // CELL, self.window.width // CELL
+
+
+class ModuleRun:
+    """All that follows the query encoder, for the objects of one stream, frame after frame.
+
+    Args:
+        network: with a module's gate.
+        override: replaces the policies that the gate chose, for measurements and comparisons. Cells that
+            nothing is known of are computed whatever it says.
+        by_definition: whether matching and decoder run densely and their results are then chosen from, cell
+            by cell; otherwise, on a CPU, only what is to be computed runs.
+
+    Attributes:
+        state: what is kept; None: nothing.
+        policy: (K, h, w) uint8, of the last frame, where the gate decided about it.
+        policies: the same for the pixels of each convolution.
+    """
+
+    def __init__(
+        self, network: VOSNetwork, override: Override | None = None, *, by_definition: bool = False
+    ) -> None:
+        self.network, self.override = network, override
+        self.by_definition = by_definition or network.device.type != "cpu"
+        self.state: ModuleState | None = None
+        self.policy: Tensor | None = None
+        self.policies: dict[SparseConv2d, Tensor] = {}
+        self._ids: list[int] = []
+        self._place: Place | None = None
+        self._sparse = False
+
+    def begin(self, ids: Sequence[int] = (0,), *, sparse: bool) -> None:
+        """Before the next frame: its objects, a row each, and whether the gate decides about it."""
+        self._sparse, self.policy, self.policies = sparse, None, {}
+        if self._ids != list(ids) and self.state is not None:
+            self.state = self.state.rows([self._ids.index(i) if i in self._ids else -1 for i in ids])
+        self._ids = list(ids)
+
+    def remove(self, ids: Collection[int]) -> None:
+        """Objects leave, or get a mask that the network did not make: what is kept of them goes."""
+        rows = [row for row, i in enumerate(self._ids) if i not in ids]
+        self._ids = [self._ids[row] for row in rows]
+        if self.state is not None:
+            self.state = self.state.rows(rows) if rows else None
+
+    def decode(self, query: Query, place: Place, previous: PreviousFrame | None, match: MatchRows) -> Tensor:
+        """Logits (K, H, W), float32, of the objects that `begin` was told of.
+
+        Args:
+            query: of the frame, as far as it is looked at.
+            place: where that is.
+            previous: the frame before, with the same objects.
+            match: reads the memory, for all cells or for some.
+        """
+        self._move(place)
+        state = self.state
+        if not self._sparse or state is None or previous is None or previous.size != place.size:
+            return self._dense(query, match)
+        policy = self._decide(state, query, place, previous)
+        self.policy = policy
+        self.policies = policies_of(state.outputs, policy)
+        if bool((policy == COMPUTE).all()):
+            logits = self._dense(query, match)
+        elif self.by_definition:
+            logits = self._by_definition(state, policy, query, match)
+        else:
+            logits = self._cells(state, policy, query, match)
+        assert self.state is not None
+        self.state.decided(policy)
+        return logits
+
+    def choose(self, view: GateView) -> Tensor:
+        """What the gate decides: (K, h, w) uint8."""
+        assert self.network.gate is not None
+        return argmax_policy(self.network.gate(view))
+
+    def convolve(self, conv: SparseConv2d, x: Tensor, shared: Tensor | None) -> Tensor:
+        """Of a decoder that is run by itself: densely."""
+        return conv.dense(x, shared)
+
+    def _move(self, place: Place) -> None:
+        """What is kept comes to lie as the frame is looked at."""
+        before, self._place = self._place, place
+        if self.state is None or before is None or before == place:
+            return
+        if before.size != place.size:
+            self.state = None
+        else:
+            self.state = self.state.moved(*cells_between(before.window, place.window), *place.grid)
+
+    def _decide(self, state: ModuleState, query: Query, place: Place, previous: PreviousFrame) -> Tensor:
+        key, masks = previous.query.key, previous.masks
+        if previous.window != place.window:
+            where = *cells_between(previous.window, place.window), place.grid
+            key, masks = shifted(key, *where, 1), shifted(masks, *where, CELL)
+        policy = self.choose(GateView(query.key, key, masks, state.policy, state.age))
+        hidden = previous.masks.flatten(1).amax(dim=1) <= VISIBLE  # it may come back anywhere
+        policy = policy.masked_fill(hidden[:, None, None], COMPUTE)
+        if self.override is not None:
+            policy = self.override(policy)
+        return policy.masked_fill(~state.known, COMPUTE)
+
+    def _dense(self, query: Query, match: MatchRows) -> Tensor:
+        readout = channels_last(as_map(match(None), *query.key.shape[2:]))
+        outputs: Outputs = {}
+        logits = self.network.decode(readout.unsqueeze(0), query, OnePolicyRun(outputs))[0]
+        self.state = ModuleState.dense(readout, outputs, logits.float().clone())
+        return self.state.logits
+
+    def _by_definition(self, state: ModuleState, policy: Tensor, query: Query, match: MatchRows) -> Tensor:
+        readout = as_map(match(None), *query.key.shape[2:])
+        state.readout = channels_last(updated_readout(state, readout, policy))
+        run = OnePolicyRun(state.outputs, policy)
+        logits = self.network.decode(state.readout.unsqueeze(0), query, run)[0].float()
+        state.logits = updated_logits(state, logits, policy)
+        return state.logits
+
+    def _cells(self, state: ModuleState, policy: Tensor, query: Query, match: MatchRows) -> Tensor:
+        decoder = self.network.decoder
+        assert isinstance(decoder, Decoder | LiteDecoder)
+        step = CellDecoder(decoder, state, policy)
+        if len(step.cells):
+            image, y, x = step.cells.unbind(1)
+            matched, places = (y * policy.shape[2] + x).unique(return_inverse=True)
+            step.step(match(matched)[image, places], query)
+        return state.logits
+
+
+def cells_between(one: Window, other: Window) -> tuple[int, int]:
+    """How many cells further down and right the other window lies."""
+    return (other.top - one.top) // CELL, (other.left - one.left) // CELL
+
+
+def policies_of(outputs: Outputs, policy: Tensor) -> dict[SparseConv2d, Tensor]:
+    """The policy of the pixels of each convolution's output, (K or 1, H, W); `policy` is of cells."""
+    scales = {output.shape[2] // policy.shape[1] for output in outputs.values()}
+    own = {scale: of_pixels(policy, scale) for scale in scales}
+    frame = {scale: of_pixels(policy.amax(dim=0, keepdim=True), scale) for scale in scales}
+    return {
+        conv: (frame if conv.per_frame else own)[output.shape[2] // policy.shape[1]]
+        for conv, output in outputs.items()
+    }
+
+
+def channels_last(x: Tensor) -> Tensor:
+    return x.contiguous(memory_format=torch.channels_last)

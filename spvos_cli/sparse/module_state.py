@@ -1,0 +1,142 @@
+"""What a stream keeps for a whole module's gate, and the definition of a step under one policy."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch import Tensor
+
+from spvos_cli.sparse.conv import SparseConv2d
+from spvos_cli.sparse.kernels.reference import REFERENCE
+from spvos_cli.sparse.module_gate import CELL
+from spvos_cli.sparse.policy import COMPUTE, SKIP
+
+CERTAIN = -20.0  # the logit of certain background
+Outputs = dict[SparseConv2d, Tensor]
+
+
+@dataclasses.dataclass
+class ModuleState:
+    """What is kept of all that follows the query encoder; rows are objects, cells are of stride 16.
+
+    Attributes:
+        readout: (K, C, h, w), channels last.
+        outputs: of each convolution, (K, Cout, H', W') or, where it is a frame's, (1, Cout, H', W').
+        logits: (K, 16 h, 16 w) float32.
+        policy: (K, h, w) uint8, what was decided last.
+        age: (K, h, w) float32, how many frames ago a cell was computed.
+        known: (K, h, w) bool, cells of which anything is kept; the others have to be computed.
+        blank: (K, h, w) bool, cells that were skipped and whose skipped values are not written yet.
+        frame_blank: (1, h, w) bool, likewise of what is a frame's.
+    """
+
+    readout: Tensor
+    outputs: Outputs
+    logits: Tensor
+    policy: Tensor
+    age: Tensor
+    known: Tensor
+    blank: Tensor
+    frame_blank: Tensor
+
+    @classmethod
+    def dense(cls, readout: Tensor, outputs: Outputs, logits: Tensor) -> ModuleState:
+        """After a dense step; shapes as above."""
+        policy = torch.full_like(readout[:, 0], COMPUTE, dtype=torch.uint8)
+        computed = policy == COMPUTE
+        age = torch.zeros_like(policy).float()
+        return cls(readout, outputs, logits, policy, age, computed, ~computed, ~computed[:1])
+
+    def decided(self, policy: Tensor) -> None:
+        """After a sparse step under the policy."""
+        self.age = (self.age + 1).masked_fill(policy == COMPUTE, 0)
+        self.policy, self.known = policy, torch.ones_like(self.known)
+
+    def rows(self, indices: list[int]) -> ModuleState:
+        """The objects of the given rows; -1 is one that nothing is known of."""
+        index = torch.tensor(indices, device=self.policy.device)
+
+        def chosen(x: Tensor) -> Tensor:
+            return x.index_select(0, index.clamp(min=0)).contiguous(memory_format=_format(x))
+
+        outputs = {c: x if c.per_frame else chosen(x) for c, x in self.outputs.items()}
+        rest = self.logits, self.policy, self.age, self.known, self.blank
+        state = ModuleState(chosen(self.readout), outputs, *map(chosen, rest), self.frame_blank)
+        state.known[index < 0] = False
+        return state
+
+    def moved(self, down: int, right: int, height: int, width: int) -> ModuleState:
+        """The same in a window that lies `down` and `right` cells further, of `height` x `width` cells;
+        nothing is known of cells that come in."""
+
+        def placed(x: Tensor) -> Tensor:
+            return shifted(x, down, right, (height, width), x.shape[-2] // self.policy.shape[-2])
+
+        outputs = {conv: placed(x) for conv, x in self.outputs.items()}
+        rest = self.logits, self.policy, self.age, self.known, self.blank, self.frame_blank
+        return ModuleState(placed(self.readout), outputs, *map(placed, rest))
+
+
+def shifted(x: Tensor, down: int, right: int, size: tuple[int, int], scale: int) -> Tensor:
+    """(..., H, W) as seen through another window, 0 where nothing was.
+
+    Args:
+        down, right: how much further that lies, in cells.
+        size: of it, in cells.
+        scale: pixels of x in a cell's height and width.
+    """
+    down, right, height, width = (scale * n for n in (down, right, *size))
+    out = torch.zeros((*x.shape[:-2], height, width), dtype=x.dtype, device=x.device)
+    out = out.contiguous(memory_format=_format(x))
+    top, left = max(0, down), max(0, right)
+    bottom, end = min(x.shape[-2], down + height), min(x.shape[-1], right + width)
+    if bottom > top and end > left:
+        out[..., top - down : bottom - down, left - right : end - right] = x[..., top:bottom, left:end]
+    return out
+
+
+def _format(x: Tensor) -> torch.memory_format:
+    return torch.channels_last if x.ndim == 4 else torch.contiguous_format
+
+
+class OnePolicyRun:
+    """Runs all convolutions of a module, each under the same policy of its pixels: the definition.
+
+    Args:
+        outputs: what is kept of them; changed in place.
+        policy: (K, h, w) uint8, of cells; None: everything is computed.
+    """
+
+    def __init__(self, outputs: Outputs, policy: Tensor | None = None) -> None:
+        self.outputs, self.policy = outputs, policy
+
+    def convolve(self, conv: SparseConv2d, x: Tensor, shared: Tensor | None) -> Tensor:
+        """One layer. What is a frame's is computed where it is for any object, and skipped where it is for
+        all."""
+        if self.policy is None:
+            output = conv.dense(x, shared).contiguous(memory_format=torch.channels_last)
+            self.outputs[conv] = output
+            return output
+        policy = self.policy.amax(dim=0, keepdim=True) if conv.per_frame else self.policy
+        REFERENCE.update(conv, x, shared, of_pixels(policy, x.shape[2] // policy.shape[1]), self.outputs[conv])
+        return self.outputs[conv].clone()
+
+
+def of_pixels(policy: Tensor, scale: int) -> Tensor:
+    """(K, h, w) of cells -> (K, scale * h, scale * w)."""
+    return policy.repeat_interleave(scale, dim=1).repeat_interleave(scale, dim=2)
+
+
+def updated_readout(state: ModuleState, readout: Tensor, policy: Tensor) -> Tensor:
+    """What is kept of it under the policy: (K, C, h, w)."""
+    policy = policy.unsqueeze(1)
+    kept = torch.where(policy == SKIP, torch.zeros_like(readout), state.readout)
+    return torch.where(policy == COMPUTE, readout, kept)
+
+
+def updated_logits(state: ModuleState, logits: Tensor, policy: Tensor) -> Tensor:
+    """What is kept of them under the policy: (K, H, W)."""
+    policy = of_pixels(policy, CELL)
+    kept = state.logits.masked_fill(policy == SKIP, CERTAIN)
+    return torch.where(policy == COMPUTE, logits, kept)
