@@ -11,8 +11,8 @@ from spvos_cli.evaluation.report.pictures import Picture
 from spvos_cli.evaluation.report.results import Evaluation
 from spvos_cli.inference.engine import EngineOptions
 
-GATES = ("structure", "strategy")
-SHOWN = ("architecture", "method", "structure", "strategy", "size", "mem_every", "top_k", "device", "dtype")
+GATES = ("structure", "strategy", "gate")
+SHOWN = ("architecture", "method", *GATES, "size", "mem_every", "top_k", "device", "dtype")
 
 
 class Task(NamedTuple):

@@ -23,7 +23,7 @@ WRITABLE = "a folder that you may write to"
 # Options whose effect stands in `run_settings` as the network or the segmenter has it, or that have none on
 # the masks. Every other option counts as it is given, so that a new one cannot be forgotten.
 RESOLVED = frozenset(
-    {"model", "method", "sparse", "gate_all", "strategy", "size", "mem_every", "top_k", "max_memory"}
+    {"model", "method", "sparse", "gate_all", "strategy", "gate", "size", "mem_every", "top_k", "max_memory"}
     | {"weights", "device", "dtype", "threads"}
 )
 LIBRARIES = ("torch", "numpy", "cv2", "openvino")  # that compute, as far as they are loaded

@@ -133,6 +133,7 @@ USES: dict[str, tuple[Use, ...]] = {
     "sparse": (RUNS, GATED),
     "gate_all": (RUNS, GATED),
     "strategy": (RUNS, GATED),
+    "gate": (RUNS, GATED),
     "size": (RUNS,),
     "mem_every": (RUNS,),
     "top_k": (RUNS,),

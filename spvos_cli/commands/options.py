@@ -6,7 +6,7 @@ import dataclasses
 
 from spvos_cli.option import OUTPUT, option
 
-GATES = ("method", "sparse", "gate_all", "strategy")
+GATES = ("method", "sparse", "gate_all", "strategy", "gate")
 COMPUTER = ("device", "dtype", "threads")
 
 

@@ -196,6 +196,7 @@ USES: dict[str, tuple[Use, ...]] = {
     "sparse": (NETWORK, GATED),
     "gate_all": (NETWORK, GATED),
     "strategy": (NETWORK, GATED),
+    "gate": (NETWORK, GATED),
     "mem_every": (MEMORY,),
     "top_k": (TIMES,),
     "region": (WINDOWS,),

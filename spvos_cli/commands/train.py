@@ -53,6 +53,7 @@ USES: dict[str, tuple[Use, ...]] = {
     "sparse": (GATED,),
     "gate_all": (GATED,),
     "strategy": (GATED,),
+    "gate": (GATED,),
     "device": (ALWAYS,),
     "dtype": (ALWAYS,),
     "threads": (ALWAYS,),

@@ -68,6 +68,13 @@ class EngineOptions:
         panel=MODEL,
         choices=("mixed", "semi-mixed", "fully"),
     )
+    gate: str | None = option(
+        None,
+        "What has a gate: conv, each convolution by itself, as in the paper; or module, all that follows the"
+        " query encoder together, which also saves matching. By default as the weights were trained.",
+        panel=MODEL,
+        choices=("conv", "module"),
+    )
     size: int = option(
         480,
         "The short side, in pixels, to which frames are scaled for the network; smaller frames are not"
@@ -141,7 +148,7 @@ class EngineOptions:
     def overrides(self) -> dict[str, str | bool]:
         """The fields of `ModelConfig` that differ from what the weights say."""
         fields = {"method": self.method, "structure": self.sparse, "gate_all": self.gate_all}
-        fields["strategy"] = self.strategy
+        fields |= {"strategy": self.strategy, "gate": self.gate}
         return {name: value for name, value in fields.items() if value is not None}
 
     def weights_path(self) -> Path:
@@ -191,11 +198,16 @@ class EngineOptions:
 
     def _check_effect(self, config: ModelConfig) -> None:
         """Refuses what the weights make an option without effect of."""
-        given = {"--sparse": self.sparse, "--gate-all": self.gate_all, "--strategy": self.strategy}
+        of_convolutions = {"--sparse": self.sparse, "--gate-all": self.gate_all}
+        given = of_convolutions | {"--strategy": self.strategy, "--gate": self.gate}
         for name, value in given.items() if config.method == "dense" else ():
             if value is not None:
                 found = "a network without gates"
                 raise InputError(name, found=found, expected="a method with gates", fix="--method triple")
+        for name, value in of_convolutions.items() if config.gate == "module" else ():
+            if value is not None:
+                found = "one gate for all that follows the query encoder"
+                raise InputError(name, found=found, expected="gates of convolutions", fix="--gate conv")
 
     def segmenter(self, reporter: Reporter, network: VOSNetwork | None = None) -> VideoSegmenter:
         """Says in one line what was chosen.

@@ -19,6 +19,7 @@ def load_model(
     sparse: str | None = None,
     gate_all: bool | None = None,
     strategy: str | None = None,
+    gate: str | None = None,
     device: str = "auto",
     dtype: str = "auto",
     engine: str = "auto",
@@ -28,7 +29,8 @@ def load_model(
     Args:
         model: "lite", or "spvos" (needs weights).
         weights: a weight file, instead of the shipped one.
-        method, sparse, gate_all, strategy: of its gates, as in `EngineOptions`; None: as the weights say.
+        method, sparse, gate_all, strategy, gate: of its gates, as in `EngineOptions`; None: as the weights
+            say.
         device: "auto", "cpu" or "cuda".
         dtype: "auto", "fp32", "bf16" or "fp16".
         engine: "auto", "torch" or "openvino".
@@ -43,6 +45,7 @@ def load_model(
         sparse=sparse,
         gate_all=gate_all,
         strategy=strategy,
+        gate=gate,
         device=device,
         dtype=dtype,
         engine=engine,

@@ -5,15 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from spvos_cli.inference.background import far_blocks, merge_blocks, merges_background
-from spvos_cli.inference.module_run import ModuleRun, Place
 from spvos_cli.inference.memory_bank import MemoryBank, MemoryFrame
+from spvos_cli.inference.module_run import ModuleRun, Place
 from spvos_cli.inference.previous_frame import PreviousFrame, tensors_below
 from spvos_cli.inference.region import Region, Window, cells_of
 from spvos_cli.inference.views import Placed, TensorView, View, padded_size, placed, seen_through
@@ -21,6 +21,7 @@ from spvos_cli.model.encoders import Query
 from spvos_cli.model.layers import aggregate, pad_to_multiple
 from spvos_cli.model.matching import TopKReadout, as_rows, top_k_readout
 from spvos_cli.model.network import LastFrame, Memory, VOSNetwork
+from spvos_cli.sparse.conv import SparseConv2d
 from spvos_cli.sparse.kernels.kernel import Kernel
 from spvos_cli.sparse.kernels.reference import REFERENCE
 from spvos_cli.sparse.plan import runs_sparsely
@@ -55,7 +56,7 @@ class Stream:
         max_memory: memory frames kept, as in `MemoryBank`.
         dtype: of the network's convolutions.
         kernel: the backend of gated convolutions.
-        inject: as in `InferenceRun`.
+        inject: as in `InferenceRun`; what one gate decides for a module it gets with the last convolution.
         runs: what runs the gated convolutions of the modules, by the letters Q, D and M, instead of an
             `InferenceRun` for each module that has gates.
         decode: from a readout (1, K, Cv, H/16, W/16) and a query to the logits (1, K, H, W), instead of the
@@ -95,7 +96,8 @@ class Stream:
         self.previous: PreviousFrame | None = None
         self.since_memory = 0
         if module_run is None and network.gate is not None:
-            module_run = ModuleRun(network, None if inject is None else partial(inject, network))
+            last = cast(SparseConv2d, network.decoder.predict)
+            module_run = ModuleRun(network, None if inject is None else partial(inject, last))
         self.module_run = module_run
         self.runs: Mapping[str, ModuleRunner] = (
             {part: InferenceRun(kernel, inject) for part in network.gated_parts} if runs is None else runs
@@ -267,7 +269,8 @@ class Stream:
             memories = [m._replace(last=m.last and m.last._replace(positions=positions)) for m in memories]
         if self.module_run is not None:
             place = Place(window, padded_size(view))
-            return self.module_run.decode(query, place, previous, partial(self._match, query, memories)).sigmoid()
+            match = partial(self._match, query, memories)
+            return self.module_run.decode(query, place, previous, match).sigmoid()
         readouts = [self.network.match(query, memory, self.top_k, self.read_top_k) for memory in memories]
         return self.decode(torch.cat(readouts, dim=1), query, run)[0].float().sigmoid()
 

@@ -15,9 +15,12 @@ from spvos_cli.model.layers import ResidualBlock, upsample
 from spvos_cli.model.lite import LiteDecoder, LiteUpBlock
 from spvos_cli.sparse.cells import Tiles, fill_cells
 from spvos_cli.sparse.conv import SparseConv2d
+from spvos_cli.sparse.kernels.cpu import weight_rows
 from spvos_cli.sparse.module_gate import CELL
 from spvos_cli.sparse.module_state import CERTAIN, ModuleState
 from spvos_cli.sparse.policy import COMPUTE, SKIP
+
+PRODUCT = 2  # pixels of a tile's side up to which a product is faster
 
 
 class Stage(NamedTuple):
@@ -65,9 +68,7 @@ class CellDecoder:
 
     def _compute(self, conv: SparseConv2d, tiles: Tiles, x: Tensor) -> None:
         """One layer, from (N, Cin, side + 2, side + 2)."""
-        if conv.kernel_size == (1, 1):
-            x = x[:, :, 1:-1, 1:-1]
-        result = F.conv2d(x, conv.weight, conv.bias)
+        result = convolve_tiles(conv, x)
         tiles.scatter(result.relu_() if conv.relu else result, self.state.outputs[conv])
 
     def _compute_block(self, block: ResidualBlock, stage: Stage, x: Tensor, shared: Tensor | None) -> None:
@@ -87,7 +88,12 @@ class CellDecoder:
         return branch.add_(stage.own.gather(self.state.outputs[block.shortcut], replicate=x is None))
 
     def _compute_up(
-        self, up: UpBlock | LiteUpBlock, stage: Stage, coarse: Tensor, features: Tensor, readout: Tensor | None
+        self,
+        up: UpBlock | LiteUpBlock,
+        stage: Stage,
+        coarse: Tensor,
+        features: Tensor,
+        readout: Tensor | None,
     ) -> Tensor:
         """From tiles at twice the stride; gives the tiles that go into the block."""
         outputs = self.state.outputs
@@ -115,14 +121,32 @@ class CellDecoder:
         by_cell[image, y, x] = values.float()
 
 
+def convolve_tiles(conv: SparseConv2d, x: Tensor) -> Tensor:
+    """(N, Cin, side + 2, side + 2), channels last -> (N, Cout, side, side).
+
+    Small tiles as one product of their neighbourhoods: convolutions of many small images are slow.
+    """
+    side, channels = x.shape[2] - 2, x.shape[1]
+    if conv.kernel_size == (1, 1):
+        rows = x[:, :, 1:-1, 1:-1].permute(0, 2, 3, 1).reshape(-1, channels)
+    elif side > PRODUCT:
+        return F.conv2d(x, conv.weight, conv.bias)
+    else:
+        row, image = (side + 2) * channels, (side + 2) ** 2 * channels
+        windows = (len(x), side, side, 3, 3 * channels), (image, row, channels, row, 1)
+        rows = x.permute(0, 2, 3, 1).contiguous().as_strided(*windows).reshape(-1, 9 * channels)
+    result = F.linear(rows, weight_rows(conv), conv.bias)
+    return result.view(len(x), side, side, -1).permute(0, 3, 1, 2)
+
+
 def _finer(tiles: Tensor) -> Tensor:
     """Tiles with a border of one pixel -> twice as fine, with a border of one pixel."""
     return upsample(tiles, 2)[:, :, 1:-1, 1:-1].contiguous(memory_format=torch.channels_last)
 
 
 def write_skips(state: ModuleState, policy: Tensor) -> None:
-    """Writes skipped values as far as they are looked at: to the logits, and to what is kept beside cells that
-    are computed. The rest of them are noted, and written when something beside them is computed."""
+    """Writes skipped values as far as they are looked at: to the logits, and to what is kept beside cells
+    that are computed. The rest of them are noted, and written when something beside them is computed."""
     newly = (policy == SKIP) & (state.policy != SKIP)
     cells = state.logits.unflatten(1, (-1, CELL)).unflatten(3, (-1, CELL))
     cells.masked_fill_(newly[:, :, None, :, None], CERTAIN)

@@ -17,6 +17,7 @@ class FrameKeywords(TypedDict, total=False):
     sparse: str | None
     gate_all: bool | None
     strategy: str | None
+    gate: str | None
     size: int
     mem_every: int | None
     top_k: int | None

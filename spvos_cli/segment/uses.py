@@ -72,6 +72,7 @@ USES: dict[str, tuple[Use, ...]] = {
     "sparse": (*NETWORK, GATES),
     "gate_all": (*NETWORK, GATES),
     "strategy": (*NETWORK, GATES),
+    "gate": (*NETWORK, GATES),
     "size": (ALWAYS,),
     "mem_every": (ALWAYS,),
     "top_k": (ALWAYS,),

@@ -96,4 +96,3 @@ def neighbour_similarities(key: Tensor, previous_key: Tensor) -> Tensor:
 def _nine(x: Tensor) -> Tensor:
     """(K, 1, h, w) -> (K, 9, h, w): each cell's neighbours, zeros outside."""
     return F.unfold(x, 3, padding=1).unflatten(2, x.shape[2:])
-

@@ -61,8 +61,16 @@ class ModuleState:
             return x.index_select(0, index.clamp(min=0)).contiguous(memory_format=_format(x))
 
         outputs = {c: x if c.per_frame else chosen(x) for c, x in self.outputs.items()}
-        rest = self.logits, self.policy, self.age, self.known, self.blank
-        state = ModuleState(chosen(self.readout), outputs, *map(chosen, rest), self.frame_blank)
+        state = ModuleState(
+            chosen(self.readout),
+            outputs,
+            chosen(self.logits),
+            chosen(self.policy),
+            chosen(self.age),
+            chosen(self.known),
+            chosen(self.blank),
+            self.frame_blank,
+        )
         state.known[index < 0] = False
         return state
 
@@ -74,8 +82,16 @@ class ModuleState:
             return shifted(x, down, right, (height, width), x.shape[-2] // self.policy.shape[-2])
 
         outputs = {conv: placed(x) for conv, x in self.outputs.items()}
-        rest = self.logits, self.policy, self.age, self.known, self.blank, self.frame_blank
-        return ModuleState(placed(self.readout), outputs, *map(placed, rest))
+        return ModuleState(
+            placed(self.readout),
+            outputs,
+            placed(self.logits),
+            placed(self.policy),
+            placed(self.age),
+            placed(self.known),
+            placed(self.blank),
+            placed(self.frame_blank),
+        )
 
 
 def shifted(x: Tensor, down: int, right: int, size: tuple[int, int], scale: int) -> Tensor:
@@ -118,9 +134,11 @@ class OnePolicyRun:
             output = conv.dense(x, shared).contiguous(memory_format=torch.channels_last)
             self.outputs[conv] = output
             return output
+        output = self.outputs[conv]
         policy = self.policy.amax(dim=0, keepdim=True) if conv.per_frame else self.policy
-        REFERENCE.update(conv, x, shared, of_pixels(policy, x.shape[2] // policy.shape[1]), self.outputs[conv])
-        return self.outputs[conv].clone()
+        policy = of_pixels(policy, output.shape[2] // policy.shape[1])
+        REFERENCE.update(conv, x, shared, policy, output)
+        return output.clone()
 
 
 def of_pixels(policy: Tensor, scale: int) -> Tensor:

@@ -10,6 +10,7 @@ from spvos_cli.errors import InputError
 from spvos_cli.model.lite import LiteVOS
 from spvos_cli.model.network import VOSNetwork
 from spvos_cli.sparse.gate_base import Gate
+from spvos_cli.sparse.module_gate import ModuleGate
 from spvos_cli.sparse.plan import PARTS
 from spvos_cli.training.base_options import TrainOptions
 
@@ -27,7 +28,7 @@ def freeze(network: VOSNetwork, *, train_trunk: bool, learn: str = "all") -> VOS
     Raises:
         InputError: then nothing would learn.
     """
-    if learn != "all" and not network.gated_parts:
+    if learn != "all" and network.gate is None and not network.gated_parts:
         fix = "--method triple, or --learn all"
         raise InputError(
             f"--learn {learn}", found="a network without gates", expected="gates to train", fix=fix
@@ -36,7 +37,7 @@ def freeze(network: VOSNetwork, *, train_trunk: bool, learn: str = "all") -> VOS
     learning: dict[str, list[nn.Module]] = {
         "all": [network],
         "gated": gated,
-        "gates": [module for part in gated for module in part.modules() if isinstance(module, Gate)],
+        "gates": [module for module in network.modules() if isinstance(module, Gate | ModuleGate)],
     }
     network.requires_grad_(False)
     for module in learning[learn]:
@@ -56,7 +57,8 @@ def learning_trunk(network: VOSNetwork) -> list[nn.Parameter]:
 def parameter_groups(network: VOSNetwork, options: TrainOptions) -> list[dict[str, Any]]:
     """Weights and the rest, gates and the lite model's trunk apart: with what share of the learning rate, and
     with what weight decay."""
-    gates = {id(p) for module in network.modules() if isinstance(module, Gate) for p in module.parameters()}
+    deciding = [module for module in network.modules() if isinstance(module, Gate | ModuleGate)]
+    gates = {id(p) for module in deciding for p in module.parameters()}
     trunk = {id(p) for p in learning_trunk(network)} - gates
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for parameter in network.parameters():

@@ -99,6 +99,9 @@ def make_loss(
     """
     if isinstance(options, StreamOptions):
         return stream_loss(network, options, dtype, processes, teacher)
+    if network.gate is not None:
+        fix = "--recipe stream"
+        raise InputError(f"--recipe {options.recipe}", found="--gate module", expected=fix, fix=fix)
     assert isinstance(options, ClipOptions)
     return ClipLoss(network, options, dtype, processes)
 

@@ -12,10 +12,8 @@ from torch import Tensor
 from spvos_cli.distributed import Processes
 from spvos_cli.training.streams.policy_costs import PolicyCosts
 from spvos_cli.training.streams.price import FARTHEST, LIMIT, RATE, Price, pairwise_surrogate
-from tests.sparse.definition import random_conv
 
-CONV = random_conv(0, (2, 3, 3, 1), norm=False, relu=False)
-COST = 2 * 3 * 9
+COST = 2 * 3 * 9  # of a pixel
 
 
 def policy_costs(logits: Tensor, errors: Tensor) -> PolicyCosts:
@@ -23,7 +21,7 @@ def policy_costs(logits: Tensor, errors: Tensor) -> PolicyCosts:
     policies, pixels = errors.shape
     everywhere = logits[None, :, None, None].expand(1, policies, 1, pixels)
     computed = torch.full((1, 1, pixels), bool(logits.argmax() == policies - 1))
-    return PolicyCosts(CONV, everywhere, errors.reshape(everywhere.shape), computed)
+    return PolicyCosts(COST, everywhere, errors.reshape(everywhere.shape), computed)
 
 
 def test_surrogate_by_hand() -> None:
@@ -72,7 +70,7 @@ def test_gates_reach_the_density_and_compute_where_it_matters() -> None:
     for _ in range(600):
         logits = weight @ seen
         errors = torch.stack([wrong, torch.zeros(400)])[None, :, None]
-        record = PolicyCosts(CONV, logits[None, :, None], errors, (logits.argmax(dim=0) == 1)[None, None])
+        record = PolicyCosts(COST, logits[None, :, None], errors, (logits.argmax(dim=0) == 1)[None, None])
         loss, density = price([record], 0.2, Processes())
         optimizer.zero_grad()
         loss.backward()

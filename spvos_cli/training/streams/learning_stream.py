@@ -12,7 +12,7 @@ from spvos_cli.model.matching import top_k_readout
 from spvos_cli.model.network import VOSNetwork
 from spvos_cli.sparse.run import ModuleRunner
 from spvos_cli.training.losses import bernoulli_divergence
-from spvos_cli.training.streams.policy_costs import DecoderTarget, DenseRun, PolicyCostRun
+from spvos_cli.training.streams.policy_costs import DecoderTarget, DenseRun, PolicyCostRun, PolicyCosts
 
 HARDEST = 0.15  # share of a frame's pixels that the distance is of, those that are furthest off
 DIRECTIONS = 2  # random directions of the mask in which errors are measured
@@ -59,6 +59,11 @@ class LearningStream:
         # without its cache: what is cast in inference mode cannot be used where there are gradients
         with torch.autocast(image.device.type, self.dtype, enabled=lower, cache_enabled=False):
             return self.stream.step(image, given)
+
+    @property
+    def steps(self) -> list[PolicyCosts]:
+        """All sparse steps of gated convolutions since the segment began."""
+        return self.run.steps
 
     def end_segment(self) -> None:
         """What was recorded goes, and gradients reach no further back."""

@@ -19,6 +19,7 @@ from torch import Tensor
 from spvos_cli.sparse.conv import SparseConv2d
 from spvos_cli.sparse.conv_unit import ConvUnit, join_channels
 from spvos_cli.sparse.gate_base import PolicyChoices, Previous
+from spvos_cli.training.density import pixel_cost
 
 
 class DenseRun:
@@ -53,13 +54,13 @@ class PolicyCosts(NamedTuple):
     """One sparse step of one layer.
 
     Attributes:
-        conv: the layer.
+        cost: of a pixel, in multiply-accumulates; 1 where all of them cost the same.
         logits: (B, P, H, W), the gate's, COMPUTE's last; with a gradient.
         errors: (B, P, H, W), what each policy would do to the mask.
         computed: (B, H, W) bool, the hard decision.
     """
 
-    conv: SparseConv2d
+    cost: int
     logits: Tensor
     errors: Tensor
     computed: Tensor
@@ -110,7 +111,7 @@ class PolicyCostRun:
     def _choose(self, conv: SparseConv2d, choices: PolicyChoices, target: DecoderTarget) -> Tensor:
         errors = torch.stack([mask_error(conv, output, target) for output in choices.outputs], dim=1)
         computed = choices.chosen == len(choices.outputs) - 1
-        self.steps.append(PolicyCosts(conv, choices.logits, errors, computed))
+        self.steps.append(PolicyCosts(pixel_cost(conv), choices.logits, errors, computed))
         output = choices.outputs[0]
         for policy, other in enumerate(choices.outputs[1:], 1):
             output = torch.where((choices.chosen == policy)[:, None], other, output)

@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from spvos_cli.distributed import Processes
-from spvos_cli.training.density import pixel_cost
 from spvos_cli.training.streams.policy_costs import PolicyCosts
 
 RATE = 0.1  # of the price's logarithm, where the density is e times its target
@@ -52,8 +51,8 @@ class Price(nn.Module):
 
 def count_macs(steps: list[PolicyCosts]) -> tuple[Tensor, Tensor]:
     """Multiply-accumulates: done, and there were to do."""
-    done = torch.stack([pixel_cost(step.conv) * step.computed.float().sum() for step in steps]).sum()
-    return done, done.new_tensor(sum(pixel_cost(step.conv) * step.computed.numel() for step in steps))
+    done = torch.stack([step.cost * step.computed.float().sum() for step in steps]).sum()
+    return done, done.new_tensor(sum(step.cost * step.computed.numel() for step in steps))
 
 
 def saved_error(steps: list[PolicyCosts]) -> Tensor:
@@ -73,7 +72,7 @@ def pairwise_surrogate(step: PolicyCosts, price: Tensor) -> Tensor:
     (Beygelzimer, Langford and Zadrozny, Weighted One-Against-All, AAAI 2005). Where the errors are noisy its
     minimum prefers the policy that is cheaper on average.
     """
-    pixel = pixel_cost(step.conv)
+    pixel = step.cost
     cost = step.errors / price
     cost[:, -1] += pixel
     cost = (cost - cost.amin(dim=1, keepdim=True)).clamp(max=LIMIT * pixel)

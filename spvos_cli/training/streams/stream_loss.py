@@ -21,6 +21,7 @@ from spvos_cli.training.options import StreamOptions
 from spvos_cli.training.position import StepPosition
 from spvos_cli.training.seeding import seeded_generator
 from spvos_cli.training.streams.learning_stream import LearningStream
+from spvos_cli.training.streams.module_stream import ModuleLearningStream
 from spvos_cli.training.streams.policy_costs import PolicyCosts
 from spvos_cli.training.streams.price import Price
 
@@ -51,7 +52,7 @@ class StreamLoss(nn.Module):
         self.teacher: nn.Module | None = None
         if options.learn == "gated":
             self.teacher = copy.deepcopy(teacher or network.decoder).eval().requires_grad_(False)
-        self.streams: dict[int, LearningStream] = {}
+        self.streams: dict[int, LearningStream | ModuleLearningStream] = {}
 
     def forward(
         self, frames: Tensor, ids: Tensor, starts: Tensor, position: StepPosition
@@ -73,7 +74,7 @@ class StreamLoss(nn.Module):
             for frame in segment:
                 stream.step(frame / 255, given)
                 given = None
-            steps += stream.run.steps
+            steps += stream.steps
             distances.append(torch.stack(stream.distances).mean())
             stream.end_segment()
         target = annealed_target(self.options.target, position.progress, self.options.anneal)
@@ -92,13 +93,17 @@ class StreamLoss(nn.Module):
         for number in state.keys() & set(self.processes.share(self.options.batch_size)):
             self._new_stream(number).stream.restore(State(*state[number]))
 
-    def _stream(self, number: int, iteration: int, *, new: bool) -> LearningStream:
+    def _stream(self, number: int, iteration: int, *, new: bool) -> LearningStream | ModuleLearningStream:
         learning = self._new_stream(number) if new else self.streams[number]
         learning.generator = seeded_generator(self.options.seed, number, iteration)
         return learning
 
-    def _new_stream(self, number: int) -> LearningStream:
-        self.streams[number] = LearningStream(self.network, self.dtype, self.teacher)
+    def _new_stream(self, number: int) -> LearningStream | ModuleLearningStream:
+        self.streams[number] = (
+            LearningStream(self.network, self.dtype, self.teacher)
+            if self.network.gate is None
+            else ModuleLearningStream(self.network, self.dtype)
+        )
         return self.streams[number]
 
 
@@ -122,6 +127,11 @@ def stream_loss(
         raise InputError(
             "--learn all", found="--recipe stream", expected="gates, or the decoder with its gates", fix=fix
         )
+    if network.gate is not None:
+        if options.learn != "gates":
+            fix = "--learn gates"
+            raise InputError(f"--learn {options.learn}", found="--gate module", expected=fix, fix=fix)
+        return StreamLoss(network, options, dtype, processes)
     if network.gated_parts != "D":
         found = f"gates in {network.gated_parts}"
         raise InputError(
