@@ -1,0 +1,125 @@
+"""A stream as at test time in which the gate of a whole module learns: a dense run of each frame says what
+SKIP and REUSE of each cell would have done to its labels."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from spvos_cli.inference.module_run import MatchRows, ModuleRun, Place
+from spvos_cli.inference.previous_frame import PreviousFrame
+from spvos_cli.inference.stream import Stream
+from spvos_cli.model.encoders import Query
+from spvos_cli.model.matching import as_map
+from spvos_cli.model.network import VOSNetwork
+from spvos_cli.sparse.module_gate import CELL, GateView
+from spvos_cli.sparse.policy import COMPUTE, argmax_policy
+from spvos_cli.training.losses import bernoulli_divergence
+from spvos_cli.training.streams.learning_stream import area_weight, mean_of_hardest, read_exactly
+from spvos_cli.training.streams.policy_costs import PolicyCosts
+
+SMALLEST = CELL**2  # pixels that an object counts as having at least
+
+
+class LearningModuleRun(ModuleRun):
+    """As at test time, but that all cells are computed as well, to see what decisions do.
+
+    Attributes:
+        steps: the sparse steps so far.
+        distances: of each of them from the dense run, at the pixels that are furthest off.
+    """
+
+    def __init__(self, network: VOSNetwork) -> None:
+        super().__init__(network, by_definition=True)
+        self.steps: list[PolicyCosts] = []
+        self.distances: list[Tensor] = []
+        self._logits = self._kept = torch.empty(0)
+
+    def decode(self, query: Query, place: Place, previous: PreviousFrame | None, match: MatchRows) -> Tensor:
+        """As in `ModuleRun`."""
+        readout = match(None)
+        logits = super().decode(query, place, previous, lambda cells: readout)
+        if self.policy is None:
+            return logits
+        dense = self.network.decode(as_map(readout, *place.grid).unsqueeze(0), query)[0].float()
+        errors = label_errors(dense, self._kept)
+        with torch.inference_mode(False):
+            computed = self.policy.clone() == COMPUTE
+            self.steps.append(PolicyCosts(1, self._logits, errors.clone(), computed))
+        prob = dense.sigmoid().unsqueeze(0)
+        distance = area_weight(prob) * bernoulli_divergence(logits.unsqueeze(0), prob)
+        self.distances.append(mean_of_hardest(distance))
+        return logits
+
+    def choose(self, view: GateView) -> Tensor:
+        """As in `ModuleRun`; remembers what the gate said, with a gradient, and what REUSE would keep."""
+        assert self.network.gate is not None
+        assert self.state is not None
+        self._kept = self.state.logits.clone()
+        with torch.inference_mode(False), torch.enable_grad():
+            self._logits = self.network.gate(GateView(*(x.clone() for x in view)))
+        return argmax_policy(self._logits.detach())
+
+
+@torch.no_grad()
+def label_errors(dense: Tensor, kept: Tensor) -> Tensor:
+    """What SKIP, REUSE and COMPUTE would do to an object's labels in each cell, in shares of its area, which
+    is what they cost in J; half of it counts labels that change, half how far probabilities move.
+
+    Args:
+        dense: (K, H, W), logits of a dense run.
+        kept: (K, H, W), logits that REUSE would keep.
+
+    Returns:
+        (K, 3, H / 16, W / 16)
+    """
+    prob, before = dense.sigmoid(), kept.sigmoid()
+    found = prob > 0.5
+    area = found.sum(dim=(1, 2)).clamp(min=SMALLEST)[:, None, None]
+    skipped = (found.float() + prob.square()) / 2
+    reused = ((found != (before > 0.5)).float() + (prob - before).square()) / 2
+    errors = torch.stack([skipped, reused, torch.zeros_like(prob)], dim=1)
+    return F.avg_pool2d(errors, CELL) * CELL**2 / area.unsqueeze(1)
+
+
+class ModuleLearningStream:
+    """One video, followed from segment to segment; as `LearningStream`.
+
+    Args:
+        network: with a module's gate.
+        dtype: of its arithmetic; matching, errors and distances are float32.
+    """
+
+    def __init__(self, network: VOSNetwork, dtype: torch.dtype = torch.float32) -> None:
+        config = network.config
+        self.dtype, self.run = dtype, LearningModuleRun(network)
+        self.generator = torch.Generator()
+        self.stream = Stream(
+            network,
+            config.mem_every,
+            config.top_k,
+            config.max_memory,
+            read_top_k=read_exactly,
+            module_run=self.run,
+        )
+
+    @property
+    def steps(self) -> list[PolicyCosts]:
+        """Sparse steps since the segment began."""
+        return self.run.steps
+
+    @property
+    def distances(self) -> list[Tensor]:
+        """From the dense run, for each of them."""
+        return self.run.distances
+
+    def step(self, image: Tensor, given: dict[int, Tensor] | None = None) -> Tensor:
+        """Segments the next frame; as `Stream.step`."""
+        lower = self.dtype != torch.float32
+        with torch.autocast(image.device.type, self.dtype, enabled=lower, cache_enabled=False):
+            return self.stream.step(image, given)
+
+    def end_segment(self) -> None:
+        """What was recorded goes, and gradients reach no further back."""
+        self.run.steps, self.run.distances = [], []

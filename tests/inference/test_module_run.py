@@ -1,0 +1,239 @@
+"""One gate for a whole module: gathered cells give what the definition gives, and the definition what gates
+of convolutions give under the same policy."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import pytest
+import torch
+from torch import Tensor
+
+from spvos_cli.inference.module_run import ModuleRun, Place
+from spvos_cli.inference.previous_frame import PreviousFrame
+from spvos_cli.inference.region import CELL, Window
+from spvos_cli.model.checkpoint import build_model
+from spvos_cli.model.config import LITE, SPVOS, ModelConfig
+from spvos_cli.model.encoders import Query
+from spvos_cli.model.lite import LABELS
+from spvos_cli.model.network import VOSNetwork
+from spvos_cli.sparse.gate import TripleGate
+from spvos_cli.sparse.kernels.reference import REFERENCE
+from spvos_cli.sparse.module_state import CERTAIN, of_pixels, shifted
+from spvos_cli.sparse.plan import gated_convolutions
+from spvos_cli.sparse.policy import COMPUTE, REUSE, SKIP
+from spvos_cli.sparse.run import InferenceRun
+
+SMALL = {"value_channels": 16, "decoder_channels": (8, 12, 8), "key_channels": 4}
+CONFIGS = [dataclasses.replace(config, method="triple", gate="module", **SMALL) for config in (LITE, SPVOS)]
+CPU, FRAME = torch.device("cpu"), (96, 128)
+TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 2e-2}
+
+
+class Frame(NamedTuple):
+    """Attributes: place; ids of its objects; query; readout (K, L, C) of all cells; masks (K, H, W) of the
+    frame before; policy (K, h, w) that the gate is made to choose; sparse; leaving: ids that go before it."""
+
+    place: Place
+    ids: list[int]
+    query: Query
+    readout: Tensor
+    masks: Tensor
+    policy: Tensor
+    sparse: bool
+    leaving: list[int]
+
+
+def network_of(config: ModelConfig, dtype: torch.dtype = torch.float32) -> VOSNetwork:
+    """With weights that matter everywhere: residual branches do not start at zero."""
+    torch.manual_seed(0)
+    network = build_model(config)
+    for conv in gated_convolutions(network, "D", gate_all=True).values():
+        torch.nn.init.normal_(conv.weight, std=(2 / conv.weight[0].numel()) ** 0.5)
+        torch.nn.init.normal_(conv.bias, std=0.3)
+    return network.for_inference(CPU, dtype)
+
+
+def frames_of(network: VOSNetwork, seed: int, length: int = 14) -> Iterator[Frame]:
+    """What may happen: objects join, leave, are given anew, are hidden and come back; memory frames are
+    dense; windows move and change their size."""
+    random, config = torch.Generator().manual_seed(seed), network.config
+    ids, window = [1], Window.whole(*FRAME)
+
+    def draw(*shape: int) -> Tensor:
+        x = torch.randn(shape, generator=random)
+        return x.to(network.dtype, memory_format=torch.channels_last) if x.ndim == 4 else x.to(network.dtype)
+
+    def chance(p: float) -> bool:
+        return bool(torch.rand((), generator=random) < p)
+
+    def whole(low: int, high: int) -> int:
+        return int(torch.randint(low, high + 1, (), generator=random))
+
+    for t in range(length):
+        leaving = [i for i in ids if chance(0.15)] if len(ids) > 1 else []
+        ids = [i for i in ids if i not in leaving] or [10 + t]
+        if chance(0.25) and len(ids) < 3:
+            ids = [*ids, max(*ids, t) + 1]
+        if chance(0.4):
+            height, width = CELL * whole(3, 6), CELL * whole(3, 8)
+            top, left = CELL * whole(0, 6 - height // CELL), CELL * whole(0, 8 - width // CELL)
+            window = Window(top, left, height, width)
+        h, w = window.height // CELL, window.width // CELL
+        f8, f4 = (16, 8) if config.architecture == "spvos" else network.query_encoder.trunk.channels[1::-1]
+        f8, f4 = (512, 256) if config.architecture == "spvos" else (f8, f4)
+        query = Query(
+            draw(1, config.key_channels, h, w),
+            draw(1, config.value_channels, h, w),
+            draw(1, 8, h, w),
+            draw(1, f8, 2 * h, 2 * w),
+            draw(1, f4, 4 * h, 4 * w),
+        )
+        lite = config.architecture == "lite"
+        channels = 2 * (config.value_channels + LABELS) if lite else config.value_channels
+        masks = torch.rand(len(ids), window.height, window.width, generator=random)
+        masks[[chance(0.1) for _ in ids]] = 0.1
+        cut = torch.rand(2, generator=random).sort().values
+        policy = torch.bucketize(torch.rand(len(ids), h, w, generator=random), cut).byte()
+        readout = draw(len(ids), h * w, channels)
+        yield Frame(
+            Place(window, FRAME),
+            list(ids),
+            query,
+            readout,
+            masks,
+            policy,
+            t % 5 > 0 and not chance(0.1),
+            leaving,
+        )
+
+
+def step(run: ModuleRun, frame: Frame) -> Tensor:
+    """Logits of one frame."""
+    run.override = lambda chosen: frame.policy
+    if frame.leaving:
+        run.remove(frame.leaving)
+    run.begin(frame.ids, sparse=frame.sparse)
+    before = PreviousFrame(frame.masks[:0], frame.query, frame.masks, False, False, *frame.place)
+
+    def match(cells: Tensor | None) -> Tensor:
+        return frame.readout if cells is None else frame.readout[:, cells]
+
+    with torch.inference_mode():
+        return run.decode(frame.query, frame.place, before, match).clone()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["fp32", "bf16"])
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.architecture)
+def test_cells_are_as_defined(config: ModelConfig, dtype: torch.dtype) -> None:
+    """Logits, readout and all that is kept, on every frame of sequences in which everything happens."""
+    network, decided = network_of(config, dtype), 0
+    for seed in range(4):
+        defined, cells = ModuleRun(network, by_definition=True), ModuleRun(network)
+        for frame in frames_of(network, seed):
+            expected, found = step(defined, frame), step(cells, frame)
+            scale = (
+                max(1.0, expected[expected > CERTAIN].abs().max().item()) if (expected > CERTAIN).any() else 1
+            )
+            torch.testing.assert_close(found, expected, rtol=0, atol=scale * TOLERANCE[dtype])
+            one, other = defined.state, cells.state
+            assert torch.equal(one.policy, other.policy)
+            assert torch.equal(one.age, other.age)
+            kept = [(one.readout, other.readout, other.blank)]
+            kept += [
+                (x, other.outputs[c], other.frame_blank if c.per_frame else other.blank)
+                for c, x in one.outputs.items()
+            ]
+            for a, b, blank in kept:
+                there = ~of_pixels(blank, a.shape[2] // blank.shape[1]).unsqueeze(1)
+                difference = ((a.float() - b.float()) * there).abs().max()
+                assert difference <= TOLERANCE[dtype] * max(1.0, a.abs().max().item())
+            decided += int(cells.policy is not None and not (cells.policy == COMPUTE).all())
+    assert decided > 20
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.architecture)
+def test_definition_is_that_of_gates_with_one_policy(config: ModelConfig) -> None:
+    """Each convolution of the decoder with a triple gate of its own, all made to choose the same."""
+    network = network_of(config)
+    by_convolution = network_of(dataclasses.replace(config, method="dense", gate="conv"))
+    by_convolution.decoder.load_state_dict(network.decoder.state_dict())
+    for module in by_convolution.decoder.modules():
+        if hasattr(module, "role"):
+            module.gate = TripleGate(module).to(memory_format=torch.channels_last)
+    frames = [f for f in frames_of(network, 3) if len(f.ids) == 2][:1]
+    (first,) = frames
+    torch.manual_seed(1)
+    run, conv_run = ModuleRun(network, by_definition=True), InferenceRun(REFERENCE)
+    kept = logits = None
+    for t in range(4):
+        policy = torch.randint(0, 3, first.policy.shape, dtype=torch.uint8) if t else first.policy
+        query = Query(*(x + 0.3 * torch.randn_like(x) for x in first.query))
+        readout = first.readout + 0.3 * torch.randn_like(first.readout)
+        masks = torch.rand_like(first.masks)
+        frame = first._replace(
+            query=query, readout=readout, masks=masks, policy=policy, sparse=t > 0, leaving=[]
+        )
+        found = step(run, frame)
+        grid = frame.place.grid
+        new = readout.transpose(1, 2).unflatten(2, grid)
+        if t:
+            kept = torch.where(policy[:, None] == COMPUTE, new, torch.where(policy[:, None] == SKIP, 0, kept))
+        else:
+            kept = new
+        conv_run.begin(frame.ids, sparse=t > 0)
+        conv_run.inject = lambda conv, own, policy=policy: of_pixels(
+            policy.amax(dim=0, keepdim=True) if conv.per_frame else policy, own.shape[1] // policy.shape[1]
+        )
+        with torch.inference_mode():
+            decoded = by_convolution.decode(kept.unsqueeze(0), query, conv_run)[0]
+        whole = of_pixels(policy, CELL)
+        if t:
+            logits = torch.where(whole == REUSE, logits, decoded).masked_fill(whole == SKIP, CERTAIN)
+        else:
+            logits = decoded
+        torch.testing.assert_close(found, logits, rtol=0, atol=1e-4)
+
+
+def test_what_nothing_is_known_of_is_computed() -> None:
+    network = network_of(CONFIGS[0])
+    run, frames = ModuleRun(network), list(frames_of(network, 0, 40))
+    frame = next(f for f in frames if len(f.ids) == 2 and f.place.window.height < FRAME[0])
+    frame = frame._replace(
+        policy=torch.full_like(frame.policy, SKIP), leaving=[], masks=frame.masks.clamp(min=0.9)
+    )
+    step(run, frame._replace(sparse=False))
+    step(run, frame._replace(sparse=True))
+    assert (run.policy == SKIP).all()
+    moved = frame.place.window._replace(top=0 if frame.place.window.top else CELL)
+    run.begin([*frame.ids, 77], sparse=True)
+    assert run.state.known.flatten(1).all(dim=1).tolist() == [True, True, False]
+    run._move(Place(moved, FRAME))
+    inside = run.state.known[0].float().mean()
+    assert 0 < inside < 1
+    assert not run.state.known[2].any()
+
+
+def test_hidden_objects_are_looked_for_everywhere() -> None:
+    network = network_of(CONFIGS[0])
+    run = ModuleRun(network)
+    frame = next(f for f in frames_of(network, 0, 40) if len(f.ids) == 2)._replace(leaving=[])
+    network.gate.last.bias.copy_(torch.tensor([5.0, 0.0, 0.0]))
+    step(run, frame._replace(sparse=False))
+    masks = torch.stack([torch.full_like(frame.masks[0], p) for p in (0.9, 0.4)])
+    run.override = None
+    run.begin(frame.ids, sparse=True)
+    before = PreviousFrame(masks[:0], frame.query, masks, False, False, *frame.place)
+    with torch.inference_mode():
+        run.decode(frame.query, frame.place, before, lambda c: frame.readout[:, c])
+    assert (run.policy[0] == SKIP).all()
+    assert (run.policy[1] == COMPUTE).all()
+
+
+def test_shifted_windows() -> None:
+    x = torch.arange(12.0).view(1, 3, 4)
+    assert torch.equal(shifted(x, 1, -1, (2, 3), 1), torch.tensor([[[0.0, 4, 5], [0, 8, 9]]]))
+    assert torch.equal(shifted(x, 0, 0, (3, 4), 1), x)
+    assert not shifted(x, 5, 0, (2, 2), 1).any()
