@@ -11,15 +11,16 @@ from torch import Tensor
 
 from spvos_cli.model.decoder import Decoder, UpBlock
 from spvos_cli.model.encoders import Query
-from spvos_cli.model.layers import ResidualBlock, upsample
+from spvos_cli.model.layers import ResidualBlock
 from spvos_cli.model.lite import LiteDecoder, LiteUpBlock
 from spvos_cli.sparse.cells import Tiles, fill_cells
 from spvos_cli.sparse.conv import SparseConv2d
-from spvos_cli.sparse.kernels.cpu import weight_rows
+from spvos_cli.sparse.kernels.cpu import as_pixel_rows, weight_rows
 from spvos_cli.sparse.module_gate import CELL
 from spvos_cli.sparse.module_state import CERTAIN, ModuleState
 from spvos_cli.sparse.policy import COMPUTE, SKIP
 
+BATCH = 32  # tiles come in multiples of so many
 PRODUCT = 2  # pixels of a tile's side up to which a product is faster
 
 
@@ -37,21 +38,27 @@ class CellDecoder:
         decoder: prepared for inference.
         state: changed in place.
         policy: (K, h, w) uint8. Skipped values are written at once.
+
+    Attributes:
+        cells: (N, 3), object, row and column of those that are computed.
+        frame_cells: likewise of those that are for any object, with 0 for the object.
     """
 
     def __init__(self, decoder: Decoder | LiteDecoder, state: ModuleState, policy: Tensor) -> None:
         self.decoder, self.state, self.policy = decoder, state, policy
         write_skips(state, policy)
-        self.cells = (policy == COMPUTE).nonzero()
-        self.frame_cells = self.cells if len(policy) == 1 else (policy.amax(0, True) == COMPUTE).nonzero()
+        self.cells = filled_up((policy == COMPUTE).nonzero())
+        self.frame_cells = self.cells
+        if len(policy) > 1:
+            self.frame_cells = filled_up((policy.amax(dim=0, keepdim=True) == COMPUTE).nonzero())
 
     def step(self, readout: Tensor, query: Query) -> None:
-        """readout: (N, C), of the computed cells, object by object and line by line."""
+        """readout: (N, C), of `cells`."""
         decoder, kept = self.decoder, self.state.readout
         at16, at8, at4 = self._stage(1), self._stage(2), self._stage(4)
-        at16.own.scatter(readout[:, :, None, None], kept)
-        x = at16.own.gather(kept)
-        self._compute_block(decoder.compress, at16, x, at16.own.gather(query.value))
+        at16.own.scatter(readout.contiguous(), kept)
+        x = torch.cat([at16.own.gather(kept), at16.own.gather(query.value)], dim=3)
+        self._compute_block(decoder.compress, at16, x)
         x = self._block_output(decoder.compress, at16, None)
         labels = at16.own.gather(kept, replicate=True)
         x = self._compute_up(decoder.up8, at8, x, query.f8, labels)
@@ -67,13 +74,11 @@ class CellDecoder:
         return Stage(own, own if self.frame_cells is self.cells else Tiles.of(self.frame_cells, grid, side))
 
     def _compute(self, conv: SparseConv2d, tiles: Tiles, x: Tensor) -> None:
-        """One layer, from (N, Cin, side + 2, side + 2)."""
-        result = convolve_tiles(conv, x)
-        tiles.scatter(result.relu_() if conv.relu else result, self.state.outputs[conv])
+        """One layer, from (N, side + 2, side + 2, Cin)."""
+        pixels = convolve_tiles(conv, x)
+        tiles.scatter(pixels.relu_() if conv.relu else pixels, self.state.outputs[conv])
 
-    def _compute_block(self, block: ResidualBlock, stage: Stage, x: Tensor, shared: Tensor | None) -> None:
-        if shared is not None:
-            x = torch.cat([x, shared], dim=1)
+    def _compute_block(self, block: ResidualBlock, stage: Stage, x: Tensor) -> None:
         if block.shortcut is not None:
             self._compute(block.shortcut, stage.own, x)
         self._compute(block.conv1, stage.own, x.relu())
@@ -98,50 +103,70 @@ class CellDecoder:
         """From tiles at twice the stride; gives the tiles that go into the block."""
         outputs = self.state.outputs
         self._compute(up.skip, stage.frame, stage.frame.gather(features))
-        x = _finer(coarse).add_(stage.own.gather(outputs[up.skip], replicate=True))
+        x = finer_tiles(coarse, 2, 1).add_(stage.own.gather(outputs[up.skip], replicate=True))
         if up.labels is not None and readout is not None:
             assert isinstance(self.decoder, LiteDecoder)
-            labels = stage.own.without_outside(_finer(self.decoder.labels_in(readout)))
-            self._compute(up.labels, stage.own, labels)
+            labels = self.decoder.labels_in(readout.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+            self._compute(up.labels, stage.own, stage.own.without_outside(finer_tiles(labels, 2, 1)))
             x += stage.own.gather(outputs[up.labels], replicate=True)
-        x = stage.own.without_outside(x)
-        self._compute_block(up.block, stage, x, None)
+        self._compute_block(up.block, stage, stage.own.without_outside(x))
         return x
 
     def _write_logits(self) -> None:
         predicted = self.state.outputs[self.decoder.predict]
         factor = round(predicted.shape[1] ** 0.5)
-        fine = F.pixel_shuffle(predicted, factor)
-        grid, side = (self.policy.shape[1], self.policy.shape[2]), 4 * factor
-        scale = CELL // side
-        tiles = Tiles.of(self.cells, grid, side).gather(fine.contiguous(), replicate=True)
-        values = upsample(tiles, scale)[:, 0, scale:-scale, scale:-scale]
+        fine = F.pixel_shuffle(predicted.float(), factor).contiguous()
+        (height, width), side = self.policy.shape[1:], 4 * factor
+        tiles = Tiles.of(self.cells, (height, width), side).gather(fine, replicate=True)
         image, y, x = self.cells.unbind(1)
-        by_cell = self.state.logits.view(-1, grid[0], CELL, grid[1], CELL).transpose(2, 3)
-        by_cell[image, y, x] = values.float()
+        by_cell = self.state.logits.view(-1, height, CELL, width, CELL).transpose(2, 3)
+        by_cell[image, y, x] = finer_tiles(tiles, CELL // side, 0)[..., 0]
+
+
+def filled_up(cells: Tensor) -> Tensor:
+    """(N, 3) with the last cell repeated, which changes nothing, so that there are few different N: libraries
+    prepare for every new one."""
+    missing = -len(cells) % BATCH
+    return torch.cat([cells, cells[-1:].expand(missing, -1)]) if len(cells) and missing else cells
 
 
 def convolve_tiles(conv: SparseConv2d, x: Tensor) -> Tensor:
-    """(N, Cin, side + 2, side + 2), channels last -> (N, Cout, side, side).
+    """(N, side + 2, side + 2, Cin) -> (N * side^2, Cout).
 
     Small tiles as one product of their neighbourhoods: convolutions of many small images are slow.
     """
-    side, channels = x.shape[2] - 2, x.shape[1]
+    side, channels = x.shape[1] - 2, x.shape[3]
     if conv.kernel_size == (1, 1):
-        rows = x[:, :, 1:-1, 1:-1].permute(0, 2, 3, 1).reshape(-1, channels)
-    elif side > PRODUCT:
-        return F.conv2d(x, conv.weight, conv.bias)
-    else:
-        row, image = (side + 2) * channels, (side + 2) ** 2 * channels
-        windows = (len(x), side, side, 3, 3 * channels), (image, row, channels, row, 1)
-        rows = x.permute(0, 2, 3, 1).contiguous().as_strided(*windows).reshape(-1, 9 * channels)
-    result = F.linear(rows, weight_rows(conv), conv.bias)
-    return result.view(len(x), side, side, -1).permute(0, 3, 1, 2)
+        return F.linear(x[:, 1:-1, 1:-1].reshape(-1, channels), weight_rows(conv), conv.bias)
+    if side > PRODUCT:
+        result = F.conv2d(x.permute(0, 3, 1, 2), conv.weight, conv.bias)
+        return as_pixel_rows(result.contiguous(memory_format=torch.channels_last))
+    row, image = (side + 2) * channels, (side + 2) ** 2 * channels
+    windows = (len(x), side, side, 3, 3 * channels), (image, row, channels, row, 1)
+    neighbourhoods = x.contiguous().as_strided(*windows).reshape(-1, 9 * channels)
+    return F.linear(neighbourhoods, weight_rows(conv), conv.bias)
 
 
-def _finer(tiles: Tensor) -> Tensor:
-    """Tiles with a border of one pixel -> twice as fine, with a border of one pixel."""
-    return upsample(tiles, 2)[:, :, 1:-1, 1:-1].contiguous(memory_format=torch.channels_last)
+def finer_tiles(tiles: Tensor, factor: int, border: int) -> Tensor:
+    """Upsamples tiles, as products with all of their pixels, or with their lines where they have one channel.
+
+    Args:
+        tiles: (N, side + 2, side + 2, C).
+        border: pixels about the cells that are wanted.
+
+    Returns:
+        (N, factor * side + 2 * border, the same, C)
+    """
+    edge, channels = tiles.shape[1], tiles.shape[3]
+    cut = factor - border
+    line = F.interpolate(torch.eye(edge).unsqueeze(0), scale_factor=factor, mode="linear")[0].T[cut:-cut]
+    line = line.to(tiles)
+    if channels == 1:
+        rows = F.linear(tiles.view(-1, edge, edge), line)
+        return F.linear(rows.transpose(1, 2), line).transpose(1, 2).unsqueeze(3)
+    square = torch.kron(line, line)
+    fine = torch.matmul(square, tiles.reshape(-1, edge * edge, channels))
+    return fine.view(-1, len(line), len(line), channels)
 
 
 def write_skips(state: ModuleState, policy: Tensor) -> None:

@@ -42,7 +42,7 @@ class Tiles(NamedTuple):
         return cls(side, rows.flatten(), frame.flatten(), outside, rows[:, 1:-1, 1:-1].flatten())
 
     def gather(self, x: Tensor, *, replicate: bool = False) -> Tensor:
-        """(K or 1, C, H, W), channels last -> (N, C, side + 2, side + 2), channels last.
+        """(K or 1, C, H, W), channels last -> (N, side + 2, side + 2, C).
 
         Args:
             replicate: whether pixels outside are those nearest to them, and not 0.
@@ -50,20 +50,18 @@ class Tiles(NamedTuple):
         index = self.frame_rows if x.shape[0] == 1 else self.rows
         rows = as_pixel_rows(x)
         picked = wide(rows).index_select(0, index).view(rows.dtype)
-        edge = self.side + 2
-        tiles = picked.view(-1, edge, edge, x.shape[1]).permute(0, 3, 1, 2)
+        tiles = picked.view(-1, self.side + 2, self.side + 2, x.shape[1])
         return tiles if replicate else self.without_outside(tiles)
 
     def without_outside(self, tiles: Tensor) -> Tensor:
-        """Tiles, changed in place: pixels that lie outside are 0."""
+        """(N, side + 2, side + 2, C), changed in place: pixels that lie outside are 0."""
         if len(self.outside):
-            as_pixel_rows(tiles).index_fill_(0, self.outside, 0)
+            tiles.view(-1, tiles.shape[3]).index_fill_(0, self.outside, 0)
         return tiles
 
-    def scatter(self, tiles: Tensor, x: Tensor) -> None:
-        """Writes (N, C, side, side) into (K, C, H, W), channels last."""
-        tiles = tiles.contiguous(memory_format=torch.channels_last)
-        wide(as_pixel_rows(x)).index_copy_(0, self.inner, wide(as_pixel_rows(tiles)))
+    def scatter(self, pixels: Tensor, x: Tensor) -> None:
+        """Writes (N * side^2, C) into (K, C, H, W), channels last."""
+        wide(as_pixel_rows(x)).index_copy_(0, self.inner, wide(pixels))
 
 
 def fill_cells(x: Tensor, mask: Tensor, value: Tensor | float) -> None:

@@ -70,11 +70,13 @@ def seen_maps(key: Tensor, previous_key: Tensor, view: GateView) -> Tensor:
         key, previous_key: as in the view, of length 1.
     """
     masks = view.masks.unsqueeze(1).float()
-    mean, most = F.avg_pool2d(masks, CELL), F.max_pool2d(masks, CELL)
-    least = -F.max_pool2d(-masks, CELL)
-    unsure = F.avg_pool2d(4 * masks * (1 - masks), CELL)
+    cells = masks.unflatten(2, (-1, CELL)).unflatten(4, (-1, CELL))
+    most, least = cells.amax(dim=3).amax(dim=4), cells.amin(dim=3).amin(dim=4)
+    mean = cells.sum(dim=3).sum(dim=4) / CELL**2
+    unsure = 4 * (mean - cells.square().sum(dim=3).sum(dim=4) / CELL**2)
     others = (most.sum(dim=0, keepdim=True) - most).clamp(max=1)
-    within = [F.max_pool2d(most, 2 * n + 1, stride=1, padding=n) for n in REACHES]
+    rows = [F.max_pool2d(most, (1, 2 * n + 1), stride=1, padding=(0, n)) for n in REACHES]
+    within = [F.max_pool2d(x, (2 * n + 1, 1), 1, (n, 0)) for x, n in zip(rows, REACHES, strict=True)]
     alike = neighbour_similarities(key, previous_key)
     best, place = alike.max(dim=0)
     moved = [_nine(x).gather(1, place.expand(len(x), 1, -1, -1)) for x in (mean, most)]
