@@ -134,13 +134,11 @@ def load_checkpoint(
     }
     missing = {name for name in expected if _is_gate(name)} - set(tensors)
     if missing and not fresh_gates:
-        found = f"the weights in {path.name} have no {config.method} gates for {config.structure}"
-        raise InputError(
-            f"--method {config.method}",
-            found=found,
-            expected="weights trained with them",
-            fix="--method dense",
-        )
+        option, lacking = f"--method {config.method}", f"no {config.method} gates for {config.structure}"
+        if config.gate == "module":
+            option, lacking = "--gate module", "no gate for a whole module"
+        found = f"the weights in {path.name} have {lacking}"
+        raise InputError(option, found=found, expected="weights trained with them", fix="--method dense")
     tensors = {name: expected[name] for name in missing} | tensors
     _check_fit(path, expected, tensors, config)
     model.load_state_dict(tensors)
