@@ -1,0 +1,112 @@
+"""The gate of a whole module learns from what its decisions do to labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from spvos_cli.data.folders import davis_sequences
+from spvos_cli.errors import InputError
+from spvos_cli.inference.segmenter import VideoSegmenter
+from spvos_cli.model.checkpoint import load_checkpoint
+from spvos_cli.model.network import VOSNetwork
+from spvos_cli.resources import shipped_weights
+from spvos_cli.sparse.module_gate import CELL
+from spvos_cli.sparse.policy import COMPUTE, REUSE, SKIP
+from spvos_cli.training.options import LiteOptions, recipe_options
+from spvos_cli.training.parameters import freeze, parameter_groups
+from spvos_cli.training.position import StepPosition
+from spvos_cli.training.recipes import make_loss
+from spvos_cli.training.streams.module_stream import ModuleLearningStream, label_errors
+from spvos_cli.training.streams.stream_loss import StreamLoss, stream_loss
+from tests.training.conftest import OPTIONS
+
+STREAM = recipe_options("stream", iterations=4, batch_size=2, side=64)
+POSITION = StepPosition(0, 0.0, range(2))
+
+
+def gated(weights: Path) -> VOSNetwork:
+    """With a gate that decides differently from cell to cell."""
+    torch.manual_seed(0)
+    network = load_checkpoint(weights, {"method": "triple", "gate": "module"}, fresh_gates=True)
+    for conv in (network.gate.first, network.gate.second, network.gate.last):
+        torch.nn.init.normal_(conv.weight, std=(2 / conv.weight[0].numel()) ** 0.5)
+        torch.nn.init.zeros_(conv.bias)
+    return network
+
+
+def batch() -> tuple[torch.Tensor, ...]:
+    frames = torch.rand(2, 5, 3, 64, 64, generator=torch.Generator().manual_seed(0)).mul(255).byte()
+    ids = torch.zeros(2, 64, 64, dtype=torch.uint8)
+    ids[:, 16:48, 16:48] = 1
+    return frames, ids, torch.tensor([True, True])
+
+
+def test_label_errors_by_hand() -> None:
+    """Two cells; the object is half of the second, where all of it was before."""
+    dense, kept = torch.full((1, CELL, 2 * CELL), -50.0), torch.full((1, CELL, 2 * CELL), -50.0)
+    dense[:, : CELL // 2, CELL:] = 50
+    kept[:, :, CELL:] = 50
+    errors = label_errors(dense, kept)
+    area = CELL**2  # the least that counts; the object has half of it
+    half = CELL**2 / 2 / area
+    assert errors[0, SKIP, 0].tolist() == pytest.approx([0, half])
+    assert errors[0, REUSE, 0].tolist() == pytest.approx([0, half])
+    assert not errors[0, COMPUTE].any()
+    unsure = label_errors(torch.zeros(1, CELL, CELL), torch.full((1, CELL, CELL), -50.0))
+    assert unsure[0, :, 0, 0].tolist() == pytest.approx([0.125, 0.125, 0])  # no label, but half a probability
+
+
+def test_a_stream_that_learns_is_one_of_test_time(davis: Path) -> None:
+    start, (sequence, *_) = shipped_weights("lite"), davis_sequences(davis, 2016, "train")
+    stream = ModuleLearningStream(gated(start))
+    segmenter = VideoSegmenter(gated(start).for_inference(torch.device("cpu"), torch.float32), region=False)
+    for t in range(len(sequence.frames)):
+        frame, mask = sequence.read_frame(t), sequence.read_mask(t)
+        given = {1: torch.from_numpy(mask > 0).float()} if t == 0 else None
+        prob = stream.step(torch.from_numpy(frame).permute(2, 0, 1) / 255, given)
+        segmenter.step(frame, (mask > 0).astype(np.uint8) if t == 0 else None)
+        torch.testing.assert_close(prob.clone(), segmenter.prob.clone(), atol=1e-3, rtol=0)
+    computed = torch.cat([step.computed.flatten() for step in stream.steps]).float().mean()
+    assert 0.05 < computed < 0.95
+
+
+def test_only_the_gate_learns_and_it_learns_to_compute_less(start: Path) -> None:
+    network = freeze(gated(start), train_trunk=False, learn="gates")
+    before = {name: x.clone() for name, x in network.state_dict().items()}
+    loss = StreamLoss(network, STREAM)
+    optimizer = torch.optim.Adam(parameter_groups(network, STREAM)[0]["params"], 1e-2)
+    densities = []
+    for _ in range(12):
+        value, figures = loss(*batch(), POSITION)
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+        densities.append(figures["density"].item())
+    changed = {name for name, x in network.state_dict().items() if not torch.equal(x, before[name])}
+    assert changed
+    assert all(name.startswith("gate.") for name in changed)
+    assert densities[-1] < densities[0] / 2
+
+
+def test_a_gate_that_computes_everything_is_no_distance_away(start: Path) -> None:
+    network = load_checkpoint(start, {"method": "triple", "gate": "module"}, fresh_gates=True)
+    _, figures = StreamLoss(network, STREAM)(*batch(), POSITION)
+    assert figures["distance"] < 1e-6
+    assert figures["density"] == 1
+    network.gate.last.bias.data = torch.tensor([9.0, 0.0, 0.0])
+    _, figures = StreamLoss(network, STREAM)(*batch(), POSITION)
+    assert figures["density"] < 0.5  # hidden objects are looked for everywhere, so not 0
+
+
+def test_other_recipes_and_more_than_the_gate_are_refused(start: Path) -> None:
+    network = gated(start)
+    with pytest.raises(InputError, match="--recipe stream"):
+        make_loss(OPTIONS, network, torch.float32, None)
+    assert isinstance(OPTIONS, LiteOptions)
+    more = recipe_options("stream", learn="gated")
+    with pytest.raises(InputError, match="--learn gates"):
+        stream_loss(network, more, torch.float32, None, None)
