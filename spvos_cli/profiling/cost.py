@@ -16,6 +16,7 @@ from spvos_cli.sparse.conv import SparseConv2d
 from spvos_cli.sparse.plan import PARTS, runs_sparsely
 
 MIB = 2**20
+STRIDE = 16  # of the grid that is matched
 
 
 class Size(NamedTuple):
@@ -34,7 +35,7 @@ class LayerCost(NamedTuple):
         part: query_encoder, memory_encoder or decoder.
         pixels: of its output.
         macs: multiply-accumulates where every pixel is computed, plus one for each output that has a bias.
-        gate_macs: of its gate, likewise; None without one.
+        gate_macs: of its gate, likewise; 0 where a whole module's gate decides, None where none does.
     """
 
     name: str
@@ -83,6 +84,8 @@ def layer_costs(network: VOSNetwork, width: int, height: int, objects: int) -> l
         gate = conv.gate if isinstance(conv, SparseConv2d) else None
         pixels = output[:, :1].numel()
         gate_macs = None if gate is None else _macs(gate, pixels)
+        if isinstance(conv, SparseConv2d) and conv.obeys_module:
+            gate_macs = 0
         costs.append(LayerCost(name, name.split(".")[0], pixels, _macs(conv, pixels), gate_macs))
 
     handles = [
@@ -94,6 +97,35 @@ def layer_costs(network: VOSNetwork, width: int, height: int, objects: int) -> l
     for handle in handles:
         handle.remove()
     return costs
+
+
+def beside_macs(
+    network: VOSNetwork, width: int, height: int, objects: int, density: Mapping[str, float]
+) -> dict[str, float]:
+    """Multiply-accumulates of a frame that the paper leaves out of its columns or hides in them: matching
+    (the products of keys, and the values read), and the gates. Averaged as in `cycle_macs`, with a full
+    memory.
+
+    Args:
+        density: as in `cycle_macs`; where one gate decides for a whole module, D's share is matched.
+    """
+    config, counted = network.config, cycle_calls(network)
+    cells = -(-height // STRIDE) * -(-width // STRIDE)
+    key, value = config.key_channels, objects * config.value_channels
+    once = cells * (key * cells * (1 + config.max_memory) + value * min(config.top_k, cells))
+    if network.reads_last_frame:  # in the memory, and once more by itself, with all of its pixels
+        once += cells * cells * (2 * key + value)
+    shares, sparse = counted["decoder"], 1.0
+    gates = sum(
+        (cost.gate_macs or 0) * counted[cost.part].sparse
+        for cost in layer_costs(network, width, height, objects)
+    )
+    if network.gate is not None:
+        sparse = density.get("D", 1.0)
+        convolutions = [module for module in network.gate.modules() if isinstance(module, nn.Conv2d)]
+        gates = shares.sparse * sum(objects * _macs(conv, cells) for conv in convolutions)
+    matching = once * (shares.dense + sparse * shares.sparse)
+    return {"matching": matching / config.mem_every, "gates": gates / config.mem_every}
 
 
 def _macs(conv: nn.Conv2d, pixels: int) -> int:

@@ -19,7 +19,7 @@ from spvos_cli.model.network import VOSNetwork
 from spvos_cli.policy_names import shares_by_name
 from spvos_cli.processors import default_threads
 from spvos_cli.profiling.arguments import read_video_list
-from spvos_cli.profiling.cost import cycle_macs, layer_costs, mean_macs, parameter_size
+from spvos_cli.profiling.cost import beside_macs, cycle_macs, layer_costs, mean_macs, parameter_size
 from spvos_cli.profiling.layer_speed import layer_speeds
 from spvos_cli.profiling.measure import densities, measured_clip, tally_policies
 from spvos_cli.profiling.paper_tables import operation_cells, parameter_cells
@@ -68,7 +68,9 @@ def profile(
         tune: measure first from which density on dense convolutions are faster on this GPU, and keep it.
 
     Returns:
-        As far as asked for: params, params_mib, params_only_mib, macs_g, layers, speed, layer_speed, paper,
+        As far as asked for: params, params_mib, params_only_mib, macs_g, beside_macs_g (matching, which
+        macs_g leaves out, and gates, which it has in its modules where they are gates of convolutions),
+        layers, speed, layer_speed, paper,
         tuned (a file); density by module and the policies' shares, where they were measured; environment.
 
     Raises:
@@ -95,6 +97,9 @@ def profile(
         one = (width, height, objects)
         macs = mean_macs(network, videos, shares) if videos else cycle_macs(network, *one, shares)
         result["macs_g"] = {part: value / 1e9 for part, value in macs.items()}
+        if not videos:
+            beside = beside_macs(network, *one, shares)
+            result["beside_macs_g"] = {part: value / 1e9 for part, value in beside.items()}
     if layers:
         result["layers"] = layer_table(network, width, height, objects)
     if speed:

@@ -24,6 +24,9 @@ def show(result: Mapping[str, Any]) -> None:
         console.print(
             _grid("10^9 multiply-accumulates a frame", ["module", "G"], _operations(result["macs_g"]))
         )
+    if "beside_macs_g" in result:
+        title = "beside the paper's columns, likewise"
+        console.print(_grid(title, ["", "G"], _operations(result["beside_macs_g"])))
     if "layers" in result:
         console.print(
             _grid("10^6 multiply-accumulates of a frame", ["layer", "convolution", "gate"], _layers(result))

@@ -24,6 +24,7 @@ ENGINE = {
     "sparse": "D",
     "gate_all": "",
     "strategy": "fully",
+    "gate": "conv",
     "size": "100",
     "mem_every": "2",
     "top_k": "3",
@@ -38,7 +39,7 @@ ENGINE = {
     "json": "",
 }
 RUNS = ("plot", "vary", "length", "region")  # of profile: whole runs, and their growth
-NETWORK = {"model", "weights", "method", "sparse", "gate_all", "strategy"}
+NETWORK = {"model", "weights", "method", "sparse", "gate_all", "strategy", "gate"}
 
 
 class Case(NamedTuple):
@@ -103,7 +104,7 @@ CASES = {
             "in.mp4 --mask a.png -o masks/": {"demo", "format", *SEGMENT_LOOKS},
             "in.mp4 --mask a.png --backward": {"demo", "format", "live"},
             "in.mp4 --mask a.png --method dense": {
-                *("demo", "format", "sparse", "gate_all", "strategy", "reuse"),
+                *("demo", "format", "sparse", "gate_all", "strategy", "gate", "reuse"),
             },
             "--demo": {
                 *("input", "mask", "box", "start", "end", "stride", "backward", "live", "allow_network"),
@@ -145,7 +146,7 @@ CASES = {
             "--dataset folder": {"year", "split", "frames", "pred", "truth"},
             "--dataset davis --compare dense,triple": {"frames", "pred", "truth", "csv", "method"},
             "--dataset davis --method dense": {
-                *("frames", "pred", "truth", "sparse", "gate_all", "strategy", "reuse", "compare"),
+                *("frames", "pred", "truth", "sparse", "gate_all", "strategy", "gate", "reuse", "compare"),
             },
         },
     ),
@@ -260,7 +261,7 @@ CASES = {
         },
         {
             "--dataset davis": LONG,
-            "--dataset davis --recipe lite --method dense": {*LONG, "sparse", "gate_all", "strategy"},
+            "--dataset davis --recipe lite --method dense": {*LONG, "sparse", "gate_all", "strategy", "gate"},
             "--dataset davis --recipe long": set(),
             "--dataset davis --recipe paper": {*LONG, *GAPS},
             "--dataset davis --recipe stream": {*LONG, *GAPS, *CLIPS},

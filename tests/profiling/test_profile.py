@@ -17,7 +17,16 @@ from spvos_cli.model.checkpoint import build_model, save_weights
 from spvos_cli.model.config import LITE, SPVOS
 from spvos_cli.profiling.arguments import DAVIS_2017_VAL, read_video_list
 from spvos_cli.profiling.blobs import blob_map
-from spvos_cli.profiling.cost import Calls, Video, calls, cycle_calls, cycle_macs, layer_costs, mean_macs
+from spvos_cli.profiling.cost import (
+    Calls,
+    Video,
+    beside_macs,
+    calls,
+    cycle_calls,
+    cycle_macs,
+    layer_costs,
+    mean_macs,
+)
 from spvos_cli.profiling.paper_tables import operation_cells, parameter_cells
 from spvos_cli.profiling.patterns import COLOURS
 from spvos_cli.sparse.plan import gated_convolutions
@@ -91,6 +100,25 @@ def test_density_lowers_only_gated_layers() -> None:
 def test_blobs_have_the_density(density: float) -> None:
     policy = blob_map(60, 108, density)
     assert (policy == 2).float().mean() == pytest.approx(density, abs=2e-3)
+
+
+def test_one_gate_for_a_module_saves_matching_too() -> None:
+    """By hand, on four cells: in a cycle of five frames one is dense."""
+    with torch.device("meta"):
+        dense, gated = (
+            build_model(dataclasses.replace(LITE, method=method, gate="module"))
+            for method in ("dense", "triple")
+        )
+    workload = 32, 32, 2
+    whole, part = (beside_macs(network, *workload, {"D": 0.1}) for network in (dense, gated))
+    pairs = 4 * 4
+    once = pairs * 64 * (1 + 4) + 4 * 2 * 96 * 4 + pairs * (2 * 64 + 2 * 96)
+    assert whole == {"matching": once, "gates": 0}
+    assert part["matching"] == pytest.approx(once * (1 + 4 * 0.1) / 5)
+    gate = sum(c.weight.numel() + c.out_channels for c in gated.gate.children())
+    assert part["gates"] == pytest.approx(4 / 5 * 2 * 4 * gate)
+    full, tenth = (cycle_macs(gated, *workload, {"D": share})["decoder"] for share in (1.0, 0.1))
+    assert tenth == pytest.approx(full * (1 + 4 * 0.1) / 5)
 
 
 def test_tally() -> None:
