@@ -70,9 +70,9 @@ class TimedNetwork:
         return self._timed(name, attribute) if name in MODULES else attribute
 
     def _timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*arguments: Any) -> Any:
+        def call(*arguments: Any, **options: Any) -> Any:
             start = now(self._device)
-            result = function(*arguments)
+            result = function(*arguments, **options)
             self.spent[name] = self.spent.get(name, 0.0) + 1e3 * (now(self._device) - start)
             return result
 
