@@ -237,7 +237,8 @@ class EngineOptions:
         )
         config = segmenter.network.config
         weights = "given" if given else Path(self.weights).name if self.weights else "as shipped"
-        method = config.method if config.method == "dense" else f"{config.method} in {config.structure}"
+        scope = "one gate for all" if network.gate is not None else f"in {config.structure}"
+        method = config.method if config.method == "dense" else f"{config.method}, {scope}"
         place = f"{segmenter.device.type} {str(segmenter.dtype).removeprefix('torch.')}"
         place += " with OpenVINO" if getattr(network.query_encoder, "engine", None) else ""
         reporter.note(

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from spvos_cli.inference.arrays import checked_frame, checked_mask, same_size
+from spvos_cli.inference.decisions import decisions_of
 from spvos_cli.inference.measurements import confidence_table, fetched, strongest
 from spvos_cli.inference.stream import State, Stream
 from spvos_cli.inference.views import ArrayView, Placed, resized
@@ -190,6 +191,15 @@ class VideoSegmenter:
         `objects`."""
         prob = self.prob
         return np.zeros((0, 1, 1), np.float32) if prob is None else prob[1:].float().cpu().numpy()
+
+    @property
+    def decisions(self) -> np.ndarray | None:
+        """What gates decided in the last frame, for each of its pixels at the network's size: (h, w) uint8, 0
+        skipped, 1 reused, 2 computed, 255 not looked at. None where everything was computed."""
+        previous = self._stream.previous
+        if previous is None or self._found is None:
+            return None
+        return decisions_of(self.runs, previous.window, previous.size, self._found)
 
     @property
     def gate_stats(self) -> GateStats:

@@ -70,7 +70,9 @@ def segment_video(
         stack.callback(job.source.close)
         segmenter = engine.segmenter(reporter, network)
         stack.enter_context(thread_count(engine.threads, segmenter.network))
-        tracker = Tracker(segmenter, reporter.note, with_soft=job.needs_soft)
+        tracker = Tracker(
+            segmenter, reporter.note, with_soft=job.needs_soft, with_decisions=job.needs_decisions
+        )
         try:
             return Pipeline(job, tracker, reporter).run()
         except (KeyboardInterrupt, Terminated, OSError):

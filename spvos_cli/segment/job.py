@@ -42,6 +42,7 @@ class Job:
         input: as given.
         outputs: as given, or the default ones.
         needs_soft: whether an output shows probabilities.
+        needs_decisions: whether an output shows what gates decided.
         state_file: where the run is saved; None where nothing of it is on disk.
         resumed: the state of the run that is continued.
     """
@@ -60,6 +61,10 @@ class Job:
     @property
     def needs_soft(self) -> bool:
         return any(output.writer.needs_soft for output in self.outputs)
+
+    @property
+    def needs_decisions(self) -> bool:
+        return any(output.writer.needs_decisions for output in self.outputs)
 
     @property
     def beside(self) -> Path:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from spvos_cli.errors import InputError
 from spvos_cli.segment.events import EventDetector
 from spvos_cli.segment.smallness import SizeAdviser
 from spvos_cli.video.frames import Frame, Note
@@ -23,15 +24,28 @@ class Tracker:
     Args:
         segmenter: what follows the objects.
         note: takes remarks about shot cuts and lost objects.
-        with_soft: whether probabilities are wanted.
+        with_soft, with_decisions: whether probabilities, and what gates decided, are wanted.
+
+    Raises:
+        InputError: decisions are wanted where no gates decide.
 
     Attributes:
         frames: how many were segmented so far.
         computed, total: multiply-accumulates of gated layers that ran sparsely: done, and there were to do.
     """
 
-    def __init__(self, segmenter: VideoSegmenter, note: Note, *, with_soft: bool = False) -> None:
-        self.segmenter, self.with_soft = segmenter, with_soft
+    def __init__(
+        self,
+        segmenter: VideoSegmenter,
+        note: Note,
+        *,
+        with_soft: bool = False,
+        with_decisions: bool = False,
+    ) -> None:
+        self.segmenter, self.with_soft, self.with_decisions = segmenter, with_soft, with_decisions
+        if with_decisions and not segmenter.runs:
+            found, expected = "a network without gates", "gates, whose decisions are shown"
+            raise InputError("-o policies.mp4", found=found, expected=expected, fix="--method triple")
         segmenter.measured = True
         self.detector, self.adviser = EventDetector(note), SizeAdviser(segmenter.size, note)
         self.frames, self.computed, self.total = 0, 0, 0
@@ -62,6 +76,7 @@ class Tracker:
             ms,
             self.detector.events(frame, objects, areas, told=mask is not None),
             self.segmenter.probabilities if self.with_soft else None,
+            self.segmenter.decisions if self.with_decisions else None,
         )
         return SegmentedFrame(frame, labels, facts)
 

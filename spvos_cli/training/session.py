@@ -210,7 +210,8 @@ def describe(trainer: Trainer, data: TrainingData) -> str:
     """What is trained on what."""
     parts = [f"{len(sequences)} sequences (weight {weight:g})" for weight, sequences in data.datasets]
     config, group = trainer.network.config, trainer.processes
-    gates = "" if config.method == "dense" else f" in {config.structure}, {config.strategy}"
+    scope = "one gate for all" if trainer.network.gate is not None else f"in {config.structure}"
+    gates = "" if config.method == "dense" else f", {scope}, {config.strategy}"
     many = f", {group.world} processes" if group.world > 1 else ""
     held_out = f"{len(data.held_out)} held out"
     what = f"{config.architecture}, {config.method}{gates}"

@@ -15,6 +15,7 @@ from spvos_cli.video.pngs import save_png
 from spvos_cli.video.writers.apart import Inputs, check_apart
 from spvos_cli.video.writers.choose import check_output, parse_output
 from spvos_cli.video.writers.folders import LabelFolder, NumberedFolder, ObjectFolder
+from spvos_cli.video.writers.policies import PolicyVideo
 from spvos_cli.video.writers.videos import OverlayVideo
 from tests.video.writing import segmented, setting
 
@@ -25,6 +26,7 @@ NAMES = {
     "v1.2.objects": ObjectFolder,
     "v1.2.objects/": ObjectFolder,
     "GX010023.final.mp4": OverlayVideo,
+    "run_policies.mp4": PolicyVideo,
     "masks/%04d.png": NumberedFolder,
     "shot_%d.final.png": NumberedFolder,
     "100%.mp4": OverlayVideo,

@@ -18,6 +18,7 @@ from spvos_cli.video.writers.folders import (
     PngFolder,
     SoftFolder,
 )
+from spvos_cli.video.writers.policies import ENDING, PolicyVideo
 from spvos_cli.video.writers.records import CocoFile, RecordPipe, Records
 from spvos_cli.video.writers.sheet import ContactSheet
 from spvos_cli.video.writers.stdout import STDOUT
@@ -100,6 +101,8 @@ def parse_output(text: str | Path, pipe: str = "mkv") -> Output:
     suffix = path.suffix.lower()
     if path.is_dir() or str(text).endswith(("/", os.sep)):
         return Output(path, FOLDERS.get(suffix, LabelFolder))
+    if path.name.lower().endswith(ENDING):
+        return Output(path, PolicyVideo)
     if writer := (FILES | FOLDERS).get(suffix):
         return Output(path, writer)
     found, fix = f"unknown suffix {path.suffix}", f"-o {path}/ is a folder"

@@ -25,6 +25,8 @@ class Facts(NamedTuple):
         events: marks such as "shot_cut" or "lost:2".
         soft: (K, h, w) float32 probabilities of the objects, at the network's size; None unless a writer
             asked.
+        decisions: (h, w) uint8, of gates: 0 skipped, 1 reused, 2 computed, more where nothing was looked at;
+            None where everything was computed, or unless a writer asked.
     """
 
     objects: tuple[int, ...]
@@ -35,6 +37,7 @@ class Facts(NamedTuple):
     ms: float = 0.0
     events: tuple[str, ...] = ()
     soft: np.ndarray | None = None
+    decisions: np.ndarray | None = None
 
 
 class SegmentedFrame(NamedTuple):
@@ -62,7 +65,7 @@ class Writer:
         saved: what `checkpoint` gave, to go on from there; None to start anew.
     """
 
-    needs_soft = False
+    needs_soft = needs_decisions = False
 
     def __init__(self, path: Path, setting: Setting, saved: dict[str, Any] | None = None) -> None:
         self.path, self.source, self.look, self.note = path, *setting
