@@ -13,7 +13,7 @@ from spvos_cli.model.decoder import Decoder, UpBlock
 from spvos_cli.model.encoders import Query
 from spvos_cli.model.layers import ResidualBlock
 from spvos_cli.model.lite import LiteDecoder, LiteUpBlock
-from spvos_cli.sparse.cells import Tiles, fill_cells
+from spvos_cli.sparse.cells import CellFiller, Tiles
 from spvos_cli.sparse.conv import SparseConv2d
 from spvos_cli.sparse.kernels.cpu import as_pixel_rows, weight_rows
 from spvos_cli.sparse.module_gate import CELL
@@ -177,12 +177,10 @@ def write_skips(state: ModuleState, policy: Tensor) -> None:
     cells.masked_fill_(newly[:, :, None, :, None], CERTAIN)
     own, state.blank = _due(state.blank, policy)
     frame, state.frame_blank = _due(state.frame_blank, policy.amax(dim=0, keepdim=True))
-    if own.any():
-        fill_cells(state.readout, own, 0.0)
+    own_filler, frame_filler = CellFiller(own), CellFiller(frame)
+    own_filler.fill(state.readout, state.readout.new_zeros(state.readout.shape[1]))
     for conv, output in state.outputs.items():
-        due = frame if conv.per_frame else own
-        if due.any():
-            fill_cells(output, due, conv.skipped())
+        (frame_filler if conv.per_frame else own_filler).fill(output, conv.skipped())
 
 
 def _due(blank: Tensor, policy: Tensor) -> tuple[Tensor, Tensor]:

@@ -64,13 +64,25 @@ class Tiles(NamedTuple):
         wide(as_pixel_rows(x)).index_copy_(0, self.inner, wide(pixels))
 
 
-def fill_cells(x: Tensor, mask: Tensor, value: Tensor | float) -> None:
-    """Writes a value, (C,) or a number, to all pixels of cells.
+class CellFiller:
+    """Writes values to all pixels of cells, of maps of several sizes.
 
     Args:
-        x: (K, C, H, W), channels last, of any size.
-        mask: (K, h, w) bool; H is a multiple of h.
+        mask: (K, h, w) bool.
     """
-    scale = x.shape[2] // mask.shape[1]
-    pixels = mask.repeat_interleave(scale, dim=1).repeat_interleave(scale, dim=2).flatten().nonzero()[:, 0]
-    as_pixel_rows(x)[pixels] = torch.as_tensor(value, dtype=x.dtype, device=x.device)
+
+    def __init__(self, mask: Tensor) -> None:
+        self._mask, self._pixels = mask, dict[int, Tensor]()
+        self._empty = not mask.any()
+
+    def fill(self, x: Tensor, value: Tensor) -> None:
+        """x: (K, C, H, W), channels last; H is a multiple of h. value: (C,)."""
+        if self._empty:
+            return
+        scale = x.shape[2] // self._mask.shape[1]
+        if scale not in self._pixels:
+            fine = self._mask.repeat_interleave(scale, dim=1).repeat_interleave(scale, dim=2)
+            self._pixels[scale] = fine.flatten().nonzero()[:, 0]
+        pixels = self._pixels[scale]
+        values = value.to(x.dtype).expand(len(pixels), -1).contiguous()
+        wide(as_pixel_rows(x)).index_copy_(0, pixels, wide(values))
