@@ -21,19 +21,21 @@ def cuda_folder() -> Path:
     return installed if installed.is_dir() else PACKAGE.parent / "cuda"
 
 
-def weight_file(model: str, method: str | None) -> Path:
-    """Where weights ship for a model, if they do: those trained with a method's gates, or else its own."""
-    gated = weights_folder() / f"{model}-{method}.safetensors"
+def weight_file(model: str, method: str | None, gate: str | None = None) -> Path:
+    """Where weights ship for a model, if they do: those trained with a method's gates or with one gate for a
+    whole module, or else its own."""
+    kind = "module" if gate == "module" and method != "dense" else method
+    gated = weights_folder() / f"{model}-{kind}.safetensors"
     return gated if gated.is_file() else weights_folder() / f"{model}.safetensors"
 
 
-def shipped_weights(model: str, method: str | None = None) -> Path:
-    """The weight file that ships for a model, where there is one with the gates of the method.
+def shipped_weights(model: str, method: str | None = None, gate: str | None = None) -> Path:
+    """The weight file that ships for a model, where there is one with such gates; as `weight_file`.
 
     Raises:
         InputError: none ships.
     """
-    path = weight_file(model, method)
+    path = weight_file(model, method, gate)
     if not path.is_file():
         found = "no weights ship for this model"
         raise InputError(

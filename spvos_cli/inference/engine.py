@@ -157,7 +157,7 @@ class EngineOptions:
         Raises:
             InputError: none is given and none ships for the model.
         """
-        return Path(self.weights) if self.weights else shipped_weights(self.model, self.method)
+        return Path(self.weights) if self.weights else shipped_weights(self.model, self.method, self.gate)
 
     def shaping(self) -> dict[str, Any]:
         """Those that a resumed run must share with the run that it continues; the weights by their
@@ -167,7 +167,7 @@ class EngineOptions:
 
     def weights_digest(self) -> str:
         """SHA-256 of the weight file, in hexadecimal; empty where there is none."""
-        path = Path(self.weights) if self.weights else weight_file(self.model, self.method)
+        path = Path(self.weights) if self.weights else weight_file(self.model, self.method, self.gate)
         return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
 
     def network(self) -> VOSNetwork:

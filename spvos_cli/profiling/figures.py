@@ -125,7 +125,8 @@ def _check_effect(
         raise InputError(f"--video {unused}", found=found, expected=expected, fix="--method triple")
     methods: list[str | None] = [name for name in compare if name != EAGER] or [engine.method]
     configs = [profile_network(dataclasses.replace(engine, method=name)).config for name in methods]
-    gated = "".join(sorted({letter for c in configs if c.method != "dense" for letter in c.structure}))
+    parts = ("D" if c.gate == "module" else c.structure for c in configs if c.method != "dense")
+    gated = "".join(sorted(set("".join(parts))))
     if unknown := [letter for letter in density if letter not in gated]:
         found = f"no gates in {', '.join(unknown)}"
         expected = f"modules with gates ({', '.join(gated) or 'none here'})"

@@ -48,7 +48,7 @@ def has_trained_gates(engine: EngineOptions) -> bool:
 
 def _weight_file(engine: EngineOptions) -> Path:
     """The one that is given, or else the one that would ship, whether it does or not."""
-    return Path(engine.weights) if engine.weights else weight_file(engine.model, engine.method)
+    return Path(engine.weights) if engine.weights else weight_file(engine.model, engine.method, engine.gate)
 
 
 def variant(engine: EngineOptions, name: str | None) -> VOSNetwork:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from spvos_cli import resources
 from spvos_cli.errors import InputError
 from spvos_cli.model.checkpoint import build_model, load_checkpoint, save_weights
 from spvos_cli.model.config import LITE
@@ -91,6 +92,18 @@ def test_weights_without_it_are_refused(tmp_path: Path) -> None:
     save_weights(build_model(dataclasses.replace(LITE, method="triple")), tmp_path / "w.safetensors")
     with pytest.raises(InputError, match=r"--gate module.*no gate for a whole module"):
         load_checkpoint(tmp_path / "w.safetensors", {"gate": "module"})
+
+
+def test_its_weights_have_a_file_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resources, "weights_folder", lambda: tmp_path)
+    for name in ("lite", "lite-triple"):
+        (tmp_path / f"{name}.safetensors").touch()
+    found = [resources.weight_file("lite", *asked).stem for asked in ((None, "module"), ("triple", "module"))]
+    assert found == ["lite", "lite"]
+    (tmp_path / "lite-module.safetensors").touch()
+    asked = (None, "module"), ("triple", "module"), ("dense", "module"), ("triple", "conv"), ("triple", None)
+    found = [resources.weight_file("lite", *each).stem for each in asked]
+    assert found == ["lite-module", "lite-module", "lite", "lite-triple", "lite-triple"]
 
 
 @pytest.mark.parametrize("method", ["static", "residual"])
