@@ -221,3 +221,19 @@ def test_demo(spvos) -> None:
     assert "demo/overlay.mp4" in err
     truth = [labels for _, labels in scene()]
     assert demo_score([truth[0]] * len(truth), truth) < 0.5
+
+
+def test_decisions_are_painted(spvos, video: Path, mask: Path, weights: Path, clip: Clip) -> None:
+    """Frames in which everything was computed are as they are, the others tinted."""
+    command = "segment", video, "--mask", mask, "--weights", weights, "--mem-every", 4, "-o"
+    assert spvos(*command, "run_policies.mp4")[0] == 0
+    with av.open("run_policies.mp4") as container:
+        shown = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    assert len(shown) == len(clip[0])
+    distances = [np.abs(a.astype(int) - b).mean() for a, b in zip(shown, clip[0], strict=True)]
+    dense, sparse = [distances[t] for t in (0, 1, 4)], [distances[t] for t in (2, 3, 5)]
+    assert max(dense) < 8
+    assert min(sparse) > 20
+    code, _, err = spvos(*command, "other_policies.mp4", "--method", "dense")
+    assert code == 2
+    assert err.splitlines()[-1].startswith("spvos: -o policies.mp4: a network without gates")
