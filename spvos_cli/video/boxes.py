@@ -72,16 +72,21 @@ def object_in(image: np.ndarray, box: Box) -> np.ndarray | None:
     bottom = max(top + 1, round((box.y + box.height) * scale))
     mask[top:bottom, left:right] = cv2.GC_PR_FGD
     if (mask == cv2.GC_BGD).any():  # without any background there is nothing to tell apart
-        with ThreadPoolExecutor(1) as fresh:
-            fresh.submit(_grab_cut, np.ascontiguousarray(small[..., ::-1]), mask).result()
+        grab_cut(small, mask)
     inside = np.isin(mask, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8)
     found = np.asarray(cv2.morphologyEx(inside, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)))
     return resize_to(found, width, height, cv2.INTER_NEAREST).astype(bool) if found.any() else None
 
 
+def grab_cut(image: np.ndarray, mask: np.ndarray) -> None:
+    """GrabCut of (H, W, 3) uint8 RGB, which changes a mask (H, W) of OpenCV's GC_ values in place. OpenCV's
+    random numbers are each thread's own: in one for this alone they start from a seed, and those of the
+    caller stay as they are."""
+    with ThreadPoolExecutor(1) as fresh:
+        fresh.submit(_grab_cut, np.ascontiguousarray(image[..., ::-1]), mask).result()
+
+
 def _grab_cut(bgr: np.ndarray, mask: np.ndarray) -> None:
-    """GrabCut in place. OpenCV's random numbers are each thread's own: in one for this alone they start from
-    a seed, and those of the caller stay as they are."""
     cv2.setRNGSeed(0)
     models, no_box = (np.zeros((1, 65)), np.zeros((1, 65))), (0, 0, 1, 1)
     cv2.grabCut(bgr, mask, no_box, *models, ITERATIONS, cv2.GC_INIT_WITH_MASK)

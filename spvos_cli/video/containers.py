@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from array import array
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -67,6 +68,7 @@ class VideoSource(Source):
         self.height, self.width = first.image.shape[:2]
         self.begins = first.pts * self.time_base
         self._counted: int | None = None
+        self._times: list[array[int] | None] = []  # once they are read
 
     @property
     def colours(self) -> Colours:
@@ -89,12 +91,7 @@ class VideoSource(Source):
 
     def backwards(self, stop: int) -> Iterator[Frame]:
         if not isinstance(self._file, Path):
-            raise InputError(
-                self.label,
-                found="a stream, read once",
-                expected="a file to read backwards",
-                fix="save it first",
-            )
+            raise self._read_once("to read backwards")
         times = [(frame.pts, frame.seconds) for frame in self._until(stop)]
         step = max(1, CHUNK_BYTES // (3 * self.width * self.height))
         for end in range(len(times), 0, -step):
@@ -104,6 +101,52 @@ class VideoSource(Source):
                 pts, seconds = times[index]
                 if pts in chunk:  # missing where a damaged file decodes differently after a jump
                     yield Frame(index, chunk[pts], f"{index:05d}", pts, (), seconds)
+
+    def frames_from(self, first: int) -> Iterator[Frame]:
+        """A jump to the keyframe before, where the packets tell the times of all frames."""
+        if not isinstance(self._file, Path):
+            raise self._read_once("to jump in")
+        index, times = first, self._frame_times() if first else None
+        if times is not None and first < len(times):
+            for frame in self._jumped(first, times):
+                yield frame
+                index = frame.index + 1
+        if times is not None and index >= len(times):
+            return
+        with self._again() as again:
+            start: int | None = None
+            for number, (pts, image, _) in enumerate(again.decoded()):
+                start = pts if start is None else start
+                if number >= index:
+                    yield self._plain(number, image, pts, start)
+
+    def _jumped(self, first: int, times: array[int]) -> Iterator[Frame]:
+        """Frames from number `first` on, as long as they come at the times that are known."""
+        with self._again() as again:
+            again.seek(times[first] - round(again.clock.offset / self.time_base))
+            decoded = again.decoded(since=times[first])
+            for index, (pts, image, _) in zip(range(first, len(times)), decoded, strict=False):
+                if pts != times[index] or image.shape[:2] != (self.height, self.width):
+                    return
+                yield self._plain(index, image, pts, times[0])
+
+    def _plain(self, index: int, image: np.ndarray, pts: int, start: int) -> Frame:
+        """A frame without sound."""
+        return Frame(index, image, self.name_of(index), pts, (), float((pts - start) * self.time_base))
+
+    def _frame_times(self) -> array[int] | None:
+        """As `Decoder.times`, read once."""
+        if not self._times:
+            with self._again() as again:
+                self._times.append(again.times())
+        return self._times[0]
+
+    @contextlib.contextmanager
+    def _again(self) -> Iterator[Decoder]:
+        """Another pass over the file, which makes the same pictures of frames."""
+        with contextlib.closing(Decoder(self._file, self.label, no_note, self._track)) as again:
+            again.pictures = self.decoder.pictures
+            yield again
 
     def count(self) -> int | None:
         """From a file's packets, without decoding them."""
@@ -115,6 +158,10 @@ class VideoSource(Source):
     def close(self) -> None:
         if isinstance(self._file, Path):  # in a stream a thread may still wait for more
             self.decoder.close()
+
+    def _read_once(self, purpose: str) -> InputError:
+        expected, fix = f"a file {purpose}", "save it first"
+        return InputError(self.label, found="a stream, read once", expected=expected, fix=fix)
 
     def _until(self, stop: int) -> Iterator[Frame]:
         for frame in self:
@@ -132,8 +179,7 @@ class VideoSource(Source):
     def _between(self, first: int, last: int) -> dict[int, np.ndarray]:
         """Images of the frames from one time to another, by time."""
         images: dict[int, np.ndarray] = {}
-        with contextlib.closing(Decoder(self._file, self.label, no_note, self._track)) as again:
-            again.pictures = self.decoder.pictures
+        with self._again() as again:
             if not self.decoder.clock.jumps:  # else the place in the file cannot be told from the time
                 again.seek(first - round(self.decoder.clock.offset / self.time_base))
             for pts, image, _ in again.decoded():

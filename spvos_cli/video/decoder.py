@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import re
+from array import array
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
@@ -118,11 +120,19 @@ class Decoder:
         self.settle(None)
         return self._waiting[-1][0]
 
-    def decoded(self) -> Iterator[tuple[int, np.ndarray, list[Packet[AudioStream]]]]:
-        """Times, images, and the audio packets since the frame before."""
+    def decoded(
+        self, since: int | None = None
+    ) -> Iterator[tuple[int, np.ndarray, list[Packet[AudioStream]]]]:
+        """Times, images, and the audio packets since the frame before.
+
+        Args:
+            since: frames before this time are left out, which spares the making of their images.
+        """
         carried: list[Packet[AudioStream]] = []
         for frame, audio in self._all_frames():
             carried += audio
+            if since is not None and frame.pts is not None and frame.pts < since:
+                continue
             image = self._image(frame)
             if image is not None:
                 yield self._time(frame), image, carried
@@ -143,6 +153,24 @@ class Decoder:
     def count(self) -> int:
         """Packets of pictures that are shown."""
         return sum(packet.size > 0 and not packet.is_discard for packet in self._packets(sound=False))
+
+    def times(self) -> array[int] | None:
+        """When each frame is shown, from the packets, without decoding; None where frames may come in another
+        number or at other times than packets say."""
+        found = array("q")
+        for packet in self._packets():
+            self.clock.move(packet)
+            if packet.stream is not self._video or not packet.size:
+                continue
+            if packet.pts is None or packet.is_discard or packet.is_corrupt:
+                return None
+            found.append(packet.pts)
+        times = array("q", sorted(found))
+        steps = [after - before for before, after in pairwise(times)]
+        longest = LONGEST_GAP / self.time_base
+        if self.clock.jumps or self.damaged or not all(0 < step < longest for step in steps):
+            return None
+        return times
 
     def seek(self, pts: int) -> None:
         """To the last keyframe before a time of the container's own clock; where that fails, decoding starts

@@ -150,6 +150,18 @@ class Source:
         """
         raise NotImplementedError
 
+    def frames_from(self, first: int) -> Iterator[Frame]:
+        """The frames from number `first` on, without sound, as often as they are wanted; none past the end.
+
+        Raises:
+            InputError: frames come from a stream that cannot be read again.
+        """
+        raise NotImplementedError
+
+    def name_of(self, index: int) -> str:
+        """What `Frame.name` is of a frame."""
+        return f"{index:05d}"
+
     def close(self) -> None:
         """Closes files."""
 

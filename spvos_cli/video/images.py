@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -80,6 +81,12 @@ class ImageSource(Source):
 
     def backwards(self, stop: int) -> Iterator[Frame]:
         return map(self._frame, range(min(stop, len(self._pages)) - 1, -1, -1))
+
+    def frames_from(self, first: int) -> Iterator[Frame]:
+        return map(self._frame, range(first, len(self._pages)))
+
+    def name_of(self, index: int) -> str:
+        return self._names[index]
 
     def index_of(self, name: str) -> int | None:
         return self._places.get(name)
@@ -159,6 +166,9 @@ class AnimationSource(Source):
         for index in range(readable - 1, -1, -1):
             if (frame := self._frame(index)) is not None:
                 yield frame
+
+    def frames_from(self, first: int) -> Iterator[Frame]:
+        return islice(self, first, None)
 
     def close(self) -> None:
         self._image.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
@@ -14,7 +14,7 @@ PATIENCE = 5.0  # seconds that a reader is given to stop; one that waits for a s
 _END = object()
 
 
-def prefetch(items: Iterable[T], depth: int = DEPTH) -> Iterator[T]:
+def prefetch(items: Iterable[T], depth: int = DEPTH) -> Generator[T, None, None]:
     """The items, made in a thread, at most `depth` ahead. An exception there is raised here, after the items
     before it."""
     waiting: queue.Queue[Any] = queue.Queue(depth)
