@@ -148,7 +148,7 @@ class VideoSegmenter:
         frame = checked_frame(frame)
         height, width = frame.shape[:2]
         mask = self._with_joining(None if mask is None else checked_mask(mask), height, width)
-        ids = [] if mask is None else np.unique(mask[mask > 0]).tolist() or self.objects
+        ids = self._ids_in(mask)
         self._measurements = []
         if not ids and not self.objects:
             self._found = None
@@ -213,7 +213,7 @@ class VideoSegmenter:
 
     def can_resume(self, mask: np.ndarray | None = None) -> bool:
         """Whether `state` is all that is needed to go on, with the next frame and its mask."""
-        return bool(self.objects) and self._stream.can_resume(annotated=mask is not None)
+        return bool(self.objects) and self._stream.can_resume(self._ids_in(mask))
 
     def state(self) -> State:
         """Copies of all that a segmenter of the same network needs to go on where `can_resume` holds."""
@@ -228,6 +228,10 @@ class VideoSegmenter:
             for name, x in state.tensors.items()
         }
         self._stream.restore(state._replace(tensors=tensors))
+
+    def _ids_in(self, mask: np.ndarray | None) -> list[int]:
+        """The objects that a mask says something of: without any id, all."""
+        return [] if mask is None else np.unique(mask[mask > 0]).tolist() or self.objects
 
     def _with_joining(self, mask: np.ndarray | None, height: int, width: int) -> np.ndarray | None:
         """The mask with the objects that `add_object` got; checks that all have the frame's size."""

@@ -205,13 +205,17 @@ class Stream:
         if not groups:
             self.previous, self.since_memory = None, 0
 
-    def can_resume(self, *, annotated: bool) -> bool:
-        """Whether the next frame needs nothing of gated convolutions: whether it is a memory frame and
-        dense, and nothing that is still to be remembered is not.
+    def can_resume(self, given: Collection[int] = ()) -> bool:
+        """Whether the next frame, and those after it, need nothing of gated convolutions: whether it is a
+        memory frame and dense in all modules, and nothing that is still to be remembered is not.
 
         Args:
-            annotated: whether masks come with that frame.
+            given: ids of the objects whose masks come with that frame. Where they are all that are followed,
+                nothing is decoded, and a gated decoder goes on with what it kept before.
         """
+        annotated = bool(given)
+        if annotated and "D" in self.runs and not set(self.ids) - set(given):
+            return False
         memory_frame = annotated or self.since_memory + 1 >= self.mem_every
         if not memory_frame or not self.runs:
             return memory_frame
