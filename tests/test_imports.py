@@ -37,7 +37,7 @@ FLOORS = (
     {"evaluation", "inference"},
     {"profiling"},
     {"segment", "benchmark"},
-    {"training", "profiling.runs"},
+    {"training", "profiling.runs", "annotate"},
     {"commands"},
     {"app"},
     {"__main__"},

@@ -74,17 +74,17 @@ class Job:
     @property
     def preview(self) -> Output:
         """The folder of --preview."""
-        return Output(self.beside / f"{_short_name(self.source)}_preview", PreviewFolder)
+        return Output(self.beside / f"{short_name(self.source)}_preview", PreviewFolder)
 
     @property
     def is_stream(self) -> bool:
         """Whether the input can be read once only."""
-        return self.input == "-" or ("://" in self.input and not Path(self.input).exists())
+        return is_stream(self.input)
 
     def open_again(self) -> Source:
         """The source from its start."""
         masks = [given.file for given in self.annotations.given if given.file]
-        return _open(self.input, self.options, masks=masks)
+        return open_input(self.input, self.options, masks=masks)
 
     def count_frames(self, resume_at: int = 0) -> int | None:
         """How many frames are left to segment from number `resume_at` on, as far as the source says; None
@@ -142,7 +142,7 @@ def prepare(
     input, named_masks = _at_home(str(input)), [_at_home(str(mask)) for mask in masks]
     outputs = [_at_home(str(output)) for output in outputs]
     masks_in = [Path(split_moment(text)[1]) for text in named_masks]
-    source = _open(input, options, note, masks_in)
+    source = open_input(input, options, note, masks_in)
     parsed = [parse_output(text, options.format) for text in outputs] or _default_outputs(source)
     paths = [output.path for output in parsed]
     state_file = _state_file(paths, input, named_masks, options, engine)
@@ -177,12 +177,25 @@ def _at_home(text: str) -> str:
     return before + (path if Path(path).exists() else os.path.expanduser(path))
 
 
-def _open(
+def is_stream(input: str) -> bool:
+    """Whether an input can be read once only."""
+    return input == "-" or ("://" in input and not Path(input).exists())
+
+
+def open_input(
     input: str,
     options: SegmentOptions,
     note: Note = lambda text: None,
     masks: Sequence[Path] = (),
 ) -> Source:
+    """The source that INPUT names, as the options say.
+
+    Args:
+        masks: what is given as masks, which may lie among the frames.
+
+    Raises:
+        InputError: it cannot be read, or an option is not for it.
+    """
     rate = options.rate()
     source = open_source(
         input,
@@ -197,13 +210,13 @@ def _open(
     return source
 
 
-def _short_name(source: Source) -> str:
+def short_name(source: Source) -> str:
     """A source's name, cut where names made of it would be too long for a file."""
     return os.fsdecode(os.fsencode(source.name)[: LONGEST_NAME - 30]).encode(errors="ignore").decode()
 
 
 def _default_outputs(source: Source) -> list[Output]:
-    name = _short_name(source)
+    name = short_name(source)
     masks, overlay = Path(f"{name}_masks"), Path(f"{name}_overlay.mp4")
     return [Output(masks, LabelFolder), Output(overlay, OverlayVideo)]
 
@@ -242,7 +255,7 @@ def _check_apart(job: Job, masks: list[str], weights: str | Path | None, *, name
 def box_files(job: Job, given: Iterable[Annotation]) -> list[Path]:
     """Where the masks of boxes go for checking, an image for each frame that has boxes."""
     moments = dict.fromkeys(str(g.moment) for g in given if g.box is not None)
-    return [job.beside / f"{_short_name(job.source)}_box_{moment}.png" for moment in moments]
+    return [job.beside / f"{short_name(job.source)}_box_{moment}.png" for moment in moments]
 
 
 def _check_backward(job: Job) -> None:
