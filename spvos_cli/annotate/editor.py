@@ -35,8 +35,7 @@ class Editor:
         Raises:
             Refused: there are ids that no object can have.
         """
-        if ids.max(initial=0) > MOST_ID:
-            raise Refused(f"object {ids.max()}; expected ids from 1 to {MOST_ID}")
+        check_id(int(ids.max(initial=1)))
         base, prompts = self.shown(frame), self._prompts(frame)
         ids = _without_locked(ids, base, locked)
         changed = {int(i) for pair in (base, ids) for i in np.unique(pair[base != ids])}
@@ -59,6 +58,7 @@ class Editor:
         Raises:
             Refused: it is neither, or lies outside of the frame, or the object is locked.
         """
+        check_id(object)
         if object in locked:
             raise Refused(f"object {object} is locked")
         base, prompts = self.shown(frame), self._prompts(frame)
@@ -87,15 +87,26 @@ class Editor:
             prompts = {i: said for i, said in self._prompts(frame).items() if i != object}
             self._change(frame, left if left.any() else None, prompts)
 
-    def move(self, frame: int, by: int) -> None:
-        """Undoes (-1) or redoes (1) a change of a frame.
+    def undo(self, frame: int) -> None:
+        """Takes back the last change of a frame.
 
         Raises:
             Refused: there is none.
         """
+        self._move(frame, -1, "undo")
+
+    def redo(self, frame: int) -> None:
+        """Makes a change again that was taken back.
+
+        Raises:
+            Refused: there is none.
+        """
+        self._move(frame, 1, "redo")
+
+    def _move(self, frame: int, by: int, called: str) -> None:
         step = self.history.move(frame, by)
         if step is None:
-            raise Refused(f"nothing to {'undo' if by < 0 else 'redo'} in frame {frame}")
+            raise Refused(f"nothing to {called} in frame {frame}")
         self.masks.write(frame, step.ids)
 
     def _prompts(self, frame: int) -> Mapping[int, Prompts]:
@@ -105,6 +116,12 @@ class Editor:
         before = Step(self.masks.read(frame))
         self.masks.write(frame, ids)
         self.history.add(frame, Step(self.masks.read(frame), prompts), before)
+
+
+def check_id(id: int) -> None:
+    """Raises Refused where no object can have it."""
+    if not 1 <= id <= MOST_ID:
+        raise Refused(f"object {id}; expected an id from 1 to {MOST_ID}")
 
 
 def _without_locked(ids: np.ndarray, base: np.ndarray, locked: Collection[int]) -> np.ndarray:

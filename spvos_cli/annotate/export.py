@@ -47,7 +47,11 @@ class Wish(NamedTuple):
             Refused: it names no outputs.
         """
         suffixes = record.get("outputs") if isinstance(record, dict) else None
-        if not isinstance(suffixes, list) or not suffixes or not all(s in OUTPUTS for s in suffixes):
+        if (
+            not isinstance(suffixes, list)
+            or not suffixes
+            or not all(isinstance(s, str) and s in OUTPUTS for s in suffixes)
+        ):
             raise Refused(f"no outputs are chosen; expected some of {', '.join(filter(None, OUTPUTS))}")
         return cls(tuple(dict.fromkeys(suffixes)), record.get("overwrite") is True)
 

@@ -13,6 +13,10 @@ AHEAD = 12  # frames up to which reading on is faster than a jump
 BEHIND = 10  # frames that a step back reads beforehand: the next step goes back, too
 
 
+class NoFrame(LookupError):
+    """There is no frame of a number."""
+
+
 class FrameReader:
     """Gives frames of a source, one caller at a time, and keeps those that were last looked at.
 
@@ -32,13 +36,13 @@ class FrameReader:
         """A frame by its number.
 
         Raises:
-            IndexError: there is none.
+            NoFrame: there is none.
         """
         with self._lock:
             if index not in self._kept:
                 self._read(index)
             if index not in self._kept:
-                raise IndexError(index)
+                raise NoFrame(index)
             self._kept.move_to_end(index)
             return self._kept[index]
 

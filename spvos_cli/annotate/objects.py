@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 from pathlib import Path
@@ -80,12 +81,12 @@ class View:
 
 def load_objects(path: Path) -> dict[int, ObjectFacts]:
     """By id; nothing where there is no such file."""
-    record = load_record(path)
-    return {
-        int(i): ObjectFacts.of_record(facts)
-        for i, facts in record.items()
-        if i.isdecimal() and 1 <= int(i) <= MOST_ID
-    }
+    found = {}
+    for i, facts in load_record(path).items():
+        if i.isdecimal() and 1 <= int(i) <= MOST_ID:
+            with contextlib.suppress(Refused):  # somebody has edited the file
+                found[int(i)] = ObjectFacts.of_record(facts)
+    return found
 
 
 def load_record(path: Path) -> dict[str, Any]:

@@ -13,12 +13,12 @@ import numpy as np
 
 from spvos_cli import __version__
 from spvos_cli.annotate.chain import Chain
-from spvos_cli.annotate.editor import Editor
+from spvos_cli.annotate.editor import Editor, check_id
 from spvos_cli.annotate.export import JobReporter, Wish, command_text
 from spvos_cli.annotate.follow import Follower
-from spvos_cli.annotate.frame_reader import FrameReader
+from spvos_cli.annotate.frame_reader import FrameReader, NoFrame
 from spvos_cli.annotate.history import History
-from spvos_cli.annotate.masks import MOST_ID, MaskFolder
+from spvos_cli.annotate.masks import MaskFolder
 from spvos_cli.annotate.objects import ObjectFacts, View, load_objects, load_record, save_record
 from spvos_cli.annotate.predictions import Predictions
 from spvos_cli.annotate.suggest import Suggest, suggest_with_grab_cut
@@ -138,10 +138,10 @@ class Session:
         """A picture.
 
         Raises:
-            IndexError: there is none.
+            NoFrame: there is none.
         """
         if not 0 <= index < self.length:
-            raise IndexError(index)
+            raise NoFrame(index)
         return self.frames.frame(index)
 
     def labels(self, index: int) -> tuple[np.ndarray, str]:
@@ -171,8 +171,7 @@ class Session:
         Raises:
             Refused: no object can have that id.
         """
-        if not 1 <= id <= MOST_ID:
-            raise Refused(f"object {id}; expected an id from 1 to {MOST_ID}")
+        check_id(id)
         with self._lock:
             if facts is None:
                 self._before_change()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from spvos_cli.annotate import frame_reader
-from spvos_cli.annotate.frame_reader import FrameReader
+from spvos_cli.annotate.frame_reader import FrameReader, NoFrame
 from spvos_cli.video.containers import VideoSource
 from spvos_cli.video.frames import Frame
 from spvos_cli.video.reader import open_source
@@ -63,7 +63,7 @@ def test_forth_needs_no_jump_and_back_few(
 
 
 def test_past_the_end(reader: FrameReader) -> None:
-    with pytest.raises(IndexError):
+    with pytest.raises(NoFrame):
         reader.frame(COUNT)
     assert reader.frame(COUNT - 1).index == COUNT - 1
 

@@ -145,7 +145,7 @@ def test_undoing_a_correction_brings_back_what_was_found(session: Session, scene
     follow_all(session)
     paint(session, 12, scene[1][12])
     assert session.labels(13)[1] == "stale"
-    session.edit(lambda editor, locked: editor.move(12, -1))
+    session.edit(lambda editor, locked: editor.undo(12))
     assert session.labels(13)[1] == session.labels(12)[1] == "current"
     assert follow_all(session)["done"] == 0
 
@@ -193,7 +193,7 @@ def test_another_session_goes_on(
     follow_all(again)
     assert len(steps) == COUNT - 12
     assert_shows(again, expected(again))
-    again.edit(lambda editor, locked: editor.move(12, -1))
+    again.edit(lambda editor, locked: editor.undo(12))
     assert again.labels(12)[1] == "stale"
 
 
@@ -247,12 +247,12 @@ def test_box_and_clicks(session: Session, scene: Scene) -> None:
     prompt(session, 0, 1, click=[25, 35], positive=False)
     assert session.labels(0)[0][35, 25] == 0
     assert session.history.reach(0) == (3, 0)
-    session.edit(lambda editor, locked: editor.move(0, -1))
+    session.edit(lambda editor, locked: editor.undo(0))
     assert session.labels(0)[0][35, 25] == 1
     prompt(session, 0, 1, click=[27, 37], positive=True)  # the click that was undone is forgotten
     assert session.labels(0)[0][35, 25] == 1
     with pytest.raises(Refused, match="nothing to redo"):
-        session.edit(lambda editor, locked: editor.move(0, 1))
+        session.edit(lambda editor, locked: editor.redo(0))
 
 
 def test_locked_objects_stay(session: Session, scene: Scene) -> None:
@@ -280,7 +280,7 @@ def test_accept_forget_remove(session: Session, scene: Scene) -> None:
     session.set_object(2, None)
     assert session.status()["keyframes"] == [0]
     assert session.status()["objects"].keys() == {"1"}
-    session.edit(lambda editor, locked: editor.move(9, -1))
+    session.edit(lambda editor, locked: editor.undo(9))
     assert set(np.unique(session.labels(9)[0])) == {0, 2}
     assert session.status()["objects"].keys() == {"1", "2"}
 
