@@ -1,4 +1,4 @@
-"""The command line: four commands. Nothing heavy is imported before one of them runs."""
+"""The command line: five commands. Nothing heavy is imported before one of them runs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from spvos_cli import __version__
+from spvos_cli.commands.annotate import annotate_command
 from spvos_cli.commands.evaluate import eval_command
 from spvos_cli.commands.profile import profile_command
 from spvos_cli.commands.segment import segment_command
@@ -20,6 +21,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 app.command("segment")(segment_command)
+app.command("annotate")(annotate_command)
 app.command("train")(train_command)
 app.command("eval")(eval_command)
 app.command("profile")(profile_command)

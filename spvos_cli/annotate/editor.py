@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from spvos_cli.annotate.history import NOTHING, History, Step
+from spvos_cli.annotate.history import NOTHING, FrameVersion, History
 from spvos_cli.annotate.masks import MOST_ID, MaskFolder
 from spvos_cli.annotate.suggest import Point, Prompts, Suggest
 from spvos_cli.annotate.worker import Refused
@@ -113,9 +113,9 @@ class Editor:
         return (self.history.current(frame) or NOTHING).prompts
 
     def _change(self, frame: int, ids: np.ndarray | None, prompts: Mapping[int, Prompts]) -> None:
-        before = Step(self.masks.read(frame))
+        before = FrameVersion(self.masks.read(frame))
         self.masks.write(frame, ids)
-        self.history.add(frame, Step(self.masks.read(frame), prompts), before)
+        self.history.add(frame, FrameVersion(self.masks.read(frame), prompts), before)
 
 
 def check_id(id: int) -> None:

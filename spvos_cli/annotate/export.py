@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from spvos_cli.annotate.worker import Job, Refused, Stopped
+from spvos_cli.annotate.worker import Refused, Stopped, WorkerJob
 from spvos_cli.option import declaration, option_names
 from spvos_cli.ui import Reporter
 
@@ -95,7 +95,7 @@ def typed_options(options: Any) -> list[str]:
 class JobReporter(Reporter):
     """Tells a job how far it is, and ends it where it is to stop."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: WorkerJob) -> None:
         super().__init__(quiet=True)
         self.job = job
 

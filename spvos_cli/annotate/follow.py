@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from spvos_cli.annotate.chain import Chain
 from spvos_cli.annotate.masks import MaskFolder
 from spvos_cli.annotate.predictions import Predictions
-from spvos_cli.annotate.worker import Job
+from spvos_cli.annotate.worker import WorkerJob
 from spvos_cli.segment.resume import ResumeState
 from spvos_cli.segment.tracker import Tracker
 from spvos_cli.video.annotations import Annotations
@@ -47,7 +47,7 @@ class Follower:
         self.masks, self.chain, self.predictions = masks, chain, predictions
         self._last_save = 0.0
 
-    def run(self, job: Job, digests: Mapping[int, str], stop: int) -> str:
+    def run(self, job: WorkerJob, digests: Mapping[int, str], stop: int) -> str:
         """Finds what is not known up to a frame.
 
         Args:
@@ -109,7 +109,7 @@ class Follower:
         )
         return annotations
 
-    def _take(self, item: SegmentedFrame | ResumeState, job: Job, digests: Mapping[int, str]) -> None:
+    def _take(self, item: SegmentedFrame | ResumeState, job: WorkerJob, digests: Mapping[int, str]) -> None:
         """In the writer's thread."""
         if isinstance(item, ResumeState):
             self.chain.save_state(item)
@@ -133,7 +133,7 @@ def _state(frame: int, tracker: Tracker) -> ResumeState:
 
 
 @contextlib.contextmanager
-def _frames(source: Source, first: int, stop: int, job: Job) -> Iterator[Iterator[Frame]]:
+def _frames(source: Source, first: int, stop: int, job: WorkerJob) -> Iterator[Iterator[Frame]]:
     """Decoded in another thread, until the job is to stop."""
 
     def wanted() -> Iterator[Frame]:

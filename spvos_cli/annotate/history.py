@@ -17,7 +17,7 @@ from spvos_cli.files import atomic_path
 MOST = 50  # steps of a frame
 
 
-class Step(NamedTuple):
+class FrameVersion(NamedTuple):
     """How a frame was annotated at some time.
 
     Attributes:
@@ -29,7 +29,7 @@ class Step(NamedTuple):
     prompts: Mapping[int, Prompts] = {}
 
 
-NOTHING = Step()
+NOTHING = FrameVersion()
 
 
 class History:
@@ -43,12 +43,12 @@ class History:
     def __init__(self, folder: Path, shape: tuple[int, int]) -> None:
         self.folder, self.shape = folder, shape
 
-    def current(self, frame: int) -> Step | None:
+    def current(self, frame: int) -> FrameVersion | None:
         """The step that a frame is at; None for one that was never changed."""
         steps, at = self._load(frame)
         return self._step(steps[at]) if steps else None
 
-    def add(self, frame: int, step: Step, before: Step) -> None:
+    def add(self, frame: int, step: FrameVersion, before: FrameVersion) -> None:
         """Remembers a change; what was undone is gone.
 
         Args:
@@ -59,7 +59,7 @@ class History:
         steps = [*steps, self._record(step)][-MOST - 1 :]
         self._save(frame, steps, len(steps) - 1)
 
-    def move(self, frame: int, by: int) -> Step | None:
+    def move(self, frame: int, by: int) -> FrameVersion | None:
         """Goes back (-1) or forth (1); None where there is nothing there."""
         steps, at = self._load(frame)
         if not 0 <= at + by < len(steps):
@@ -87,12 +87,12 @@ class History:
         with atomic_path(self._file(frame)) as part:
             part.write_text(json.dumps({"at": at, "steps": steps}))
 
-    def _record(self, step: Step) -> dict[str, Any]:
+    def _record(self, step: FrameVersion) -> dict[str, Any]:
         packed = None if step.ids is None else base64.b64encode(zlib.compress(step.ids.tobytes(), 1)).decode()
         return {"ids": packed, "prompts": {str(i): said.record() for i, said in step.prompts.items()}}
 
-    def _step(self, record: dict[str, Any]) -> Step:
+    def _step(self, record: dict[str, Any]) -> FrameVersion:
         ids, prompts = record["ids"], record["prompts"]
         if ids is not None:
             ids = np.frombuffer(zlib.decompress(base64.b64decode(ids)), np.uint8).reshape(self.shape)
-        return Step(ids, {int(i): Prompts.of_record(said) for i, said in prompts.items()})
+        return FrameVersion(ids, {int(i): Prompts.of_record(said) for i, said in prompts.items()})

@@ -44,7 +44,7 @@ class ObjectFacts:
 
 
 @dataclasses.dataclass(frozen=True)
-class View:
+class PageView:
     """How a project was left.
 
     Attributes:
@@ -59,7 +59,7 @@ class View:
     backward: bool = False
 
     @classmethod
-    def of_record(cls, record: Any, length: int) -> View:
+    def of_record(cls, record: Any, length: int) -> PageView:
         """From JSON that somebody sent, of a video of some length.
 
         Raises:

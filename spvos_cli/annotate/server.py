@@ -19,7 +19,7 @@ from spvos_cli.annotate.editor import Editor
 from spvos_cli.annotate.export import OUTPUTS, Wish
 from spvos_cli.annotate.frame_reader import NoFrame
 from spvos_cli.annotate.masks import grey_png
-from spvos_cli.annotate.objects import ObjectFacts, View
+from spvos_cli.annotate.objects import ObjectFacts, PageView
 from spvos_cli.annotate.pictures import WIDEST, ids_of_png, jpeg, most_png_bytes
 from spvos_cli.annotate.session import Session
 from spvos_cli.annotate.tabs import Tabs
@@ -171,12 +171,12 @@ class Routes:
 
     def set_view(self, number: int, body: bytes) -> None:
         """Where the page is, and its marks."""
-        self.session.set_view(View.of_record(_record(body), self.session.length))
+        self.session.set_view(PageView.of_record(_record(body), self.session.length))
 
     def follow(self, number: int, body: bytes) -> None:
         """From a frame to the next annotated one, or to the end."""
         record = _record(body)
-        frame = View.of_record({"frame": record.get("frame", 0)}, self.session.length).frame
+        frame = PageView.of_record({"frame": record.get("frame", 0)}, self.session.length).frame
         self.session.follow(frame, to_end=record.get("to_end") is True)
 
     def export(self, number: int, body: bytes) -> None:

@@ -19,10 +19,10 @@ from spvos_cli.annotate.follow import Follower
 from spvos_cli.annotate.frame_reader import FrameReader, NoFrame
 from spvos_cli.annotate.history import History
 from spvos_cli.annotate.masks import MaskFolder
-from spvos_cli.annotate.objects import ObjectFacts, View, load_objects, load_record, save_record
+from spvos_cli.annotate.objects import ObjectFacts, PageView, load_objects, load_record, save_record
 from spvos_cli.annotate.predictions import Predictions
 from spvos_cli.annotate.suggest import Suggest, suggest_with_grab_cut
-from spvos_cli.annotate.worker import Job, Refused, Worker
+from spvos_cli.annotate.worker import Refused, Worker, WorkerJob
 from spvos_cli.errors import InputError
 from spvos_cli.inference.engine import EngineOptions
 from spvos_cli.option import given_fields
@@ -156,7 +156,7 @@ class Session:
         stale = any(start <= index < end for start, end in self.chain.stale(self.digests, self.length))
         return found, "stale" if stale else "current" if index < self.chain.valid(self.digests) else "older"
 
-    def set_view(self, view: View) -> None:
+    def set_view(self, view: PageView) -> None:
         """Remembers where somebody is, and from where to where frames are segmented."""
         with self._lock:
             if (view.start, view.end, view.backward) != (self.view.start, self.view.end, self.view.backward):
@@ -207,7 +207,7 @@ class Session:
             if not digests:
                 raise Refused("no frame is annotated: drag a box around a thing first")
             stop = end if to_end else min((k for k in digests if k > frame), default=end)
-            self.worker.start(Job("follow", lambda job: self.follower.run(job, digests, stop)))
+            self.worker.start(WorkerJob("follow", lambda job: self.follower.run(job, digests, stop)))
 
     def export(self, wish: Wish) -> None:
         """Runs the command here.
@@ -219,7 +219,7 @@ class Session:
             if not self.masks.digests:
                 raise Refused("no frame is annotated: drag a box around a thing first")
             self.wish, options = wish, self._options(wish)
-            self.worker.start(Job("export", lambda job: self._export(job, options, wish)))
+            self.worker.start(WorkerJob("export", lambda job: self._export(job, options, wish)))
             self.version += 1
 
     def close(self) -> None:
@@ -227,7 +227,7 @@ class Session:
         self.worker.close()
         self.frames.close()
 
-    def _export(self, job: Job, options: SegmentOptions, wish: Wish) -> str:
+    def _export(self, job: WorkerJob, options: SegmentOptions, wish: Wish) -> str:
         values = _given(options) | {n: v for n, v in _given(self.engine).items() if n in BESIDE_NETWORK}
         names, reporter = wish.names(self.name), JobReporter(job)
         summary = segment_video(
@@ -258,11 +258,11 @@ class Session:
         for i in self.masks.objects - set(self.objects):
             self.objects[i] = ObjectFacts()
 
-    def _load_view(self) -> View:
+    def _load_view(self) -> PageView:
         try:
-            return View.of_record(load_record(self._view_file), self.length)
+            return PageView.of_record(load_record(self._view_file), self.length)
         except Refused:  # of a longer video
-            return View()
+            return PageView()
 
 
 def _given(options: Any) -> dict[str, Any]:

@@ -23,7 +23,7 @@ class Stopped(Exception):
     """Ends a job from inside, once it is told to stop."""
 
 
-class Job:
+class WorkerJob:
     """Something that takes a while.
 
     Args:
@@ -39,7 +39,7 @@ class Job:
         notes: remarks on the way, the last few.
     """
 
-    def __init__(self, kind: str, run: Callable[[Job], str]) -> None:
+    def __init__(self, kind: str, run: Callable[[WorkerJob], str]) -> None:
         self.kind, self._run = kind, run
         self.total: int | None = None
         self.done, self.frame = 0, -1
@@ -105,18 +105,18 @@ class Worker:
     """
 
     def __init__(self) -> None:
-        self.job: Job | None = None
-        self._jobs: queue.Queue[Job | None] = queue.Queue()
+        self.job: WorkerJob | None = None
+        self._jobs: queue.Queue[WorkerJob | None] = queue.Queue()
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._work, name="network", daemon=True)
         self._thread.start()
 
     @property
-    def running(self) -> Job | None:
+    def running(self) -> WorkerJob | None:
         """The job that has not ended; None where there is none."""
         return self.job if self.job and not self.job.ended.is_set() else None
 
-    def start(self, job: Job) -> None:
+    def start(self, job: WorkerJob) -> None:
         """Has a job done.
 
         Raises:

@@ -150,7 +150,8 @@ def prepare(
     _check_outputs(parsed, options, resumed=resumed is not None)
     annotations = Annotations(named_masks, options.boxes, source, note)
     if not annotations.given:
-        expected, fix = "the mask of each object in one frame", "--mask MASK or --box"
+        expected = "the mask of each object in one frame"
+        fix = f"--mask MASK or --box; spvos annotate {input} makes masks by clicks"
         raise InputError(input, found="no mask given", expected=expected, fix=fix)
     palette = recolour(annotations.palette, options.colours or "", annotations.objects)
     look = Look(palette, options.overlay_alpha, options.contour)

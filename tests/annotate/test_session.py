@@ -13,7 +13,7 @@ from PIL import Image
 
 from spvos_cli.annotate import follow
 from spvos_cli.annotate.export import Wish
-from spvos_cli.annotate.objects import ObjectFacts, View
+from spvos_cli.annotate.objects import ObjectFacts, PageView
 from spvos_cli.annotate.session import Session
 from spvos_cli.annotate.worker import Refused
 from spvos_cli.errors import InputError
@@ -180,15 +180,15 @@ def test_another_session_goes_on(
     paint(session, 0, scene[1][0])
     paint(session, 12, scene[1][12])
     session.set_object(2, ObjectFacts("disk", locked=True))
-    session.set_view(View(frame=12, end=20))
+    session.set_view(PageView(frame=12, end=20))
     session.follow(0, to_end=False)
     wait(session)
     again = open_session()
     assert again.objects[2] == ObjectFacts("disk", locked=True)
-    assert again.view == View(frame=12, end=20)
+    assert again.view == PageView(frame=12, end=20)
     assert np.array_equal(again.labels(12)[0], scene[1][12])
     assert again.labels(11)[1] == "current"
-    again.set_view(View(frame=12))
+    again.set_view(PageView(frame=12))
     steps.clear()
     follow_all(again)
     assert len(steps) == COUNT - 12
@@ -211,7 +211,7 @@ def test_in_and_out(session: Session, scene: Scene, expected: Any) -> None:
     paint(session, 0, scene[1][0])
     paint(session, 6, scene[1][6])
     follow_all(session)
-    session.set_view(View(start=4, end=15))
+    session.set_view(PageView(start=4, end=15))
     assert session.labels(7)[1] == "older"
     follow_all(session)
     masks = expected(session, start=4, end=15)
@@ -297,7 +297,7 @@ def test_export_is_the_command(
     """Byte for byte, in every form."""
     paint(session, 1, scene[1][1])
     prompt(session, 9, 3, box=[70, 40, 50, 50])
-    session.set_view(View(start=1, end=20))
+    session.set_view(PageView(start=1, end=20))
     wish = Wish(("", ".mp4", ".json", ".png", ".objects"))
     session.export(wish)
     status = wait(session)
@@ -320,7 +320,7 @@ def test_export_is_the_command(
 
 def test_export_goes_backward(session: Session, scene: Scene) -> None:
     paint(session, 12, scene[1][12])
-    session.set_view(View(backward=True))
+    session.set_view(PageView(backward=True))
     session.export(Wish(("",)))
     assert not wait(session)["failed"]
     assert "--backward" in session.command()
@@ -399,7 +399,7 @@ def test_frames_that_are_files(open_session: Opener, scene: Scene, tmp_path: Pat
         Image.fromarray(frame).save(tmp_path / f"shots/shot_{number}.png")
     session = open_session("shots")
     paint(session, 2, scene[1][2])
-    session.set_view(View(start=2, end=6))
+    session.set_view(PageView(start=2, end=6))
     assert (tmp_path / "shots_annotations/shot_103.png").exists()
     assert "--start 103 --end 107" in session.command()
     follow_all(session)
