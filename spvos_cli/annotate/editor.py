@@ -9,7 +9,7 @@ import numpy as np
 
 from spvos_cli.annotate.history import NOTHING, FrameVersion, History
 from spvos_cli.annotate.masks import MOST_ID, MaskFolder
-from spvos_cli.annotate.suggest import Point, Prompts, Suggest
+from spvos_cli.annotate.suggest import Click, Prompts, Suggest
 from spvos_cli.annotate.worker import Refused
 from spvos_cli.video.boxes import Box
 
@@ -142,7 +142,7 @@ def _prompts_with(prompts: Prompts, said: Mapping[str, Any], shape: tuple[int, .
     x, y = _whole_numbers(said.get("click"), 2)
     if not (0 <= x < width and 0 <= y < height):
         raise Refused("a click outside of the frame")
-    return prompts.with_click(Point(x, y), positive=said.get("positive") is True)
+    return prompts.with_click(Click(x, y, said.get("positive") is True))
 
 
 def _whole_numbers(values: Any, count: int) -> list[int]:

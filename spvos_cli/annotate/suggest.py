@@ -18,25 +18,23 @@ DOT = 0.02  # of the longer side: the radius of what a click is certain of
 ALONE = 0.25  # of the frame's short side: the reach of a click where there is no box and no mask
 
 
-class Point(NamedTuple):
-    """A pixel of a frame."""
+class Click(NamedTuple):
+    """A pixel of a frame that belongs to an object, or does not."""
 
     x: int
     y: int
+    positive: bool = True
 
 
 class Prompts(NamedTuple):
-    """What was said about an object in a frame."""
+    """What was said about an object in a frame; where clicks disagree, the last one holds."""
 
     box: Box | None = None
-    positive: tuple[Point, ...] = ()
-    negative: tuple[Point, ...] = ()
+    clicks: tuple[Click, ...] = ()
 
-    def with_click(self, point: Point, *, positive: bool) -> Prompts:
+    def with_click(self, click: Click) -> Prompts:
         """With one more click."""
-        if positive:
-            return self._replace(positive=(*self.positive, point))
-        return self._replace(negative=(*self.negative, point))
+        return self._replace(clicks=(*self.clicks, click))
 
     def record(self) -> dict[str, Any]:
         """In JSON's types."""
@@ -45,8 +43,8 @@ class Prompts(NamedTuple):
     @classmethod
     def of_record(cls, record: dict[str, Any]) -> Prompts:
         """The inverse of `record`."""
-        positive, negative = (tuple(Point(*at) for at in record[name]) for name in ("positive", "negative"))
-        return cls(Box(*record["box"]) if record["box"] else None, positive, negative)
+        clicks = tuple(Click(*click) for click in record["clicks"])
+        return cls(Box(*record["box"]) if record["box"] else None, clicks)
 
 
 # (frame (H, W, 3) uint8 RGB, what was said, the object's mask so far (H, W) bool) -> its mask (H, W) bool
@@ -61,20 +59,19 @@ def suggest_with_grab_cut(frame: np.ndarray, prompts: Prompts, previous: np.ndar
     box = clip_box(prompts.box, width, height) if prompts.box else None
     extent = _extent(prompts, previous, box)
     reach, dot = max(2, round(REACH * extent)), max(1, round(DOT * extent))
-    for x, y in (*prompts.positive, *prompts.negative):
+    for x, y, _ in prompts.clicks:
         cv2.circle(seeds, (x, y), reach, cv2.GC_PR_BGD, -1)
     if box:
         inside = cv2.GC_PR_BGD if previous.any() else cv2.GC_PR_FGD
         seeds[box.y : box.y + box.height, box.x : box.x + box.width] = inside
     elif not previous.any():
-        for x, y in prompts.positive:
-            cv2.circle(seeds, (x, y), round(extent / 2), cv2.GC_PR_FGD, -1)
+        for x, y, positive in prompts.clicks:
+            cv2.circle(seeds, (x, y), round(extent / 2) * positive, cv2.GC_PR_FGD, -1)
     near = cv2.dilate(previous.view(np.uint8), np.ones((2 * dot + 1, 2 * dot + 1), np.uint8)) > 0
     seeds[near & (seeds == cv2.GC_BGD)] = cv2.GC_PR_BGD
     seeds[previous] = cv2.GC_PR_FGD
-    for points, certain in ((prompts.positive, cv2.GC_FGD), (prompts.negative, cv2.GC_BGD)):
-        for x, y in points:
-            cv2.circle(seeds, (x, y), dot, certain, -1)
+    for x, y, positive in prompts.clicks:
+        cv2.circle(seeds, (x, y), dot, cv2.GC_FGD if positive else cv2.GC_BGD, -1)
     found = _cut(frame, seeds, extent)
     if box and not found.any():  # nothing tells the object from its surroundings
         found[box.y : box.y + box.height, box.x : box.x + box.width] = True

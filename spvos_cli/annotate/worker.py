@@ -32,6 +32,7 @@ class WorkerJob:
         note: takes what goes wrong beyond the user's input, with a trace.
 
     Attributes:
+        number: that tells it from others of its worker.
         total: frames to do, None where nobody knows; done: those that are done.
         frame: the last one's number.
         result: a line about how it went, once it has ended.
@@ -41,6 +42,7 @@ class WorkerJob:
 
     def __init__(self, kind: str, run: Callable[[WorkerJob], str]) -> None:
         self.kind, self._run = kind, run
+        self.number = 0
         self.total: int | None = None
         self.done, self.frame = 0, -1
         self.result, self.failed = "", False
@@ -84,6 +86,7 @@ class WorkerJob:
         fps = self.done / seconds if seconds and not self.ended.is_set() else 0.0
         left = (self.total - self.done) / fps if fps and self.total is not None else None
         return {
+            "number": self.number,
             "kind": self.kind,
             "running": not self.ended.is_set(),
             "done": self.done,
@@ -125,6 +128,7 @@ class Worker:
         with self._lock:
             if running := self.running:
                 raise Refused(f"{running.kind} is running; Escape stops it")
+            job.number = self.job.number + 1 if self.job else 1
             self.job = job
             self._jobs.put(job)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from spvos_cli.annotate.suggest import Point, Prompts, suggest_with_grab_cut
+from spvos_cli.annotate.suggest import Click, Prompts, suggest_with_grab_cut
 from spvos_cli.video.boxes import Box
 from tests.conftest import make_frame
 
@@ -33,16 +33,23 @@ def test_a_box_that_hangs_over_the_edge(scene: tuple[np.ndarray, np.ndarray]) ->
 
 def test_click_without_a_box(scene: tuple[np.ndarray, np.ndarray]) -> None:
     image, ids = scene
-    assert iou(suggest_with_grab_cut(image, Prompts(positive=(Point(95, 65),)), EMPTY), ids == 2) > 0.8
+    assert iou(suggest_with_grab_cut(image, Prompts(clicks=(Click(95, 65),)), EMPTY), ids == 2) > 0.8
 
 
 def test_clicks_are_certain(scene: tuple[np.ndarray, np.ndarray]) -> None:
     """Where a click is, the mask is as it says, whatever the picture shows."""
     image, ids = scene
-    prompts = Prompts(Box(5, 15, 40, 40), positive=(Point(60, 80),), negative=(Point(25, 35),))
+    prompts = Prompts(Box(5, 15, 40, 40), (Click(60, 80), Click(25, 35, False)))
     found = suggest_with_grab_cut(image, prompts, ids == 1)
     assert found[80, 60]
     assert not found[35, 25]
+
+
+def test_the_last_click_holds(scene: tuple[np.ndarray, np.ndarray]) -> None:
+    image, ids = scene
+    clicks = (Click(25, 35, False), Click(25, 35))
+    assert suggest_with_grab_cut(image, Prompts(Box(5, 15, 40, 40), clicks), ids == 1)[35, 25]
+    assert not suggest_with_grab_cut(image, Prompts(Box(5, 15, 40, 40), clicks[::-1]), ids == 1)[35, 25]
 
 
 def test_more_is_found_where_a_click_says_so(scene: tuple[np.ndarray, np.ndarray]) -> None:
@@ -50,7 +57,7 @@ def test_more_is_found_where_a_click_says_so(scene: tuple[np.ndarray, np.ndarray
     image, ids = scene
     half = ids == 1
     half[:, 25:] = False
-    found = suggest_with_grab_cut(image, Prompts(Box(5, 15, 40, 40), positive=(Point(35, 30),)), half)
+    found = suggest_with_grab_cut(image, Prompts(Box(5, 15, 40, 40), (Click(35, 30),)), half)
     assert iou(found, ids == 1) > 0.9
 
 
@@ -61,6 +68,6 @@ def test_a_box_over_the_whole_frame(scene: tuple[np.ndarray, np.ndarray]) -> Non
 def test_prompts_come_back_from_json() -> None:
     import json
 
-    prompts = Prompts(Box(1, 2, 3, 4), (Point(5, 6),)).with_click(Point(7, 8), positive=False)
+    prompts = Prompts(Box(1, 2, 3, 4), (Click(5, 6),)).with_click(Click(7, 8, False))
     assert Prompts.of_record(json.loads(json.dumps(prompts.record()))) == prompts
     assert Prompts.of_record(json.loads(json.dumps(Prompts().record()))) == Prompts()
