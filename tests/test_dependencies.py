@@ -12,7 +12,10 @@ ROOT = Path(__file__).parents[1]
 def test_lowest_versions() -> None:
     """Every dependency is bounded below, and pinned there for the run with the lowest versions."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["train"]]
+    wanted = [
+        *project["dependencies"],
+        *(line for extra in ("train", "annotate") for line in project["optional-dependencies"][extra]),
+    ]
     bounds = dict(re.match(r"([\w-]+)[>=]=([\d.]+)", line).groups() for line in wanted)
     lines = (ROOT / "tools/lowest.txt").read_text().splitlines()
     pins = dict(line.split("==") for line in lines if not line.startswith("#"))

@@ -39,7 +39,7 @@ def test_module_runs() -> None:
     assert run("-m", "spvos_cli", "--version").stdout.strip() == f"spvos {__version__}"
 
 
-@pytest.mark.parametrize("command", ["segment", "train", "eval"])
+@pytest.mark.parametrize("command", ["segment", "annotate", "train", "eval"])
 def test_help_of_every_command(command: str) -> None:
     done = run("-m", "spvos_cli", command, "--help")
     assert done.returncode == 0
@@ -56,4 +56,6 @@ def test_wheel_carries_weights_and_cuda_sources(tmp_path: Path) -> None:
     assert "spvos_cli/_weights/lite.safetensors" in names
     assert "spvos_cli/_weights/README.md" in names
     assert any(name.startswith("spvos_cli/_cuda/") for name in names)
+    page = {f"spvos_cli/annotate/page/{name}" for name in ("index.html", "page.js", "page.css")}
+    assert page <= names
     assert not [name for name in names if name.startswith("tests/")]

@@ -23,16 +23,13 @@ IDLE = 12 * 3600.0  # seconds without a request after which the server ends
 LOOK_EVERY = 60.0  # seconds
 
 
-def serve(
-    session: Session, port: int, *, browser: bool, say: Callable[[str], None], idle: float = IDLE
-) -> None:
+def serve(session: Session, port: int, *, browser: bool, say: Callable[[str], None]) -> None:
     """Answers a browser on this machine until Ctrl-C, or until nobody has asked for long.
 
     Args:
         port: 0: one that is free.
         browser: whether one is opened, where there is a display.
         say: takes the lines to print: the address, and at the end the command that makes the outputs.
-        idle: seconds that count as long.
 
     Raises:
         InputError: the port cannot be had.
@@ -47,7 +44,7 @@ def serve(
             webbrowser.open(address)
         config = uvicorn.Config(guard, log_level="warning", lifespan="off", timeout_graceful_shutdown=2)
         server = uvicorn.Server(config)
-        threading.Thread(target=_end_when_idle, args=(server, guard, idle), daemon=True).start()
+        threading.Thread(target=_end_when_idle, args=(server, guard), daemon=True).start()
         try:
             server.run([listener])
         except KeyboardInterrupt:  # raised once all is answered
@@ -86,7 +83,7 @@ def _has_display() -> bool:
     )
 
 
-def _end_when_idle(server: uvicorn.Server, guard: Guard, idle: float) -> None:
+def _end_when_idle(server: uvicorn.Server, guard: Guard) -> None:
     while not server.should_exit:
-        time.sleep(min(LOOK_EVERY, idle))
-        server.should_exit = server.should_exit or time.monotonic() - guard.last_request > idle
+        time.sleep(min(LOOK_EVERY, IDLE))
+        server.should_exit = server.should_exit or time.monotonic() - guard.last_request > IDLE

@@ -12,7 +12,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from spvos_cli.commands import evaluate, profile, segment, train
+from spvos_cli.commands import annotate, evaluate, profile, segment, train
 from spvos_cli.commands.parameters import Command, Parameter, typer_command
 from spvos_cli.errors import InputError
 from spvos_cli.option import Use
@@ -110,6 +110,24 @@ CASES = {
                 *("input", "mask", "box", "start", "end", "stride", "backward", "live", "allow_network"),
                 *("track", "range", "fps", "format", "resume", "save_every"),
             },
+        },
+    ),
+    "annotate": Case(
+        annotate.annotate,
+        annotate.USES,
+        {name: value for name, value in ENGINE.items() if name != "json"}
+        | {
+            "input": "other.mp4",
+            "masks": "m",
+            "port": "8765",
+            "browser": "--no-browser",
+            "track": "1",
+            "range": "0,4095",
+            "fps": "30",
+        },
+        {
+            "in.mp4": set(),
+            "in.mp4 --method dense": {"sparse", "gate_all", "strategy", "reuse"},
         },
     ),
     "eval": Case(

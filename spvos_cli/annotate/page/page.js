@@ -375,7 +375,7 @@ function listObjects() {
     Object.assign(name, { value: facts.name, placeholder: "name", ariaLabel: `Name of object ${id}`, maxLength: 100 });
     name.onchange = () => setObject(id, { name: name.value });
     const see = button(facts.visible ? "◉" : "○", `${facts.visible ? "Hide" : "Show"} object ${id}`, () => setObject(id, { visible: !facts.visible }));
-    const lock = button(facts.locked ? "🔒" : "🔓", `${facts.locked ? "Unlock" : "Lock"} object ${id}`, () => setObject(id, { locked: !facts.locked }));
+    const lock = button(facts.locked ? "▣" : "▢", `${facts.locked ? "Unlock" : "Lock"} object ${id}`, () => setObject(id, { locked: !facts.locked }));
     const remove = button("✕", `Remove object ${id}`, () => removeObject(id));
     item.append(swatch, choose, name, see, lock, remove);
     item.setAttribute("aria-current", id === tool.object);
