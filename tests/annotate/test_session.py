@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+import tracemalloc
+from collections.abc import Callable, Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from spvos_cli.errors import InputError
 from spvos_cli.inference.segmenter import VideoSegmenter
 from spvos_cli.model.network import VOSNetwork
 from spvos_cli.segment.api import segment_video
+from spvos_cli.video.frames import Frame, Source
 from tests.annotate.conftest import COUNT, Opener, wait
 from tests.conftest import Command, write_mask
 
@@ -405,6 +408,40 @@ def test_frames_that_are_files(open_session: Opener, scene: Scene, tmp_path: Pat
     follow_all(session)
     for frame, mask in enumerate(expected(session, start=103, end=107), 2):
         assert np.array_equal(session.labels(frame)[0], mask)
+
+
+class LongSource(Source):
+    """So many small frames, made as they are looked at."""
+
+    name, width, height, rate = "long", 16, 8, Fraction(25)
+
+    def __init__(self, frames: int) -> None:
+        self.frames = frames
+
+    def frames_from(self, first: int) -> Iterator[Frame]:
+        for index in range(first, self.frames or 0):
+            image = np.full((self.height, self.width, 3), index % 251, np.uint8)
+            yield Frame(index, image, self.name_of(index), index, (), index / 25)
+
+
+def test_little_grows_with_length(open_session: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred thousand frames: some bytes each, and the last is as near as the first."""
+    taken = {}
+    for count in (100, 100_000):
+        monkeypatch.setattr(
+            "spvos_cli.annotate.session.open_input", lambda *rest, count=count: LongSource(count)
+        )
+        tracemalloc.start()
+        session = open_session(folder=Path(f"long{count}"))
+        paint(session, count - 1, np.ones(session.shape, np.uint8))
+        session.status()
+        assert session.frame(count - 1).image[0, 0, 0] == (count - 1) % 251
+        taken[count] = tracemalloc.get_traced_memory()[0]
+        tracemalloc.stop()
+    assert taken[100_000] - taken[100] < 3 * 100_000
+    session.follow(0, to_end=True)
+    assert wait(session)["done"] == 1
+    assert session.labels(99_999)[1] == "keyframe"
 
 
 def test_streams_are_refused(open_session: Opener) -> None:

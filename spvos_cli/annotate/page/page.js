@@ -338,7 +338,7 @@ function drawTimeline() {
       event ||= (summary[n] & EVENT) > 0;
     }
     const kind = kindOf(frame), gap = bar > 6 ? 1 : 0;
-    const light = 30 + 35 * (least / LEVELS);
+    const light = 30 + 35 * Math.max(0, (2 * least) / LEVELS - 1); // below a half all is dark
     timeline.fillStyle = kind === "unknown" || least === 0 ? "#8885" : `hsl(215 70% ${light}% / ${kind === "older" ? 0.6 : 1})`;
     timeline.fillRect(x, 0, bar - gap, height);
     if (kind === "stale") {
