@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +49,11 @@ class MaskFolder:
     @property
     def objects(self) -> set[int]:
         """The ids in all masks."""
-        return set().union(*self._ids.values())
+        return self.objects_in(self._ids)
+
+    def objects_in(self, frames: Iterable[int]) -> set[int]:
+        """The ids in the masks of some frames."""
+        return set[int]().union(*(self._ids[frame] for frame in frames))
 
     def read(self, index: int) -> np.ndarray | None:
         """Ids (H, W) uint8 of an annotated frame, as segmenting reads them; None for another frame."""

@@ -56,6 +56,7 @@ def make_app(session: Session, tabs: Tabs | None = None) -> Starlette:
         "/remove/{number:int}": ("POST", lambda number, body: session.set_object(number, None)),
         "/view": ("PUT", routes.set_view),
         "/follow": ("POST", routes.follow),
+        "/backward": ("POST", lambda number, body: session.follow_backward()),
         "/export": ("POST", routes.export),
         "/stop": ("POST", lambda number, body: session.worker.stop()),
     }

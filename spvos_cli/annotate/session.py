@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spvos_cli import __version__
+from spvos_cli.annotate.behind import PassBehind
 from spvos_cli.annotate.chain import Chain
 from spvos_cli.annotate.editor import Editor, check_id
 from spvos_cli.annotate.export import JobReporter, Wish, command_text
@@ -38,6 +39,9 @@ if TYPE_CHECKING:  # PyTorch is imported when a network is wanted
 
 BESIDE_NETWORK = {"size", "mem_every", "top_k", "max_memory", "reuse", "region"}  # of `EngineOptions`
 CACHE = ".cache"  # in the folder of masks; whoever reads masks passes over hidden files
+
+
+NOTHING_ANNOTATED = "no frame is annotated: drag a box around a thing first"
 
 
 class Session:
@@ -93,9 +97,9 @@ class Session:
         self.view = self._load_view()
         self._know_objects()
         make = partial(engine.segmenter, Reporter(quiet=True), network)
-        self.follower = Follower(
-            partial(open_input, input, options), make, self.masks, self.chain, self.predictions
-        )
+        again = partial(open_input, input, options)
+        self.follower = Follower(again, make, self.masks, self.chain, self.predictions)
+        self.behind = PassBehind(again, make, self.masks, cache / "found")
         self.worker, self.version = Worker(), 0
         self._lock = threading.RLock()
 
@@ -120,6 +124,7 @@ class Session:
                 "keyframes": list(self.masks.digests),
                 "first": min(masks, default=self.length),
                 "valid": valid,
+                "behind": self._behind(),
                 "stale": self.chain.stale(masks, self.length),
                 "objects": {str(i): dataclasses.asdict(self.objects[i]) for i in sorted(self.objects)},
                 "view": dataclasses.asdict(self.view),
@@ -151,9 +156,15 @@ class Session:
             return mask, "keyframe"
         found = self.predictions.read(index) if 0 <= index < self.length else None
         if found is None:
-            return np.zeros(self.shape, np.uint8), "unknown"
-        stale = any(start <= index < end for start, end in self.chain.stale(self.digests, self.length))
-        return found, "stale" if stale else "current" if index < self.chain.valid(self.digests) else "older"
+            found, kind = np.zeros(self.shape, np.uint8), "unknown"
+        else:
+            stale = any(start <= index < end for start, end in self.chain.stale(self.digests, self.length))
+            kind = "stale" if stale else "current" if index < self.chain.valid(self.digests) else "older"
+        if (behind := self._behind()) and index >= behind[0]:
+            known = self.masks.objects_in(frame for frame in self.digests if frame <= index)
+            found = self.behind.merge(index, found, tuple(sorted(known)))
+            kind = "current" if index < behind[1] else kind
+        return found, kind
 
     def set_view(self, view: PageView) -> None:
         """Remembers where somebody is, and from where to where frames are segmented."""
@@ -204,9 +215,24 @@ class Session:
         with self._lock:
             digests, end = self.digests, self.view.end or self.length
             if not digests:
-                raise Refused("no frame is annotated: drag a box around a thing first")
+                raise Refused(NOTHING_ANNOTATED)
             stop = end if to_end else min((k for k in digests if k > frame), default=end)
             self.worker.start(WorkerJob("follow", lambda job: self.follower.run(job, digests, stop)))
+
+    def follow_backward(self) -> None:
+        """Finds what lies before the masks; from here on the command does so, too.
+
+        Raises:
+            Refused: nothing is annotated, or another job runs.
+        """
+        with self._lock:
+            digests, start = self.digests, self.view.start or 0
+            if not digests:
+                raise Refused(NOTHING_ANNOTATED)
+            self.worker.start(WorkerJob("backward", lambda job: self.behind.run(job, digests, start)))
+            self.view = dataclasses.replace(self.view, backward=True)
+            save_record(self._view_file, dataclasses.asdict(self.view))
+            self.version += 1
 
     def export(self, wish: Wish) -> None:
         """Runs the command here.
@@ -216,7 +242,7 @@ class Session:
         """
         with self._lock:
             if not self.masks.digests:
-                raise Refused("no frame is annotated: drag a box around a thing first")
+                raise Refused(NOTHING_ANNOTATED)
             self.wish, options = wish, self._options(wish)
             self.worker.start(WorkerJob("export", lambda job: self._export(job, options, wish)))
             self.version += 1
@@ -233,6 +259,14 @@ class Session:
             self.input, self.folder, names, network=self.network, reporter=reporter, **values
         )
         return f"{summary.frames} frames are in {', '.join(summary.outputs)}"
+
+    def _behind(self) -> tuple[int, int] | None:
+        """The frames before the first annotated one, from one to before another, that something is found of;
+        None where they are not wanted, or not found with the masks as they are."""
+        start, digests = self.view.start or 0, self.digests
+        if not self.view.backward or not digests or not self.behind.holds(digests, start):
+            return None
+        return start, min(digests)
 
     def _options(self, wish: Wish) -> SegmentOptions:
         """Of the run that the view and a wish ask for; frames are called by the numbers in their names."""

@@ -333,6 +333,15 @@ def test_following_and_the_timeline(client: TestClient, change: Ask, session: Se
     change("POST", "/stop")
 
 
+def test_backward(client: TestClient, change: Ask, session: Session, scene: Scene) -> None:
+    assert "no frame is annotated" in change("POST", "/backward", status=409)["error"]
+    change("PUT", "/mask/6", png(scene[1][6]))
+    assert change("POST", "/backward")["job"]["kind"] == "backward"
+    wait(session)
+    assert client.get("/status", headers=TAB).json()["behind"] == [0, 6]
+    assert mask_of(client, 3)[1] == "current"
+
+
 def test_export_and_its_files(client: TestClient, change: Ask, session: Session, scene: Scene) -> None:
     change("PUT", "/mask/0", png(scene[1][0]))
     for wrong in ({}, {"outputs": []}, {"outputs": ["../x.mp4"]}, {"outputs": "x"}, {"outputs": [["x"]]}):
@@ -390,7 +399,7 @@ def test_routes_that_change_things_are_all_guarded(session: Session) -> None:
     client = client_of(session)
     client.get("/status", headers={"x-tab": "other"})
     routes = [route for route in make_app(session).routes if route.methods & {"PUT", "POST"}]
-    assert len(routes) == 13
+    assert len(routes) == 14
     for route in routes:
         method = (route.methods & {"PUT", "POST"}).pop()
         address = route.path.replace("{number:int}", "0")

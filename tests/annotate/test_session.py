@@ -361,6 +361,47 @@ def test_masks_do_not_change_under_an_export(
     assert refused
 
 
+@pytest.mark.parametrize("start", [None, 3])
+def test_what_lies_before_the_masks(
+    session: Session, open_session: Opener, scene: Scene, expected: Any, start: int | None
+) -> None:
+    """Objects are followed to the start, one that joins later too; it is shown as long as the masks stay."""
+    paint(session, 8, np.where(scene[1][8] == 1, 1, 0).astype(np.uint8))
+    paint(session, 14, scene[1][14])
+    session.set_view(PageView(start=start))
+    follow_all(session)
+    assert session.labels(5)[1] == "unknown"
+    session.follow_backward()
+    status = wait(session)
+    assert (status["failed"], status["done"]) == (False, 15 - (start or 0))
+    assert session.status()["behind"] == (start or 0, 8)
+    assert "--backward" in session.command()
+    again = open_session()
+    masks = expected(session, backward=True, start=start)
+    for frame, mask in enumerate(masks, start or 0):
+        shown, kind = again.labels(frame)
+        if kind == "keyframe":
+            assert np.array_equal(shown[shown > 0], mask[shown > 0])
+        else:
+            assert kind == "current"
+            assert np.array_equal(shown, mask), frame
+    paint(session, 14, scene[1][15])
+    assert session.labels(5)[1] == "unknown"
+    assert session.status()["behind"] is None
+
+
+def test_a_pass_that_is_stopped_leaves_nothing(session: Session, scene: Scene) -> None:
+    paint(session, 14, scene[1][14])
+    image = session.behind.merge(0, np.zeros(session.shape, np.uint8), ())
+    assert not image.any()
+    session.follow_backward()
+    job = session.worker.job
+    assert job is not None
+    job.stop()
+    if wait(session)["result"] == "stopped":
+        assert session.status()["behind"] is None
+
+
 def test_masks_that_are_there_are_taken(open_session: Opener, scene: Scene, tmp_path: Path) -> None:
     """A folder that somebody else made, with names of his own."""
     (tmp_path / "theirs").mkdir()

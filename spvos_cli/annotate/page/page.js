@@ -145,6 +145,8 @@ function showJob(job, was) {
 
 function kindOf(frame) {
   if (how.keyframes.includes(frame)) return "keyframe";
+  const behind = how.behind && frame >= how.behind[0] && frame < how.behind[1];
+  if (behind) return "current";
   if (!(summary[frame] & (EVENT - 1))) return "unknown";
   if (how.stale.some(([start, end]) => frame >= start && frame < end)) return "stale";
   return frame < how.valid ? "current" : "older";
@@ -338,8 +340,8 @@ function drawTimeline() {
       event ||= (summary[n] & EVENT) > 0;
     }
     const kind = kindOf(frame), gap = bar > 6 ? 1 : 0;
-    const light = 30 + 35 * Math.max(0, (2 * least) / LEVELS - 1); // below a half all is dark
-    timeline.fillStyle = kind === "unknown" || least === 0 ? "#8885" : `hsl(215 70% ${light}% / ${kind === "older" ? 0.6 : 1})`;
+    const light = least ? 30 + 35 * Math.max(0, (2 * least) / LEVELS - 1) : 65; // below a half all is dark
+    timeline.fillStyle = kind === "unknown" ? "#8885" : `hsl(215 70% ${light}% / ${kind === "older" ? 0.6 : 1})`;
     timeline.fillRect(x, 0, bar - gap, height);
     if (kind === "stale") {
       timeline.fillStyle = "#fff8";
@@ -545,6 +547,7 @@ const DO = {
   forget: () => change("POST", `forget/${at.frame}`),
   follow: () => follow(false),
   followToEnd: () => follow(true),
+  backward: () => change("POST", "backward").then(() => pollIn(100)),
   stop: () => change("POST", "stop"),
   take: () => change("POST", "take"),
   newObject,
@@ -571,7 +574,7 @@ const DO = {
   larger: () => setSize(Math.max(tool.size + 1, tool.size * 1.15)),
 };
 const KEYS = {
-  "ctrl+z": "undo", "ctrl+shift+z": "redo", "ctrl+y": "redo", enter: "accept", backspace: "forget",
+  "ctrl+z": "undo", "ctrl+shift+z": "redo", "ctrl+y": "redo", "ctrl+b": "backward", enter: "accept", backspace: "forget",
   escape: "stop", n: "newObject", delete: "removeObject", 0: "fit", "?": "help", i: "markIn", o: "markOut",
   k: "nextKeyframe", j: "leastSure", arrowleft: "previous", arrowright: "next", "shift+arrowleft": "tenBack",
   "shift+arrowright": "tenOn", home: "first", end: "last", "[": "smaller", "]": "larger",
