@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from spvos_cli.annotate.objects import PageView
 from spvos_cli.annotate.worker import Refused, Stopped, WorkerJob
-from spvos_cli.option import declaration, option_names
+from spvos_cli.inference.engine import EngineOptions
+from spvos_cli.option import declaration, given_fields, option_names
+from spvos_cli.segment.api import segment_video
+from spvos_cli.segment.job import short_name
+from spvos_cli.segment.options import SegmentOptions
 from spvos_cli.ui import Reporter
+from spvos_cli.video.frames import Source
+
+if TYPE_CHECKING:  # PyTorch is imported when a network is wanted
+    from spvos_cli.model.network import VOSNetwork
 
 T = TypeVar("T")
+BESIDE_NETWORK = {"size", "mem_every", "top_k", "max_memory", "reuse", "region"}  # of `EngineOptions`
 OUTPUTS = {
     "": "{}_masks",
     ".mp4": "{}_overlay.mp4",
@@ -60,20 +70,69 @@ class Wish(NamedTuple):
         return [OUTPUTS[suffix].format(name) for suffix in self.suffixes]
 
 
-def command_text(input: str, folder: Path, options: Sequence[Any], wish: Wish, name: str) -> str:
-    """The command that makes the same outputs, for a shell.
+class Exporter:
+    """Runs `spvos segment` with a folder of masks.
 
     Args:
+        input: as given.
         folder: of the masks.
-        options: instances of the dataclasses that the command's options are made of.
-        name: of the input, that outputs are named after.
+        source: the input, opened.
+        options, engine: as the command's; start, end and backward are the page's.
+        network: that the engine's options make.
+
+    Attributes:
+        wish: what was asked for last.
     """
-    words = ["spvos", "segment", input, "--mask", str(folder)]
-    for each in options:
-        words += typed_options(each)
-    for output in wish.names(name):
-        words += ["-o", output]
-    return shlex.join(words)
+
+    def __init__(
+        self,
+        input: str,
+        folder: Path,
+        source: Source,
+        options: SegmentOptions,
+        engine: EngineOptions,
+        network: VOSNetwork,
+    ) -> None:
+        self.input, self.folder, self.source, self.wish = input, folder, source, Wish()
+        self.options, self.engine, self.network = options, engine, network
+
+    def command(self, view: PageView) -> str:
+        """What makes the same outputs, for a shell."""
+        words = ["spvos", "segment", self.input, "--mask", str(self.folder)]
+        words += typed_options(self._options(view, self.wish)) + typed_options(self.engine)
+        for output in self.wish.names(short_name(self.source)):
+            words += ["-o", output]
+        return shlex.join(words)
+
+    def run(self, job: WorkerJob, view: PageView, wish: Wish) -> str:
+        """Makes the outputs.
+
+        Returns:
+            A line about them.
+
+        Raises:
+            InputError: masks or outputs cannot be used.
+            Stopped: the job was to stop.
+        """
+        options, engine = self._options(view, wish), self.engine
+        values = {name: getattr(options, name) for name in given_fields(options)}
+        values |= {name: getattr(engine, name) for name in given_fields(engine) & BESIDE_NETWORK}
+        summary = segment_video(
+            self.input,
+            self.folder,
+            wish.names(short_name(self.source)),
+            network=self.network,
+            reporter=JobReporter(job),
+            **values,
+        )
+        return f"{summary.frames} frames are in {', '.join(summary.outputs)}"
+
+    def _options(self, view: PageView, wish: Wish) -> SegmentOptions:
+        """Of the run that is asked for; frames are called by the numbers in their names."""
+        start, end = (None if n is None else self.source.number(n) for n in (view.start, view.end))
+        return dataclasses.replace(
+            self.options, start=start, end=end, backward=view.backward, overwrite=wish.overwrite
+        )
 
 
 def typed_options(options: Any) -> list[str]:

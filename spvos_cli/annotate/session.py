@@ -15,7 +15,7 @@ from spvos_cli import __version__
 from spvos_cli.annotate.behind import PassBehind
 from spvos_cli.annotate.chain import Chain
 from spvos_cli.annotate.editor import Editor, check_id
-from spvos_cli.annotate.export import JobReporter, Wish, command_text
+from spvos_cli.annotate.export import Exporter, Wish
 from spvos_cli.annotate.follow import Follower
 from spvos_cli.annotate.frame_reader import FrameReader, NoFrame
 from spvos_cli.annotate.history import History
@@ -26,8 +26,6 @@ from spvos_cli.annotate.suggest import Suggest, suggest_with_grab_cut
 from spvos_cli.annotate.worker import Refused, Worker, WorkerJob
 from spvos_cli.errors import InputError
 from spvos_cli.inference.engine import EngineOptions
-from spvos_cli.option import given_fields
-from spvos_cli.segment.api import segment_video
 from spvos_cli.segment.job import is_stream, open_input, short_name
 from spvos_cli.segment.options import SegmentOptions
 from spvos_cli.segment.resume import input_digest
@@ -37,7 +35,6 @@ from spvos_cli.video.frames import Frame
 if TYPE_CHECKING:  # PyTorch is imported when a network is wanted
     from spvos_cli.model.network import VOSNetwork
 
-BESIDE_NETWORK = {"size", "mem_every", "top_k", "max_memory", "reuse", "region"}  # of `EngineOptions`
 CACHE = ".cache"  # in the folder of masks; whoever reads masks passes over hidden files
 
 
@@ -79,7 +76,7 @@ class Session:
         if is_stream(input):
             found, expected = "a stream, which is read once", "a file or a folder"
             raise InputError(input, found=found, expected=expected, fix="save it first")
-        self.input, self.options, self.engine, self.network = input, options, engine, network
+        self.input = input
         source = open_input(input, options, reporter.note)
         self.frames, self.name = FrameReader(source), short_name(source)
         self.length, self.shape = source.count() or 1, (source.height, source.width)
@@ -93,13 +90,14 @@ class Session:
         self.history = History(cache / "history", self.shape)
         self.editor = Editor(self.masks, self.history, lambda frame: self.labels(frame)[0], suggest)
         self._objects_file, self._view_file = self.folder / "objects.json", cache / "session.json"
-        self.objects, self.wish = load_objects(self._objects_file), Wish()
+        self.objects = load_objects(self._objects_file)
         self.view = self._load_view()
         self._know_objects()
         make = partial(engine.segmenter, Reporter(quiet=True), network)
         again = partial(open_input, input, options)
         self.follower = Follower(again, make, self.masks, self.chain, self.predictions)
         self.behind = PassBehind(again, make, self.masks, cache / "found")
+        self.exporter = Exporter(input, self.folder, source, options, engine, network)
         self.worker, self.version = Worker(), 0
         self._lock = threading.RLock()
 
@@ -134,9 +132,7 @@ class Session:
 
     def command(self) -> str:
         """The command that makes what export makes."""
-        return command_text(
-            self.input, self.folder, [self._options(self.wish), self.engine], self.wish, self.name
-        )
+        return self.exporter.command(self.view)
 
     def frame(self, index: int) -> Frame:
         """A picture.
@@ -243,22 +239,15 @@ class Session:
         with self._lock:
             if not self.masks.digests:
                 raise Refused(NOTHING_ANNOTATED)
-            self.wish, options = wish, self._options(wish)
-            self.worker.start(WorkerJob("export", lambda job: self._export(job, options, wish)))
+            view = self.view
+            self.worker.start(WorkerJob("export", lambda job: self.exporter.run(job, view, wish)))
+            self.exporter.wish = wish
             self.version += 1
 
     def close(self) -> None:
         """Stops what runs; all is on disk."""
         self.worker.close()
         self.frames.close()
-
-    def _export(self, job: WorkerJob, options: SegmentOptions, wish: Wish) -> str:
-        values = _given(options) | {n: v for n, v in _given(self.engine).items() if n in BESIDE_NETWORK}
-        names, reporter = wish.names(self.name), JobReporter(job)
-        summary = segment_video(
-            self.input, self.folder, names, network=self.network, reporter=reporter, **values
-        )
-        return f"{summary.frames} frames are in {', '.join(summary.outputs)}"
 
     def _behind(self) -> tuple[int, int] | None:
         """The frames before the first annotated one, from one to before another, that something is found of;
@@ -267,14 +256,6 @@ class Session:
         if not self.view.backward or not digests or not self.behind.holds(digests, start):
             return None
         return start, min(digests)
-
-    def _options(self, wish: Wish) -> SegmentOptions:
-        """Of the run that the view and a wish ask for; frames are called by the numbers in their names."""
-        source, view = self.frames.source, self.view
-        start, end = (None if n is None else source.number(n) for n in (view.start, view.end))
-        return dataclasses.replace(
-            self.options, start=start, end=end, backward=view.backward, overwrite=wish.overwrite
-        )
 
     def _before_change(self) -> None:
         job = self.worker.running
@@ -296,8 +277,3 @@ class Session:
             return PageView.of_record(load_record(self._view_file), self.length)
         except Refused:  # of a longer video
             return PageView()
-
-
-def _given(options: Any) -> dict[str, Any]:
-    """The fields that differ from their defaults."""
-    return {name: getattr(options, name) for name in given_fields(options)}
