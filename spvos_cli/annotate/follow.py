@@ -87,6 +87,8 @@ class Follower:
                 segmented = tracker.step(frame, mask)
                 if frame.index >= begin:
                     background.put(segmented)
+        if self.chain.end <= begin:
+            return "stopped" if job.stopped else f"the video ends before frame {begin}"
         return f"{'stopped' if job.stopped else 'done'} at frame {self.chain.end - 1}"
 
     def _restore(self, tracker: Tracker, begin: int, first: int) -> int:

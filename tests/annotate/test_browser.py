@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import re
@@ -9,7 +10,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,8 +30,9 @@ PATIENCE = 60_000  # milliseconds
 COLOURS = {1: (255, 16, 16), 2: (16, 255, 16)}  # of the first objects, on the page
 
 
-def start(folder: Path, weights: Path | None = None) -> tuple[subprocess.Popen[str], str]:
-    """The command in a folder with in.mp4, and the address that it prints."""
+@contextlib.contextmanager
+def running(folder: Path, weights: Path | None = None) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The command in a folder with in.mp4, and the address that it prints; it is gone afterwards."""
     command = [sys.executable, "-m", "spvos_cli", "annotate", "in.mp4", "--no-browser"]
     if weights:
         command += ["--weights", str(weights), "--method", "dense", "--dtype", "fp32", "--engine", "torch"]
@@ -40,8 +41,13 @@ def start(folder: Path, weights: Path | None = None) -> tuple[subprocess.Popen[s
     pipe = subprocess.PIPE
     process = subprocess.Popen(command, cwd=folder, env=environment, stdout=pipe, stderr=pipe, text=True)
     address = process.stdout.readline().strip() if process.stdout else ""
-    assert address, process.stderr.read() if process.stderr else ""
-    return process, address
+    try:
+        assert address, process.stderr.read() if process.stderr else ""
+        yield process, address
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
 
 
 def stop(process: subprocess.Popen[str]) -> str:
@@ -66,26 +72,28 @@ def browser() -> Iterator[sync_api.Browser]:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    write_video(tmp_path / "in.mp4", [make_frame(t % 20)[0] for t in range(COUNT)])
+def folder(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """With in.mp4, of as many frames as a test asks for."""
+    count = getattr(request, "param", COUNT)
+    write_video(tmp_path / "in.mp4", [make_frame(t % 20)[0] for t in range(count)])
     return tmp_path
 
 
 @pytest.fixture
 def page(browser: sync_api.Browser, folder: Path, weights: Path) -> Iterator[Page]:
     """The page of a server that is stopped afterwards; whatever the browser complains of is a failure."""
-    process, address = start(folder, weights)
-    context = browser.new_context(viewport={"width": 1280, "height": 800})
-    page = context.new_page()
     complaints: list[str] = []
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("dialog", lambda dialog: dialog.accept())
-    page.goto(address)
-    settle(page)
-    yield page
-    context.close()
-    if process.poll() is None:
+    with running(folder, weights) as (process, address):
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        page.on(
+            "console", lambda message: complaints.append(message.text) if message.type == "error" else None
+        )
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("dialog", lambda dialog: dialog.accept())
+        page.goto(address)
+        settle(page)
+        yield page
+        page.context.close()
         stop(process)
     assert not [text for text in complaints if "status of 409" not in text]
 
@@ -290,34 +298,47 @@ def test_locked_and_hidden(page: Page, folder: Path) -> None:
     assert set(np.unique(mask(folder, 0))) == {0, 1}
 
 
+@pytest.mark.parametrize("folder", [400], indirect=True)
 def test_stop_keeps_what_is_done(page: Page, folder: Path) -> None:
-    drag(page, (5, 15), (45, 55))
+    """The newest frame is shown meanwhile; what lies before the first mask is found, too."""
+    key(page, "Shift+ArrowRight")
+    drag(page, (25, 15), (88, 56))
     page.keyboard.press("Shift+Space")
-    page.wait_for_timeout(300)
+    page.locator("#status", has_text=re.compile("follow: [1-9]")).wait_for(timeout=PATIENCE)
+    page.locator("#place", has_text=re.compile("frame (1[1-9]|[2-9][0-9]|[1-9][0-9][0-9])")).wait_for()
     key(page, "Escape")
-    assert re.search(r"(stopped|done) at frame \d+", page.locator("#status").inner_text())
+    found = re.fullmatch(r"stopped at frame (\d+).*", page.locator("#status").inner_text())
+    assert found
+    last = int(found[1])
+    assert 10 <= last < 399
+    assert served(page, last).any()
+    assert not served(page, last + 1).any()
+    assert not served(page, 5).any()
+    key(page, "Control+b")
+    assert "found back to frame 0" in page.locator("#status").inner_text()
+    assert served(page, 5).any()
+    assert "--backward" in page.locator("#command").inner_text()
 
 
 def test_a_scene_with_the_shipped_weights(browser: sync_api.Browser, tmp_path: Path) -> None:
     """Two boxes, two good masks, and they are followed; the README's picture is this (PICTURES=docs)."""
     true = render(tmp_path / "in.mp4")
-    process, address = start(tmp_path)
-    page = browser.new_page(viewport={"width": 1280, "height": 760})
-    page.goto(address)
-    settle(page)
-    for object in (1, 2):
-        if object > 1:
-            key(page, "n")
-        rows, columns = np.nonzero(true[0] == object)
-        drag(page, (columns.min() - 8, rows.min() - 8), (columns.max() + 8, rows.max() + 8))
-    key(page, "Shift+Space")
-    scores = [np.mean(served(page, n)[true[n] > 0] == true[n][true[n] > 0]) for n in (0, 16, 40)]
-    key(page, "Home")
-    for _ in range(16):
-        key(page, "ArrowRight")
-    picture = page.screenshot()
-    page.close()
-    stop(process)
+    with running(tmp_path) as (_, address):
+        page = browser.new_page(viewport={"width": 1280, "height": 760})
+        page.goto(address)
+        settle(page)
+        for object in (1, 2):
+            if object > 1:
+                key(page, "n")
+            rows, columns = np.nonzero(true[0] == object)
+            drag(page, (columns.min() - 8, rows.min() - 8), (columns.max() + 8, rows.max() + 8))
+        key(page, "Shift+Space")
+        scores = [np.mean(served(page, n)[true[n] > 0] == true[n][true[n] > 0]) for n in (0, 16, 40)]
+        key(page, "Home")
+        for _ in range(16):
+            key(page, "ArrowRight")
+        picture = page.screenshot()
+        page.close()
     assert min(scores) > 0.8
     if "PICTURES" in os.environ:
         image = Image.open(io.BytesIO(picture)).convert("RGB")
@@ -343,25 +364,22 @@ def test_a_second_tab_looks_on_until_it_takes_over(page: Page, folder: Path) -> 
 
 def test_the_server_ends_and_another_goes_on(browser: sync_api.Browser, folder: Path, weights: Path) -> None:
     """Killed while it follows: what was done is there; Ctrl-C prints the command."""
-    process, address = start(folder, weights)
     page = browser.new_page()
-    page.goto(address)
-    settle(page)
-    drag(page, (5, 15), (45, 55))
-    page.keyboard.press("Shift+Space")
-    page.wait_for_timeout(1500)
-    process.kill()
-    process.wait()
-    page.locator("#status.error").wait_for(timeout=10_000)
-    assert "spvos has ended" in page.locator("#status").inner_text()
+    with running(folder, weights) as (process, address):
+        page.goto(address)
+        settle(page)
+        drag(page, (5, 15), (45, 55))
+        page.keyboard.press("Shift+Space")
+        page.wait_for_timeout(300)
+        process.kill()
+        page.locator("#status.error").wait_for(timeout=10_000)
+        assert "spvos has ended" in page.locator("#status").inner_text()
     first = mask(folder, 0)
-    process, address = start(folder, weights)
-    started = time.monotonic()
-    page.goto(address)
-    settle(page)
-    assert time.monotonic() - started < 10
-    assert np.array_equal(served(page, 0), first)
-    key(page, "Shift+Space")
-    assert re.search("done at frame 23|up to date", page.locator("#status").inner_text())
-    page.close()
-    assert stop(process).startswith("spvos segment in.mp4 --mask in_annotations")
+    with running(folder, weights) as (process, address):
+        page.goto(address)
+        settle(page)
+        assert np.array_equal(served(page, 0), first)
+        key(page, "Shift+Space")
+        assert re.search("done at frame 23|up to date", page.locator("#status").inner_text())
+        page.close()
+        assert stop(process).startswith("spvos segment in.mp4 --mask in_annotations")
