@@ -39,6 +39,8 @@ class MaskFolder:
         self._files: dict[int, Path] = {}
         self._digests: dict[int, str] = {}
         self._ids: dict[int, set[int]] = {}
+        if folder.exists() and not folder.is_dir():
+            raise InputError(folder, found="a file", expected="a folder, or none yet", fix="--masks FOLDER")
         if any(folder.glob("*.png")):
             self._adopt(note)
 

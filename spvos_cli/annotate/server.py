@@ -69,7 +69,7 @@ def make_app(session: Session, tabs: Tabs | None = None) -> Starlette:
             *(Route(at, routes.changing(act), methods=[method]) for at, (method, act) in changing.items()),
             Route("/take", routes.take, methods=["POST"]),
         ],
-        exception_handlers={Refused: _refused, NoFrame: _no_frame},
+        exception_handlers={Refused: _refused, NoFrame: _no_frame, OSError: _failed},
     )
 
 
@@ -228,6 +228,12 @@ def _number(request: Request, name: str) -> int | None:
 
 async def _refused(request: Request, error: Exception) -> Response:
     return JSONResponse({"error": str(error)}, 409)
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    """A full disk, or a folder that may not be written to."""
+    assert isinstance(error, OSError)
+    return JSONResponse({"error": f"{error.filename or 'disk'}: {error.strerror}"}, 500)
 
 
 async def _no_frame(request: Request, error: Exception) -> Response:

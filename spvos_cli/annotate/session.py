@@ -41,6 +41,13 @@ CACHE = ".cache"  # in the folder of masks; whoever reads masks passes over hidd
 NOTHING_ANNOTATED = "no frame is annotated: drag a box around a thing first"
 
 
+def check_seekable(input: str) -> None:
+    """Raises InputError where an input can be read once only."""
+    if is_stream(input):
+        found, expected = "a stream, which is read once", "a file or a folder"
+        raise InputError(input, found=found, expected=expected, fix="save it first")
+
+
 class Session:
     """Masks of a video's frames, how they are changed, and what is found from them.
 
@@ -73,9 +80,7 @@ class Session:
         reporter: Reporter,
         suggest: Suggest = suggest_with_grab_cut,
     ) -> None:
-        if is_stream(input):
-            found, expected = "a stream, which is read once", "a file or a folder"
-            raise InputError(input, found=found, expected=expected, fix="save it first")
+        check_seekable(input)
         self.input = input
         source = open_input(input, options, reporter.note)
         self.frames, self.name = FrameReader(source), short_name(source)

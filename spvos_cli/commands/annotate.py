@@ -66,10 +66,13 @@ def annotate(
     except ModuleNotFoundError as error:
         expected, fix = "Starlette and uvicorn", "pip install 'spvos[annotate]'"
         raise InputError("spvos annotate", found=f"no {error.name}", expected=expected, fix=fix) from error
-    from spvos_cli.annotate.session import Session
+    from spvos_cli.annotate.session import Session, check_seekable
     from spvos_cli.inference.machine import use_threads
+    from spvos_cli.segment.job import open_input
     from spvos_cli.ui import Reporter
 
+    check_seekable(task.input)
+    open_input(task.input, frames).close()  # what cannot be read is told before a network is loaded
     use_threads(engine.threads)
     reporter = Reporter(quiet=messages.quiet)
     network = engine.network()

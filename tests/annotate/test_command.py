@@ -161,6 +161,22 @@ def test_without_the_extra(spvos: Command, monkeypatch: pytest.MonkeyPatch) -> N
     assert "pip install 'spvos[annotate]'" in error
 
 
+@pytest.mark.parametrize("given", ["-", "https://example.org/a.mp4", "nothing.mp4", "text.mp4"])
+def test_what_cannot_be_annotated(spvos: Command, monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    """It is told before a network is loaded."""
+    monkeypatch.setattr("spvos_cli.inference.engine.EngineOptions.network", None)
+    Path("text.mp4").write_text("text")
+    code, _, error = spvos(f"annotate {given}")
+    assert code == 2
+    assert error.count("\n") == 1
+
+
+def test_masks_that_are_a_file(run: Run, spvos: Command, mask: Path, weights: Path) -> None:
+    code, _, error = spvos(f"annotate clip.mp4 --weights {weights} --masks {mask}")
+    assert code == 2
+    assert "a folder, or none yet (--masks FOLDER)" in error
+
+
 def test_no_input(spvos: Command) -> None:
     code, _, error = spvos("annotate")
     assert code == 2

@@ -407,5 +407,52 @@ def test_routes_that_change_things_are_all_guarded(session: Session) -> None:
             assert client.request(method, address, json={}, headers=TAB).status_code == 409
 
 
+def test_the_script_asks_for_what_there_is(client: TestClient) -> None:
+    """Each address in it is one of the server's, with the method; each button and key does something."""
+    import re
+
+    script, text = client.get("/page.js").text, client.get("/").text
+    asked = re.findall(r"""(?:change|ask)\("(GET|PUT|POST)", ["`]([^"`?]*)""", script)
+    asked += [("GET", "frame/${frame}"), ("GET", "output/${suffix}")]
+    routes = {(method, route.path) for route in make_app_routes(client) for method in route.methods}
+    found = {(method, "/" + re.sub(r"\$\{[\w.]+\}", "{}", address)) for method, address in asked}
+    known = {(method, re.sub(r"\{[^}]+\}", "{}", path)) for method, path in routes}
+    assert found <= known
+    pages = {("GET", address) for address in ("/", "/page.js", "/page.css")}
+    assert {each for each in known if each[0] != "HEAD"} - found == pages
+    can = set(re.findall(r"^  (\w+)[:,]", script.split("const DO = {")[1].split("\n};")[0], re.MULTILINE))
+    keys = script.split("const KEYS = {")[1].split("\n};")[0]
+    assert set(re.findall(r': "(\w+)"', keys)) <= can
+    assert set(re.findall(r'data-do="(\w+)"', text)) <= can
+    ids = set(re.findall(r'id="(\w+)"', text))
+    assert set(re.findall(r'\$\("(\w+)"\)', script)) <= ids
+
+
+def make_app_routes(client: TestClient) -> list[Any]:
+    return list(client.app.app.routes)
+
+
+def test_the_script_is_javascript(tmp_path: Path) -> None:
+    import shutil
+    import subprocess
+
+    node = shutil.which("node")
+    if not node:
+        pytest.skip("no Node.js")
+    shutil.copy(server.PAGE / "page.js", tmp_path / "page.mjs")
+    subprocess.run([node, "--check", tmp_path / "page.mjs"], check=True)
+
+
+def test_a_disk_that_cannot_be_written_to(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*rest: object) -> None:
+        raise OSError(28, "No space left on device", "in_annotations/00000.png")
+
+    client = client_of(session)
+    monkeypatch.setattr(session.masks, "write", fail)
+    answer = client.post("/accept/0", json={}, headers=TAB)
+    assert answer.status_code == 500
+    assert answer.json()["error"] == "in_annotations/00000.png: No space left on device"
+
+
 def test_page_files_are_known(session: Session) -> None:
     assert {path.suffix for path in server.PAGE.iterdir()} == {".html", ".js", ".css"}
