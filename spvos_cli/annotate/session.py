@@ -151,18 +151,25 @@ class Session:
 
     def labels(self, index: int) -> tuple[np.ndarray, str]:
         """The label map (H, W) uint8 that is shown of a frame, and what it is: "keyframe", "current", "stale"
-        (found with an earlier mask), "older" (the same, past the next keyframe), or "unknown"."""
-        mask = self.masks.read(index)
+        (found with an earlier mask), "older" (the same, past the next keyframe), or "unknown".
+
+        Of a keyframe that is its mask, and once the frames before it are found, with the objects that are
+        followed there without being in it.
+        """
+        digests = self.digests
+        valid, mask = self.chain.valid(digests), self.masks.read(index)
+        found = self.predictions.read(index)
         if mask is not None:
-            return mask, "keyframe"
-        found = self.predictions.read(index) if 0 <= index < self.length else None
-        if found is None:
-            found, kind = np.zeros(self.shape, np.uint8), "unknown"
+            kind = "keyframe"
+            found = found if index in digests and index < valid else mask
+        elif found is None:
+            kind = "unknown"
         else:
-            stale = any(start <= index < end for start, end in self.chain.stale(self.digests, self.length))
-            kind = "stale" if stale else "current" if index < self.chain.valid(self.digests) else "older"
+            stale = any(start <= index < end for start, end in self.chain.stale(digests, self.length))
+            kind = "stale" if stale else "current" if index < valid else "older"
+        found = np.zeros(self.shape, np.uint8) if found is None else found
         if (behind := self._behind()) and index >= behind[0]:
-            known = self.masks.objects_in(frame for frame in self.digests if frame <= index)
+            known = self.masks.objects_in(frame for frame in digests if frame <= index)
             found = self.behind.merge(index, found, tuple(sorted(known)))
             kind = "current" if index < behind[1] else kind
         return found, kind

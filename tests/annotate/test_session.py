@@ -95,6 +95,23 @@ def test_in_parts(session: Session, scene: Scene, expected: Any) -> None:
     assert_shows(session, expected(session))
 
 
+def test_a_keyframe_shows_who_is_followed_without_being_in_it(
+    session: Session, scene: Scene, expected: Any
+) -> None:
+    """As segmenting finds it; a change goes on from what is shown."""
+    ones, twos = (np.where(scene[1][n] == i, i, 0).astype(np.uint8) for n, i in ((0, 1), (5, 2)))
+    paint(session, 0, ones)
+    paint(session, 5, twos)
+    assert np.array_equal(session.labels(5)[0], twos)
+    follow_all(session)
+    shown, kind = session.labels(5)
+    assert kind == "keyframe"
+    assert set(np.unique(shown)) == {0, 1, 2}
+    assert_shows(session, expected(session))
+    session.edit(lambda editor, locked: editor.accept(5))
+    assert np.array_equal(session.masks.read(5), shown)
+
+
 def test_a_correction_changes_only_what_follows(
     session: Session, scene: Scene, expected: Any, steps: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -380,11 +397,8 @@ def test_what_lies_before_the_masks(
     masks = expected(session, backward=True, start=start)
     for frame, mask in enumerate(masks, start or 0):
         shown, kind = again.labels(frame)
-        if kind == "keyframe":
-            assert np.array_equal(shown[shown > 0], mask[shown > 0])
-        else:
-            assert kind == "current"
-            assert np.array_equal(shown, mask), frame
+        assert kind in ("current", "keyframe")
+        assert np.array_equal(shown, mask), frame
     paint(session, 14, scene[1][15])
     assert session.labels(5)[1] == "unknown"
     assert session.status()["behind"] is None

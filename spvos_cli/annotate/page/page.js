@@ -152,7 +152,7 @@ function kindOf(frame) {
   return frame < how.valid ? "current" : "older";
 }
 
-const maskKey = (frame) => `${frame} ${how.version} ${kindOf(frame)}`;
+const maskKey = (frame) => `${frame} ${how.version} ${kindOf(frame)} ${frame < how.valid}`;
 
 async function show(frame) {
   // Shows a frame; of several that are wanted meanwhile only the last.
