@@ -84,7 +84,7 @@ def page(browser: sync_api.Browser, folder: Path, weights: Path) -> Iterator[Pag
     """The page of a server that is stopped afterwards; whatever the browser complains of is a failure."""
     complaints: list[str] = []
     with running(folder, weights) as (process, address):
-        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
         page.on(
             "console", lambda message: complaints.append(message.text) if message.type == "error" else None
         )
