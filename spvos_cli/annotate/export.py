@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import shlex
 from collections.abc import Generator, Iterable
@@ -165,8 +166,11 @@ class JobReporter(Reporter):
         self, items: Iterable[T], total: int | None, label: str = "segmenting", rate: str = "fps"
     ) -> Generator[T, None, None]:
         self.job.total, self.job.done = total, 0
-        for number, item in enumerate(items):
-            if self.job.stopped:
-                raise Stopped
-            yield item
-            self.job.step(number)
+        with contextlib.ExitStack() as stack:
+            if isinstance(items, Generator):  # its thread reads a file that is closed next
+                stack.callback(items.close)
+            for number, item in enumerate(items):
+                if self.job.stopped:
+                    raise Stopped
+                yield item
+                self.job.step(number)

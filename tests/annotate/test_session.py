@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -22,6 +23,7 @@ from spvos_cli.errors import InputError
 from spvos_cli.inference.segmenter import VideoSegmenter
 from spvos_cli.model.network import VOSNetwork
 from spvos_cli.segment.api import segment_video
+from spvos_cli.video.containers import VideoSource
 from spvos_cli.video.frames import Frame, Source
 from tests.annotate.conftest import COUNT, Opener, wait
 from tests.conftest import Command, write_mask
@@ -414,6 +416,30 @@ def test_a_pass_that_is_stopped_leaves_nothing(session: Session, scene: Scene) -
     job.stop()
     if wait(session)["result"] == "stopped":
         assert session.status()["behind"] is None
+
+
+def test_nobody_reads_a_video_that_is_closed(
+    session: Session, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An export that is stopped ends the thread that decodes before it closes the file."""
+    paint(session, 0, scene[1][0])
+    step, close = VideoSegmenter.step, VideoSource.close
+    reading: list[bool] = []
+
+    def step_and_stop(self: VideoSegmenter, *rest: Any) -> np.ndarray:
+        assert session.worker.job
+        session.worker.job.stop()
+        return step(self, *rest)
+
+    def look_and_close(self: VideoSource) -> None:
+        reading.append("reader" in {thread.name for thread in threading.enumerate()})
+        close(self)
+
+    monkeypatch.setattr(VideoSegmenter, "step", step_and_stop)
+    monkeypatch.setattr(VideoSource, "close", look_and_close)
+    session.export(Wish(("",)))
+    assert wait(session)["result"] == "stopped"
+    assert reading == [False]
 
 
 def test_masks_that_are_there_are_taken(open_session: Opener, scene: Scene, tmp_path: Path) -> None:
