@@ -86,9 +86,15 @@ def top_k_readout(query_key: Tensor, memory_key: Tensor, memory_value: Tensor, t
     Returns:
         (1, K, L, Cv)
     """
-    top_k = min(top_k, memory_key.shape[1])
     if query_key.device.type == "cpu":
-        return weighted_sums(memory_value[0], _nearest(query_key[0], memory_key[0], top_k)).unsqueeze(0)
+        nearest = _nearest(query_key[0], memory_key[0], min(top_k, memory_key.shape[1]))
+        return weighted_sums(memory_value[0], nearest).unsqueeze(0)
+    return grouped_top_k_readout(query_key, memory_key, memory_value, top_k)
+
+
+def grouped_top_k_readout(query_key: Tensor, memory_key: Tensor, memory_value: Tensor, top_k: int) -> Tensor:
+    """`top_k_readout` as a GPU does it, which is not waited for."""
+    top_k = min(top_k, memory_key.shape[1])
     query, memory = _factors(query_key[0], memory_key[0])
     filling = (0, -memory.shape[1] % ALIGNED, 0, -memory.shape[0] % GROUP**2)
     query, memory = F.pad(query, filling[:2]), F.pad(memory, filling)

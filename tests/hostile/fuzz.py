@@ -50,7 +50,11 @@ class StubSegmenter:
     """Keeps the last mask where it is."""
 
     def __init__(self) -> None:
-        self.size, self.objects = 480, list[int]()
+        self.size, self.objects, self.network = (
+            480,
+            list[int](),
+            types.SimpleNamespace(decoder=None, gated_parts=""),
+        )
         self.confidence: dict[int, float] = {}
         self.gate_stats = types.SimpleNamespace(computed=0, total=0, policies={})
         self._mask = np.zeros((1, 1), np.uint8)

@@ -13,6 +13,7 @@ from spvos_cli.inference.background import far_blocks, merge_blocks, merges_back
 from spvos_cli.inference.segmenter import VideoSegmenter
 from spvos_cli.model.checkpoint import build_model
 from spvos_cli.model.config import LITE, SPVOS, ModelConfig
+from spvos_cli.model.matching import grouped_top_k_readout
 from spvos_cli.segment.tracker import Tracker
 from spvos_cli.sparse.kernels.reference import REFERENCE
 from spvos_cli.video.frames import Frame
@@ -32,7 +33,9 @@ def segmenter(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     network = build_model(dataclasses.replace(config, method="triple", structure=structure))
     monkeypatch.setattr("spvos_cli.inference.stream.merges_background", lambda *_: False)  # as on a GPU
     network = network.for_inference(torch.device("cpu"), torch.float32)
-    return VideoSegmenter(network, size=64, region=False)  # as on a GPU
+    segmenter = VideoSegmenter(network, size=64, region=False)  # as on a GPU
+    segmenter._stream.read_top_k = grouped_top_k_readout
+    return segmenter
 
 
 def files(places: list[tuple[str, str]]) -> list[tuple[str, str]]:
