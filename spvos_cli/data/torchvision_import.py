@@ -23,14 +23,21 @@ def torchvision_module(name: str) -> ModuleType:
     Raises:
         ImportError: torchvision is not installed.
     """
+    level = sys.modules["av"].logging.get_level() if "av" in sys.modules else None
     for _ in range(ATTEMPTS):
         try:
-            return importlib.import_module(f"torchvision.{name}")
+            module = importlib.import_module(f"torchvision.{name}")
         except RuntimeError as error:
             operator = MISSING_OPERATOR.fullmatch(str(error))
             if operator is None:
                 raise
             torch.library.define(f"torchvision::{operator[1]}", "(Tensor x) -> Tensor")
-            for module in [m for m in sys.modules if m.split(".")[0] == "torchvision"]:
-                del sys.modules[module]
+            for loaded in [m for m in sys.modules if m.split(".")[0] == "torchvision"]:
+                del sys.modules[loaded]
+        else:
+            # up to 0.24 it has PyAV pass FFmpeg's messages to Python, from the threads of decoders: one that
+            # has something to say while another thread, holding the interpreter, frees it never ends
+            if "av" in sys.modules:
+                sys.modules["av"].logging.set_level(level)
+            return module
     raise ImportError("torchvision's compiled operators do not load")
