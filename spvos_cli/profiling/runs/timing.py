@@ -28,7 +28,7 @@ WARM_UP = 10  # frames that are not counted: the memory fills
 MOST_FRAMES = 100  # that the network alone is timed on, as they are held in memory
 
 
-class Run(NamedTuple):
+class TimedRun(NamedTuple):
     """What was measured of one run.
 
     Attributes:
@@ -61,7 +61,7 @@ def time_video(variants: Sequence[Variant], video: Path, mask: Path | None, roun
     frames, ids = measured_clip(video, mask)
     images = list(itertools.islice(frames, MOST_FRAMES))
     networks: dict[tuple[str, str], VOSNetwork] = {}
-    runs: list[list[Run]] = [[] for _ in variants]
+    runs: list[list[TimedRun]] = [[] for _ in variants]
     for _ in range(rounds):
         for variant, done in zip(variants, runs, strict=True):
             key = variant.engine.dtype, variant.engine.engine
@@ -74,7 +74,7 @@ def time_video(variants: Sequence[Variant], video: Path, mask: Path | None, roun
 
 def _run(
     variant: Variant, network: VOSNetwork, video: Path, images: list[np.ndarray], ids: np.ndarray
-) -> Run:
+) -> TimedRun:
     engine, clock = variant.engine, StageClock(network.device)
     options: dict[str, Any] = {
         name: value
@@ -93,7 +93,7 @@ def _run(
     segmenter = VideoSegmenter(network, **options)
     with thread_count(threads, network):
         alone = frame_times(segmenter, images, ids)
-    return Run(summary.fps, 1e3 * cpu / summary.frames, clock.frames, alone)
+    return TimedRun(summary.fps, 1e3 * cpu / summary.frames, clock.frames, alone)
 
 
 def frame_times(segmenter: VideoSegmenter, images: Iterable[np.ndarray], ids: np.ndarray) -> list[float]:
@@ -106,7 +106,7 @@ def frame_times(segmenter: VideoSegmenter, images: Iterable[np.ndarray], ids: np
     return times
 
 
-def summarize(variant: Variant, runs: Sequence[Run]) -> dict[str, Any]:
+def summarize(variant: Variant, runs: Sequence[TimedRun]) -> dict[str, Any]:
     """Of all counted frames of all runs: medians and 95th percentiles in milliseconds, from end to end, of
     the network alone and by stage; cpu_ms are means, of a stage's thread alone without the threads that it
     starts."""
