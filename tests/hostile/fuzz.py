@@ -7,6 +7,7 @@ never sees a damaged file. A case fails on a traceback, a crash, a hang, or an e
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import random
 import resource
@@ -53,7 +54,7 @@ class StubSegmenter:
         self.size, self.objects, self.network = (
             480,
             list[int](),
-            types.SimpleNamespace(decoder=None, gated_parts=""),
+            None,
         )
         self.confidence: dict[int, float] = {}
         self.gate_stats = types.SimpleNamespace(computed=0, total=0, policies={})
@@ -125,7 +126,10 @@ def stub_network() -> object:
 
     EngineOptions.segmenter = lambda options, reporter, network=None: StubSegmenter()
     EngineOptions.shaping = lambda options: {}
-    import spvos_cli.segment.demo  # noqa: F401 - so that no case imports it again
+    import spvos_cli.segment.api
+    import spvos_cli.segment.demo  # so that no case imports it again
+
+    spvos_cli.segment.api.thread_count = lambda count, network: contextlib.nullcontext()  # imports PyTorch
     from spvos_cli.__main__ import main
 
     assert "torch" not in sys.modules
