@@ -12,7 +12,7 @@ from spvos_cli.annotate.masks import MaskFolder
 from spvos_cli.annotate.objects import load_record, save_record
 from spvos_cli.annotate.worker import Stopped, WorkerJob
 from spvos_cli.segment.backward import Spool, frames_backwards, pass_backwards
-from spvos_cli.segment.tracker import Tracker
+from spvos_cli.segment.tracker import Tracker, areas_of
 from spvos_cli.video.annotations import Annotations
 from spvos_cli.video.frames import Frame, Source, no_note
 from spvos_cli.video.moments import Moment, Range
@@ -76,7 +76,7 @@ class PassBehind:
         Args:
             known: those that have joined at this frame, in order.
         """
-        areas = np.bincount(labels.ravel(), minlength=256)
+        areas = areas_of(labels)
         frame = Frame(index, np.zeros((0, 0, 3), np.uint8), "", index)
         return self._spool.merge(SegmentedFrame(frame, labels, Facts(known, areas, {}))).labels
 

@@ -36,8 +36,6 @@ if TYPE_CHECKING:  # PyTorch is imported when a network is wanted
     from spvos_cli.model.network import VOSNetwork
 
 CACHE = ".cache"  # in the folder of masks; whoever reads masks passes over hidden files
-
-
 NOTHING_ANNOTATED = "no frame is annotated: drag a box around a thing first"
 
 

@@ -103,7 +103,7 @@ class ModuleRun:
             return self._dense(query, match)
         policy = self._decide(state, query, place, previous)
         self.policy = policy
-        self.policies = policies_of(state.outputs, policy)
+        self.policies = policies_by_convolution(state.outputs, policy)
         if bool((policy == COMPUTE).all()):
             logits = self._dense(query, match)
         elif self.by_definition:
@@ -176,7 +176,7 @@ def cells_between(one: Window, other: Window) -> tuple[int, int]:
     return (other.top - one.top) // CELL, (other.left - one.left) // CELL
 
 
-def policies_of(outputs: Outputs, policy: Tensor) -> dict[SparseConv2d, Tensor]:
+def policies_by_convolution(outputs: Outputs, policy: Tensor) -> dict[SparseConv2d, Tensor]:
     """The policy of the pixels of each convolution's output, (K or 1, H, W); `policy` is of cells."""
     scales = {output.shape[2] // policy.shape[1] for output in outputs.values()}
     own = {scale: of_pixels(policy, scale) for scale in scales}

@@ -112,9 +112,8 @@ def _nearest(query_key: Tensor, memory_key: Tensor, k: int) -> Nearest:
         query_key: (L, Ck), memory_key: (N, Ck).
     """
     query, memory = _factors(query_key, memory_key)
-    if low := _in_bfloat16(
-        query_key
-    ):  # the distance itself, which is smallest and so most exact for the nearest
+    if low := _in_bfloat16(query_key):
+        # the distance itself, which is smallest and so most exact for the nearest
         squares = _bfloat16_parts(-query_key.float().square().sum(1) / math.sqrt(query_key.shape[1]))
         query = torch.cat([query, squares], dim=1)
         memory = torch.cat([memory, torch.ones_like(memory[:, : squares.shape[1]])], dim=1)

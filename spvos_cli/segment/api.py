@@ -18,7 +18,7 @@ from spvos_cli.option import given_fields, refuse_unused
 from spvos_cli.segment.job import prepare
 from spvos_cli.segment.options import split_options
 from spvos_cli.segment.pipeline import Pipeline, Summary
-from spvos_cli.segment.tracker import Tracker
+from spvos_cli.segment.tracker import Tracker, areas_of
 from spvos_cli.segment.uses import USES
 from spvos_cli.ui import Reporter
 
@@ -152,7 +152,7 @@ def _follow(
         with thread_count(engine.threads, network):
             labels = segmenter.step(frame, mask)
             stats, confidence = segmenter.gate_stats, segmenter.confidence
-        areas = np.bincount(labels.ravel(), minlength=256)
+        areas = areas_of(labels)
         objects = tuple(segmenter.objects)
         density = stats.computed / stats.total if stats.total else None
         by_object = {i: int(areas[i]) for i in objects}

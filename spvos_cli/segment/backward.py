@@ -12,7 +12,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from spvos_cli.files import atomic_path
-from spvos_cli.segment.tracker import Tracker
+from spvos_cli.segment.tracker import Tracker, areas_of
 from spvos_cli.video.annotations import Annotations
 from spvos_cli.video.frames import Frame, Source
 from spvos_cli.video.moments import Range
@@ -55,7 +55,7 @@ class Spool:
         labels = np.where((segmented.labels == 0) & ~np.isin(earlier, known), earlier, segmented.labels)
         new = sorted({int(i) for i in np.unique(labels)} - {0, *known})
         confidence = segmented.facts.confidence | {int(i): c for i, c in text.items() if int(i) in new}
-        areas = np.bincount(labels.ravel(), minlength=256)
+        areas = areas_of(labels)
         facts = segmented.facts._replace(objects=(*known, *new), areas=areas, confidence=confidence)
         return SegmentedFrame(segmented.frame, labels, facts)
 

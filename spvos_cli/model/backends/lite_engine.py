@@ -45,9 +45,7 @@ class LiteQueryEngine:
 
     def __call__(self, image: Tensor) -> Query:
         """(B, 3, H, W), normalised, sides multiples of 16."""
-        batch, _, height, width = image.shape
-        shapes = [(batch, height // stride, width // stride, channels) for stride, channels in self._outputs]
-        return Query(*(channels_first(x) for x in self._compiled([channels_last(image)], shapes)))
+        return Query(*self._compiled.features(image, self._outputs))
 
 
 class LiteTrunkEngine:
@@ -56,16 +54,12 @@ class LiteTrunkEngine:
     def __init__(self, trunk: EfficientNetLite, dtype: torch.dtype, threads: int) -> None:
         inputs = GraphInputs(TYPES[dtype][0])
         graph = inputs.graph(_trunk(inputs.features(3), trunk))
-        self._compiled, self._channels = Compiled(graph, dtype, threads), trunk.channels
+        self._compiled = Compiled(graph, dtype, threads)
+        self._outputs = tuple(zip((4, 8, 16), trunk.channels, strict=True))
 
     def __call__(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(B, 3, H, W), normalised, sides multiples of 16 -> f4, f8, f16"""
-        batch, _, height, width = image.shape
-        shapes = [
-            (batch, height // stride, width // stride, channels)
-            for stride, channels in zip((4, 8, 16), self._channels, strict=True)
-        ]
-        f4, f8, f16 = (channels_first(x) for x in self._compiled([channels_last(image)], shapes))
+        f4, f8, f16 = self._compiled.features(image, self._outputs)
         return f4, f8, f16
 
 

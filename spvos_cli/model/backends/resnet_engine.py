@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from spvos_cli.model.backends.nodes import GraphInputs, Node, channels_first, channels_last, unit
+from spvos_cli.model.backends.nodes import GraphInputs, Node, unit
 from spvos_cli.model.backends.openvino import TYPES, Compiled
 from spvos_cli.model.backends.telemetry import without_telemetry
 from spvos_cli.model.encoders import Query, QueryEncoder
@@ -26,9 +26,7 @@ class ResNetQueryEngine:
 
     def __call__(self, image: Tensor) -> Query:
         """(B, 3, H, W), normalised, sides multiples of 16."""
-        batch, _, height, width = image.shape
-        shapes = [(batch, height // stride, width // stride, channels) for stride, channels in self._outputs]
-        return Query(*(channels_first(x) for x in self._compiled([channels_last(image)], shapes)))
+        return Query(*self._compiled.features(image, self._outputs))
 
 
 def _graph(encoder: QueryEncoder, dtype: ov.Type) -> ov.Model:
