@@ -29,8 +29,16 @@ def weight_file(model: str, method: str | None, gate: str | None = None) -> Path
     return gated if gated.is_file() else weights_folder() / f"{model}.safetensors"
 
 
-def shipped_weights(model: str, method: str | None = None, gate: str | None = None) -> Path:
+def shipped_weights(
+    model: str,
+    method: str | None = None,
+    gate: str | None = None,
+    published: tuple[str, str] | None = None,
+) -> Path:
     """The weight file that ships for a model, where there is one with such gates; as `weight_file`.
+
+    Args:
+        published: where others publish weights of it, and how such a file is called.
 
     Raises:
         InputError: none ships.
@@ -38,10 +46,6 @@ def shipped_weights(model: str, method: str | None = None, gate: str | None = No
     path = weight_file(model, method, gate)
     if not path.is_file():
         found = "no weights ship for this model"
-        raise InputError(
-            f"--model {model}",
-            found=found,
-            expected="STCN's checkpoint (github.com/hkchengrex/STCN)",
-            fix="--weights stcn.pth",
-        )
+        expected, example = published or ("a weight file", "FILE")
+        raise InputError(f"--model {model}", found=found, expected=expected, fix=f"--weights {example}")
     return path

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spvos_cli.errors import InputError
+from spvos_cli.model.hosts import HOSTS
 from spvos_cli.option import MACHINE, MEMORY, MODEL, check_values, option
 from spvos_cli.resources import shipped_weights, weight_file
 from spvos_cli.ui import Reporter
@@ -29,14 +30,15 @@ class EngineOptions:
 
     model: str = option(
         "lite",
-        "The network: lite is small and its weights ship; spvos is the paper's and needs --weights.",
+        "The network: lite is small and its weights ship; spvos is the paper's, xmem is XMem, and both need"
+        " --weights.",
         panel=MODEL,
-        choices=("lite", "spvos"),
+        choices=tuple(HOSTS),
     )
     weights: str | Path | None = option(
         None,
-        "A weight file that spvos train wrote, or an official STCN checkpoint (.pth), instead of the weights"
-        " that ship.",
+        "A weight file that spvos train wrote, or an official checkpoint of STCN or XMem (.pth), instead of"
+        " the weights that ship.",
         panel=MODEL,
         kind=Path,
     )
@@ -157,7 +159,11 @@ class EngineOptions:
         Raises:
             InputError: none is given and none ships for the model.
         """
-        return Path(self.weights) if self.weights else shipped_weights(self.model, self.method, self.gate)
+        if self.weights:
+            return Path(self.weights)
+        listed = HOSTS[self.model]
+        published = (listed.published, listed.example) if listed.published else None
+        return shipped_weights(self.model, self.method, self.gate, published)
 
     def shaping(self) -> dict[str, Any]:
         """Those that a resumed run must share with the run that it continues; the weights by their

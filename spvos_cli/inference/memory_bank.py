@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import NamedTuple
 
 import torch
@@ -12,10 +11,18 @@ from spvos_cli.model.network import LastFrame, Memory
 
 
 class MemoryFrame(NamedTuple):
-    """One frame's key (1, pixels, Ck) and its objects' values (1, K, pixels, Cv)."""
+    """One frame, or what stands for several.
+
+    Attributes:
+        key: (1, pixels, Ck).
+        value: (1, K, pixels, Cv), one an object.
+        used: (2, pixels) float32: the sum of the affinities with which each pixel was read, and how often the
+            memory was read since it came; None where a bank does not ask.
+    """
 
     key: Tensor
     value: Tensor
+    used: Tensor | None = None
 
 
 class MemoryBank:
@@ -24,21 +31,25 @@ class MemoryBank:
     The annotated frame at which they joined always stays. Of the annotated frames after it the newest stay,
     at most `max_frames` and at least one; of the other memory frames likewise the newest, at most
     `max_frames`. The previous frame, where the network reads it, is there as well and goes when the next one
-    comes, unless it was a memory frame.
+    comes, unless it was a memory frame. Other banks make room in their own ways (`_make_room`).
 
     Attributes:
+        counts_use: whether `MemoryFrame.used` is wanted.
         annotated, recent: memory frames.
         newest: the previous frame among them.
         last: the previous frame alone, whole.
     """
 
+    counts_use = False
+
     def __init__(self, max_frames: int) -> None:
         self.max_frames = max_frames
         self.annotated: list[MemoryFrame] = []
-        self.recent: deque[MemoryFrame] = deque(maxlen=max_frames)
+        self.recent: list[MemoryFrame] = []
         self.newest: MemoryFrame | None = None
         self.last: LastFrame | None = None
         self._memory: Memory | None = None
+        self._reads = 0  # of what lies side by side
 
     def add(
         self, frame: MemoryFrame, *, annotated: bool, memory_frame: bool, last: LastFrame | None = None
@@ -51,17 +62,26 @@ class MemoryBank:
             memory_frame: whether it stays beyond the next frame.
             last: all of it, where that is not the same.
         """
-        self.newest, self.last = frame, last or LastFrame(*frame)
+        self._note_use()
+        if self.counts_use:
+            frame = frame._replace(used=frame.key.new_zeros(2, frame.key.shape[1], dtype=torch.float32))
+        self.newest, self.last = frame, last or LastFrame(frame.key, frame.value)
         if annotated:
             self.annotated.append(frame)
             if len(self.annotated) > 1 + max(1, self.max_frames):
                 del self.annotated[1]
         elif memory_frame:
             self.recent.append(frame)
+            self._make_room()
         self._memory = None
 
+    def _make_room(self) -> None:
+        """After a memory frame came: at most `max_frames` of `recent` stay."""
+        if len(self.recent) > self.max_frames:
+            del self.recent[0]
+
     def read(self) -> Memory:
-        """All frames side by side; made anew only when a frame was added.
+        """All frames side by side, to be matched once; made anew only when a frame was added.
 
         Raises:
             ValueError: no frame was added yet.
@@ -69,52 +89,79 @@ class MemoryBank:
         if self.last is None:
             raise ValueError("nothing is remembered yet")
         if self._memory is None:
-            key, value = (torch.cat(parts, dim=-2) for parts in zip(*self._frames(), strict=True))
-            self._memory = Memory(key, value, self.last)
+            frames = self._frames()
+            key = torch.cat([frame.key for frame in frames], dim=1)
+            usage = key.new_zeros(key.shape[1], dtype=torch.float32) if self.counts_use else None
+            self._memory = Memory(key, torch.cat([frame.value for frame in frames], dim=2), self.last, usage)
+        self._reads += 1
         return self._memory
+
+    @torch.inference_mode()  # as what is counted was made
+    def _note_use(self) -> None:
+        """What of the memory was used since the last time becomes the frames'."""
+        if self._memory is not None and self._memory.usage is not None:
+            frames = self._frames()
+            counts = self._memory.usage.split([frame.key.shape[1] for frame in frames])
+            for frame, count in zip(frames, counts, strict=True):
+                if frame.used is not None:
+                    frame.used[0] += count
+                    frame.used[1] += self._reads
+            self._memory.usage.zero_()
+        self._reads = 0
 
     def keep_objects(self, rows: list[int]) -> None:
         """Forgets the values of all objects but those in the given rows."""
-        kept = {id(frame): MemoryFrame(frame.key, frame.value[:, rows]) for frame in self._frames()}
+        self._note_use()
+        kept = {id(frame): frame._replace(value=frame.value[:, rows]) for frame in self._frames()}
         self.annotated = [kept[id(frame)] for frame in self.annotated]
-        self.recent = deque((kept[id(frame)] for frame in self.recent), maxlen=self.recent.maxlen)
+        self.recent = [kept[id(frame)] for frame in self.recent]
         self.newest = self.newest and kept[id(self.newest)]
         self.last = self.last and self.last._replace(value=self.last.value[:, rows])
         self._memory = None
 
     def tensors(self) -> dict[str, Tensor]:
         """Copies of all that it holds, by names that tell what is what."""
+        self._note_use()
         named: dict[str, Tensor] = {}
-        for number, frame in enumerate(self._frames()):
+        for number, frame in enumerate([*self.annotated, *self.recent, *self._passing()]):
             kind = "annotated" if number < len(self.annotated) else "recent"
             kind = kind if self._stays(frame) else "passing"
             newest = ".newest" if frame is self.newest else ""
-            named |= {f"{kind}.{number}{newest}.{part}": x.clone() for part, x in frame._asdict().items()}
-        last = self.last._asdict() if self.last else {}
-        return named | {f"last.{part}": x.clone() for part, x in last.items() if x is not None}
+            named |= copied(f"{kind}.{number}{newest}.", frame)
+        return named | (copied("last.", self.last) if self.last else {})
 
-    @classmethod
-    def from_tensors(cls, max_frames: int, tensors: dict[str, Tensor]) -> MemoryBank:
-        """The inverse of `tensors`, in whatever order a file has them."""
-        bank = cls(max_frames)
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """The inverse of `tensors`, in a bank that holds nothing, in whatever order a file has them."""
         for name in sorted({name.rpartition(".")[0] for name in tensors}, key=_order):
-            key, value = tensors[f"{name}.key"], tensors[f"{name}.value"]
-            if name == "last":
-                bank.last = LastFrame(key, value, tensors.get("last.positions"))
-                continue
-            frame = MemoryFrame(key, value)
-            if not name.startswith("passing"):
-                (bank.annotated if name.startswith("annotated") else bank.recent).append(frame)
-            if name.endswith("newest"):
-                bank.newest = frame
-        return bank
+            parts = {part: tensors.get(f"{name}.{part}") for part in ("key", "value", "used", "positions")}
+            self._restore(name, parts)
+
+    def _restore(self, name: str, parts: dict[str, Tensor | None]) -> None:
+        key, value = parts["key"], parts["value"]
+        assert key is not None
+        assert value is not None
+        if name == "last":
+            self.last = LastFrame(key, value, parts["positions"])
+            return
+        frame = MemoryFrame(key, value, parts["used"])
+        if not name.startswith("passing"):
+            (self.annotated if name.startswith("annotated") else self.recent).append(frame)
+        if name.endswith("newest"):
+            self.newest = frame
 
     def _stays(self, frame: MemoryFrame | None) -> bool:
         return any(frame is each for each in [*self.annotated, *self.recent])
 
+    def _passing(self) -> list[MemoryFrame]:
+        return [self.newest] if self.newest and not self._stays(self.newest) else []
+
     def _frames(self) -> list[MemoryFrame]:
-        passing = [self.newest] if self.newest and not self._stays(self.newest) else []
-        return [*self.annotated, *self.recent, *passing]
+        return [*self.annotated, *self.recent, *self._passing()]
+
+
+def copied(prefix: str, frame: MemoryFrame | LastFrame) -> dict[str, Tensor]:
+    """Copies of its tensors, as far as there are some, by name."""
+    return {f"{prefix}{part}": x.clone() for part, x in frame._asdict().items() if x is not None}
 
 
 def _order(name: str) -> tuple[str, int]:

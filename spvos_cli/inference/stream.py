@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from spvos_cli.inference.background import far_blocks, merge_blocks, merges_background
+from spvos_cli.inference.hidden_states import HiddenStates
+from spvos_cli.inference.long_memory import bank_for
 from spvos_cli.inference.memory_bank import MemoryBank, MemoryFrame
 from spvos_cli.inference.module_run import ModuleRun, Place
 from spvos_cli.inference.previous_frame import PreviousFrame, tensors_below
@@ -60,7 +62,7 @@ class Stream:
         runs: what runs the gated convolutions of the modules, by the letters Q, D and M, instead of an
             `InferenceRun` for each module that has gates.
         decode: from a readout (1, K, Cv, H/16, W/16) and a query to the logits (1, K, H, W), instead of the
-            network's decoder.
+            decoder of a network that carries no hidden states.
         read_top_k: how the memory is read, as `VOSNetwork.match` takes it.
         region: whether only a window about the objects goes through the network, where they are all to be
             seen in it.
@@ -90,11 +92,12 @@ class Stream:
     ) -> None:
         self.network, self.dtype = network, dtype
         self.mem_every, self.top_k, self.max_memory = mem_every, top_k, max_memory
-        self.decode: Decode = decode or network.decode
+        self.decode = decode
         self.read_top_k, self.region = read_top_k, region
         self.groups: list[Group] = []
         self.previous: PreviousFrame | None = None
         self.since_memory = 0
+        self.hidden = HiddenStates()
         if module_run is None and network.gate is not None:
             last = cast(SparseConv2d, network.decoder.predict)
             module_run = ModuleRun(network, None if inject is None else partial(inject, last))
@@ -165,7 +168,8 @@ class Stream:
         query = self.network.encode_query(image, self._begin("Q", [FRAME], sparse=sparse))
         masks = torch.zeros(len(self.ids), *image.shape[2:], device=image.device)
         if set(self.ids) - set(given):
-            masks = self._decode(query, self._begin("D", self.ids, sparse=sparse), window, previous, view)
+            run = self._begin("D", self.ids, sparse=sparse)
+            masks = self._decode(query, run, window, previous, view, memory_frame=memory_frame)
         if given:
             masks = self._annotate(masks, {i: pad_to_multiple(mask)[0] for i, mask in given.items()})
             if self.module_run is not None:
@@ -195,6 +199,7 @@ class Stream:
                 group.bank.keep_objects(kept)
                 groups.append(Group([group.ids[row] for row in kept], group.bank))
         self.groups = groups
+        self.hidden.remove(ids)
         if self.previous:
             self.previous = self.previous._replace(masks=self.previous.masks[rows])
         for part, run in self.runs.items():
@@ -232,6 +237,8 @@ class Stream:
             bank = group.bank.tensors()
             tensors |= {f"bank.{number}.{name}": tensor for name, tensor in bank.items()}
         facts: dict[str, Any] = {"groups": groups, "since_memory": self.since_memory, "pending": None}
+        if self.hidden.states is not None:
+            tensors["hidden"], facts["hidden"] = self.hidden.states.clone(), self.hidden.ids
         if self.previous:
             facts["pending"] = [self.previous.annotated, self.previous.memory_frame]
             tensors |= self.previous.tensors()
@@ -241,9 +248,11 @@ class Stream:
         """The inverse of `state`, in a stream that has seen nothing."""
         tensors, facts = state
         for number, ids in enumerate(facts["groups"]):
-            bank = MemoryBank.from_tensors(self.max_memory, tensors_below(f"bank.{number}.", tensors))
+            bank = bank_for(self.network, self.max_memory)
+            bank.restore(tensors_below(f"bank.{number}.", tensors))
             self.groups.append(Group(ids, bank))
         self.since_memory = facts["since_memory"]
+        self.hidden.put(facts.get("hidden", []), tensors.get("hidden"))
         if facts["pending"]:
             annotated, memory_frame = facts["pending"]
             self.previous = PreviousFrame.from_tensors(
@@ -263,6 +272,8 @@ class Stream:
         window: Window,
         previous: PreviousFrame | None,
         view: View,
+        *,
+        memory_frame: bool,
     ) -> Tensor:
         """Each object's own probability: (K, H, W)."""
         memories = [group.bank.read() for group in self.groups]
@@ -276,7 +287,18 @@ class Stream:
             match = partial(self._match, query, memories)
             return self.module_run.decode(query, place, previous, match).sigmoid()
         readouts = [self.network.match(query, memory, self.top_k, self.read_top_k) for memory in memories]
-        return self.decode(torch.cat(readouts, dim=1), query, run)[0].float().sigmoid()
+        readout = torch.cat(readouts, dim=1)
+        if self.decode is not None:
+            return self.decode(readout, query, run)[0].float().sigmoid()
+        hidden = self._hidden_before(query)
+        logits, hidden = self.network.decode_step(readout, query, hidden, run, memory_frame=memory_frame)
+        self.hidden.put(self.ids, hidden)
+        return logits[0].float().sigmoid()
+
+    def _hidden_before(self, query: Query) -> Tensor | None:
+        """The objects' hidden states, at the size of a frame."""
+        height, width = query.f16.shape[2:]
+        return self.hidden.of(self.ids, (height, width))
 
     def _match(self, query: Query, memories: list[Memory], cells: Tensor | None) -> Tensor:
         """The readout of chosen cells, (L,), or of all: (K, L, C)."""
@@ -294,7 +316,7 @@ class Stream:
     def _join_new_objects(self, given: Collection[int]) -> None:
         """Objects that join at the same frame share a memory."""
         if new := [i for i in given if i not in self.ids]:
-            self.groups.append(Group(new, MemoryBank(self.max_memory)))
+            self.groups.append(Group(new, bank_for(self.network, self.max_memory)))
 
     def _remember_previous(self) -> None:
         """Encodes the previous frame into the banks, where it is a memory frame or the network reads every
@@ -310,7 +332,9 @@ class Stream:
         strategy = self.network.config.strategy
         sparse = runs_sparsely(strategy, annotated=previous.annotated, memory_frame=True)
         run = self._begin("M", self.ids, sparse=sparse)
-        value = self.network.encode_memory(previous.image, previous.query, masks, run)
+        hidden, query = self._hidden_before(previous.query), previous.query
+        value, hidden = self.network.encode_memory_step(previous.image, query, masks, hidden, run)
+        self.hidden.put(self.ids, hidden)
         key, value = as_rows(previous.query.key), as_rows(value)
         merges = merges_background(self.network, previous.masks.device)
         blocks = far_blocks(previous.masks) if merges else None
@@ -320,6 +344,6 @@ class Stream:
             frame = MemoryFrame(key, part)
             if blocks is not None:
                 width = previous.query.key.shape[3]
-                frame = MemoryFrame(*(merge_blocks(rows, blocks, width) for rows in frame))
+                frame = MemoryFrame(*(merge_blocks(rows, blocks, width) for rows in (key, part)))
             kind = {"annotated": previous.annotated, "memory_frame": previous.memory_frame}
             group.bank.add(frame, last=LastFrame(key, part), **kind)

@@ -1,10 +1,9 @@
-"""Weight files: safetensors that carry their config, and the official STCN checkpoints."""
+"""Weight files: safetensors that carry their config, and checkpoints as hosts' owners publish them."""
 
 from __future__ import annotations
 
 import dataclasses
 import pickle
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,57 +15,22 @@ from torch import Tensor
 
 from spvos_cli.errors import InputError
 from spvos_cli.files import atomic_path
-from spvos_cli.model.config import SPVOS, ModelConfig
-from spvos_cli.model.lite import LiteVOS
-from spvos_cli.model.network import SpVOS, VOSNetwork
+from spvos_cli.model.config import ModelConfig
+from spvos_cli.model.host import host_of
+from spvos_cli.model.hosts import HOSTS
+from spvos_cli.model.network import VOSNetwork
 from spvos_cli.sparse.conv import SparseConv2d
 from spvos_cli.sparse.module_gate import ModuleGate
 from spvos_cli.sparse.plan import add_gates
-
-NETWORKS: dict[str, type[VOSNetwork]] = {"spvos": SpVOS, "lite": LiteVOS}
-
-STCN_NAMES = (
-    (r"^key_encoder\.conv1\.", "query_encoder.trunk.stem."),
-    (r"^key_encoder\.bn1\.", "query_encoder.trunk.stem.norm."),
-    (r"^key_encoder\.(?:res2|layer1)\.", "query_encoder.trunk.stages.0."),
-    (r"^key_encoder\.layer2\.", "query_encoder.trunk.stages.1."),
-    (r"^key_encoder\.layer3\.", "query_encoder.trunk.stages.2."),
-    (r"^key_proj\.key_proj\.", "query_encoder.key."),
-    (r"^key_comp\.", "query_encoder.value."),
-    (r"^value_encoder\.conv1\.", "memory_encoder.trunk.stem."),
-    (r"^value_encoder\.bn1\.", "memory_encoder.trunk.stem.norm."),
-    (r"^value_encoder\.layer1\.", "memory_encoder.trunk.stages.0."),
-    (r"^value_encoder\.layer2\.", "memory_encoder.trunk.stages.1."),
-    (r"^value_encoder\.layer3\.", "memory_encoder.trunk.stages.2."),
-    (r"^value_encoder\.fuser\.", "memory_encoder.fuser."),
-    (r"attention\.ChannelGate\.mlp\.1\.", "attention.channel_mlp.0."),
-    (r"attention\.ChannelGate\.mlp\.3\.", "attention.channel_mlp.2."),
-    (r"attention\.SpatialGate\.spatial\.conv\.", "attention.spatial."),
-    (r"^decoder\.up_16_8\.skip_conv\.", "decoder.up8.skip."),
-    (r"^decoder\.up_16_8\.out_conv\.", "decoder.up8.block."),
-    (r"^decoder\.up_8_4\.skip_conv\.", "decoder.up4.skip."),
-    (r"^decoder\.up_8_4\.out_conv\.", "decoder.up4.block."),
-    (r"^decoder\.pred\.", "decoder.predict."),
-    (r"\.bn(\d)\.", r".conv\1.norm."),
-    (r"\.downsample\.0\.", ".shortcut."),
-    (r"\.downsample\.1\.", ".shortcut.norm."),
-    (r"\.downsample\.(?=weight|bias)", ".shortcut."),
-)
 
 
 def build_model(config: ModelConfig) -> VOSNetwork:
     """A network with fresh weights and the gates of its method, in evaluation mode.
 
     Raises:
-        InputError: the architecture is XMem's, whose layers are counted (`model.xmem`) but which has no
-            stream yet.
+        InputError: gates that the network cannot have.
     """
-    if config.architecture not in NETWORKS:
-        found = f"{config.architecture} can be counted but not run yet"
-        raise InputError(
-            f"--model {config.architecture}", found=found, expected=" or ".join(NETWORKS), fix="--model lite"
-        )
-    network = NETWORKS[config.architecture](config)
+    network = host_of(config.architecture).network(config)
     if config.gate == "module" and config.method != "dense":
         add_module_gate(network, config)
     elif config.method != "dense":
@@ -78,8 +42,11 @@ def add_module_gate(network: VOSNetwork, config: ModelConfig) -> None:
     """Gives a network the gate that all convolutions of its decoder obey, as it is before training.
 
     Raises:
-        InputError: another method than triple.
+        InputError: another method than triple, or a network that it does not fit.
     """
+    if not network.takes_module_gate:
+        found = f"the {config.architecture} network, whose hidden states every frame updates as a whole"
+        raise InputError("--gate module", found=found, expected="gates of convolutions", fix="--gate conv")
     if config.method != "triple":
         found = f"--method {config.method}"
         raise InputError("--gate module", found=found, expected="--method triple", fix="--gate conv")
@@ -105,8 +72,8 @@ def load_checkpoint(
     fresh_gates: bool = False,
     architecture: str | None = None,
 ) -> VOSNetwork:
-    """Rebuilds the network of a weight file: ours (.safetensors) or an official STCN checkpoint (.pth). Runs
-    no code of it.
+    """Rebuilds the network of a weight file: ours (.safetensors) or one that a host's owners published
+    (.pth). Runs no code of it.
 
     Args:
         overrides: fields of the config (method, structure, ...) that differ from the file's. Gates that are
@@ -120,7 +87,7 @@ def load_checkpoint(
     """
     if not path.is_file():
         raise InputError(path, found="no such file", expected="a weight file", fix="--weights FILE")
-    stored, tensors = _read_safetensors(path) if path.suffix == ".safetensors" else (SPVOS, _read_stcn(path))
+    stored, tensors = _read(path)
     if architecture not in (None, stored.architecture):
         found, wanted = (f"the weights of a {name} network" for name in (stored.architecture, architecture))
         raise InputError(path, found=found, expected=wanted, fix=f"--model {stored.architecture}")
@@ -146,12 +113,16 @@ def load_checkpoint(
 
 
 def stored_config(path: Path) -> ModelConfig:
-    """The config that a weight file was written with; that of STCN's network for a .pth.
+    """The config that a weight file was written with; the host's own for a published checkpoint.
 
     Raises:
         InputError: the file is unreadable or holds no config.
     """
-    return _read_safetensors(path)[0] if path.suffix == ".safetensors" else SPVOS
+    return _read(path)[0]
+
+
+def _read(path: Path) -> tuple[ModelConfig, dict[str, Tensor]]:
+    return _read_safetensors(path) if path.suffix == ".safetensors" else _read_published(path)
 
 
 def _is_gate(name: str) -> bool:
@@ -184,30 +155,21 @@ def _read_safetensors(path: Path) -> tuple[ModelConfig, dict[str, Tensor]]:
     except (KeyError, ValueError, TypeError) as error:
         found = f"no usable config ({error})"
         raise InputError(
-            path, found=found, expected="weights written by spvos, or STCN's .pth", fix="--weights FILE"
+            path, found=found, expected="weights written by spvos", fix="--weights FILE"
         ) from error
 
 
-def _read_stcn(path: Path) -> dict[str, Tensor]:
+def _read_published(path: Path) -> tuple[ModelConfig, dict[str, Tensor]]:
+    kinds = " or ".join(listed.published.split(" (")[0] for listed in HOSTS.values() if listed.published)
+    expected, fix = f"a .safetensors file, or {kinds}", "--weights FILE"
     try:
         tensors = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
         found = f"unreadable ({str(error).splitlines()[0]})"
-        raise InputError(
-            path, found=found, expected="a .safetensors file or an STCN checkpoint", fix="--weights FILE"
-        ) from error
+        raise InputError(path, found=found, expected=expected, fix=fix) from error
     if not isinstance(tensors, dict) or not all(isinstance(value, Tensor) for value in tensors.values()):
-        raise InputError(
-            path,
-            found="no table of tensors",
-            expected="a .safetensors file or an STCN checkpoint",
-            fix="--weights FILE",
-        )
-    return {stcn_name(name): tensor for name, tensor in tensors.items()}
-
-
-def stcn_name(name: str) -> str:
-    """Our name of a tensor of an official STCN checkpoint."""
-    for pattern, replacement in STCN_NAMES:
-        name = re.sub(pattern, replacement, name)
-    return name
+        raise InputError(path, found="no table of tensors", expected=expected, fix=fix)
+    for host in map(host_of, HOSTS):
+        if host.published is not None and host.published.mark in tensors:
+            return host.config, host.published.convert(tensors)
+    raise InputError(path, found="tensors of another network", expected=expected, fix=fix)

@@ -6,13 +6,14 @@ import dataclasses
 import json
 from typing import Any, Literal, get_args
 
-Architecture = Literal["spvos", "lite", "xmem"]
+from spvos_cli.model.hosts import HOSTS
+
 Method = Literal["dense", "static", "residual", "triple"]
 Structure = Literal["Q", "D", "QD", "QDM"]
 Strategy = Literal["mixed", "semi-mixed", "fully"]
 GateScope = Literal["conv", "module"]
 CHOICES: dict[str, tuple[str, ...]] = {
-    "architecture": get_args(Architecture),
+    "architecture": tuple(HOSTS),
     "method": get_args(Method),
     "structure": get_args(Structure),
     "strategy": get_args(Strategy),
@@ -26,16 +27,20 @@ class ModelConfig:
     """The shape of a network and the defaults it is run with.
 
     Attributes:
-        architecture: `spvos` is the paper's network (STCN's, with ResNets), `lite` the small one whose
-            weights ship, `xmem` that of the paper's Table VI.
+        architecture: the host's name (`model.hosts`): `spvos` is the paper's network (STCN's, with ResNets),
+            `lite` the small one whose weights ship, `xmem` that of the paper's Table VI.
         key_channels: channels of query and memory keys (Ck).
         value_channels: channels of query and memory values (Cv).
         decoder_channels: channels of the decoder at strides 16, 8 and 4.
-        hidden_channels: channels of XMem's hidden state; 0 for networks without one.
+        hidden_channels: channels of the hidden state that goes from frame to frame; 0 for networks without
+            one.
         mem_every: frames between memory frames.
         top_k: affinities kept for each query pixel at inference; training uses all.
         max_memory: how many memory frames stay in the bank at inference, and how many annotated frames
             besides the first.
+        long_memory: how many pixels at stride 16 of frames that leave the bank stay in it as prototypes; 0:
+            none.
+        prototypes: how many of them come at a time.
         mean, std: of the RGB input in [0, 1], per channel.
         method: what the gated convolutions do; dense has no gates.
         structure: the modules that have gates: letters of Q (query encoder), D (decoder), M (memory encoder).
@@ -49,7 +54,7 @@ class ModelConfig:
         ValueError: a name that is none of those above.
     """
 
-    architecture: Architecture = "spvos"
+    architecture: str = "spvos"
     key_channels: int = 64
     value_channels: int = 512
     decoder_channels: tuple[int, int, int] = (512, 256, 256)
@@ -57,6 +62,8 @@ class ModelConfig:
     mem_every: int = 5
     top_k: int = 20
     max_memory: int = 10
+    long_memory: int = 0
+    prototypes: int = 128
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
     method: Method = "dense"
@@ -100,5 +107,3 @@ LITE = ModelConfig(
     mean=(127 / 255,) * 3,
     std=(128 / 255,) * 3,
 )
-XMEM = ModelConfig(architecture="xmem", hidden_channels=64, top_k=30)
-CONFIGS = {"spvos": SPVOS, "lite": LITE, "xmem": XMEM}

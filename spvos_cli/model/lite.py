@@ -19,6 +19,7 @@ from spvos_cli.model.backends.engines import DecoderEngine, MemoryEngine, TrunkE
 from spvos_cli.model.config import LITE, ModelConfig
 from spvos_cli.model.efficientnet import EfficientNetLite
 from spvos_cli.model.encoders import Query, QueryEngine
+from spvos_cli.model.host import Host
 from spvos_cli.model.layers import ResidualBlock, sum_of_others, upsample
 from spvos_cli.model.matching import (
     TopKReadout,
@@ -217,3 +218,6 @@ def squared_distances(length: int, like: Tensor) -> Tensor:
     """Between all positions on a line: (length, length)."""
     positions = torch.arange(length, dtype=like.dtype, device=like.device)
     return (positions[:, None] - positions).square()
+
+
+HOST = Host(LiteVOS, LITE)

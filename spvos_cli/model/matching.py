@@ -4,7 +4,7 @@ III-B3). Pixels come before channels here: with channels last that is how featur
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +17,20 @@ PAIRS = 2**19  # pixels of which a CPU's cache holds the similarities
 GROUP = 6  # memory pixels of which the largest similarity is looked for first
 ALIGNED = 8  # channels of which libraries multiply whole vectors
 BFLOAT16_PARTS = 3  # of a number, which together have float32's precision
-TopKReadout = Callable[[Tensor, Tensor, Tensor, int], Tensor]  # as `top_k_readout`
+
+
+class TopKReadout(Protocol):
+    """As `top_k_readout`."""
+
+    def __call__(
+        self,
+        query_key: Tensor,
+        memory_key: Tensor,
+        memory_value: Tensor,
+        top_k: int,
+        usage: Tensor | None = None,
+        /,
+    ) -> Tensor: ...
 
 
 def as_rows(features: Tensor) -> Tensor:
@@ -74,7 +87,9 @@ def readout(similarities: Tensor, memory_value: Tensor) -> Tensor:
     return similarities.softmax(dim=2).to(memory_value.dtype).unsqueeze(1) @ memory_value
 
 
-def top_k_readout(query_key: Tensor, memory_key: Tensor, memory_value: Tensor, top_k: int) -> Tensor:
+def top_k_readout(
+    query_key: Tensor, memory_key: Tensor, memory_value: Tensor, top_k: int, usage: Tensor | None = None
+) -> Tensor:
     """As `readout` of the similarity, with only the largest affinities of each query pixel (inference).
 
     Keys in bfloat16 on a CPU are multiplied in bfloat16, as negative squared distances: each is off by at
@@ -82,26 +97,45 @@ def top_k_readout(query_key: Tensor, memory_key: Tensor, memory_value: Tensor, t
 
     Args:
         query_key: (1, L, Ck), memory_key: (1, N, Ck), memory_value: (1, K, N, Cv).
+        usage: (N,) float32, to which the affinities of each memory pixel are added; None: to nothing.
 
     Returns:
         (1, K, L, Cv)
     """
     if query_key.device.type == "cpu":
         nearest = _nearest(query_key[0], memory_key[0], min(top_k, memory_key.shape[1]))
-        return weighted_sums(memory_value[0], nearest).unsqueeze(0)
-    return grouped_top_k_readout(query_key, memory_key, memory_value, top_k)
+        return weighted_sums(memory_value[0], nearest, usage).unsqueeze(0)
+    return grouped_top_k_readout(query_key, memory_key, memory_value, top_k, usage)
 
 
-def grouped_top_k_readout(query_key: Tensor, memory_key: Tensor, memory_value: Tensor, top_k: int) -> Tensor:
+def grouped_top_k_readout(
+    query_key: Tensor, memory_key: Tensor, memory_value: Tensor, top_k: int, usage: Tensor | None = None
+) -> Tensor:
     """`top_k_readout` as a GPU does it, which is not waited for."""
-    top_k = min(top_k, memory_key.shape[1])
-    query, memory = _factors(query_key[0], memory_key[0])
+    factors = _factors(query_key[0], memory_key[0])
+    return product_readout(*factors, query_key.shape[2], memory_value, top_k, usage)
+
+
+def product_readout(
+    query: Tensor, memory: Tensor, ones: int, memory_value: Tensor, top_k: int, usage: Tensor | None = None
+) -> Tensor:
+    """As `top_k_readout` of similarities that are the product of two matrices.
+
+    Args:
+        query: (L, C), memory: (N, C).
+        ones: the channel that is 1 in all of the query.
+        memory_value, top_k, usage: as there.
+    """
+    pixels, top_k = len(memory), min(top_k, len(memory))
     filling = (0, -memory.shape[1] % ALIGNED, 0, -memory.shape[0] % GROUP**2)
     query, memory = F.pad(query, filling[:2]), F.pad(memory, filling)
-    memory[memory_key.shape[1] :, query_key.shape[2]].fill_(-torch.inf)  # what fills groups is never chosen
+    memory[pixels:, ones].fill_(-torch.inf)  # what fills groups is never chosen
     largest = [grouped_top_k(rows @ memory.T, top_k) for rows in query.split(CUDA_ROWS)]
     values, indices = (torch.cat(parts) for parts in zip(*largest, strict=True))
-    affinities = values.float().softmax(dim=1).to(memory_value.dtype)
+    affinities = values.float().softmax(dim=1)
+    if usage is not None:
+        usage.index_add_(0, indices.flatten(), affinities.flatten())
+    affinities = affinities.to(memory_value.dtype)
     return torch.stack([_weighted_rows(rows, indices, affinities) for rows in memory_value[0]]).unsqueeze(0)
 
 
@@ -213,12 +247,16 @@ def _bfloat16_parts(x: Tensor) -> Tensor:
     return torch.stack(parts, dim=1)
 
 
-def plain_top_k_readout(query_key: Tensor, memory_key: Tensor, memory_value: Tensor, top_k: int) -> Tensor:
+def plain_top_k_readout(
+    query_key: Tensor, memory_key: Tensor, memory_value: Tensor, top_k: int, usage: Tensor | None = None
+) -> Tensor:
     """The definition of `top_k_readout`, and how STCN's published code reads: with the affinities of all
     pairs, nearly all of them 0."""
     similarities = similarity(query_key, memory_key)
     values, indices = similarities.topk(min(top_k, memory_key.shape[1]), dim=2)
     affinities = torch.zeros_like(similarities).scatter_(2, indices, values.softmax(dim=2))
+    if usage is not None:
+        usage += affinities[0].sum(dim=0)
     return affinities.to(memory_value.dtype).unsqueeze(1) @ memory_value
 
 

@@ -38,11 +38,14 @@ class Memory(NamedTuple):
         key: (B, N, Ck), N = memory frames x pixels at stride 16.
         value: (B, K, N, Cv), one an object.
         last: the previous frame; None where that had another size.
+        usage: (N,) float32, to which the affinities of each pixel are added when it is read with the largest
+            alone; None: nobody asks how much the memory is used.
     """
 
     key: Tensor
     value: Tensor
     last: LastFrame | None
+    usage: Tensor | None = None
 
 
 class VOSNetwork(nn.Module):
@@ -61,6 +64,7 @@ class VOSNetwork(nn.Module):
     reads_last_frame = False
     follows_region = False  # whether a window about the objects does as well as the whole frame
     merges_background = False  # whether memory pixels far from all objects may be averaged
+    takes_module_gate = True  # whether one gate may decide about all that follows the query encoder
     query_encoder: nn.Module
     memory_encoder: nn.Module
     decoder: nn.Module
@@ -109,6 +113,31 @@ class VOSNetwork(nn.Module):
         """Memory values from a frame and its masks (B, K, H, W): (B, K, Cv, H/16, W/16)."""
         return self.memory_encoder(image, query, masks, run)
 
+    @property
+    def matched_channels(self) -> int:
+        """Of the product that gives similarities."""
+        return self.config.key_channels
+
+    @property
+    def carries_hidden(self) -> bool:
+        """Whether it has a state of each object that goes from frame to frame beside the memory."""
+        return self.config.hidden_channels > 0
+
+    def encode_memory_step(
+        self,
+        image: Tensor,
+        query: Query,
+        masks: Tensor,
+        hidden: Tensor | None,
+        run: LayerRunner | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """As `encode_memory`, and the objects' hidden states after it; None where the network has none.
+
+        Args:
+            hidden: (B * K, Ch, H/16, W/16) float32, of the objects before it; None: zeros.
+        """
+        return self.encode_memory(image, query, masks, run), None
+
     def match(
         self,
         query: Query,
@@ -145,11 +174,42 @@ class VOSNetwork(nn.Module):
         """As `match`, in rows: (B, L, Ck) -> (B, K, L, Cv)."""
         if top_k is None:
             return readout(similarity(query_key, memory.key), memory.value)
-        return read_top_k(query_key, memory.key, memory.value, top_k)
+        return read_top_k(query_key, memory.key, memory.value, top_k, memory.usage)
+
+    def prototypes(self, key: Tensor, value: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """Few memory pixels that stand for many: the chosen ones, with the values that they find among all
+        (XMem, Section 3.3.2).
+
+        Args:
+            key: (1, N, Ck), value: (1, K, N, Cv).
+            chosen: (P,), numbers of pixels.
+
+        Returns:
+            (1, P, Ck), (1, K, P, Cv)
+        """
+        found = key[:, chosen]
+        return found, readout(similarity(found, key), value)
 
     def decode(self, readout: Tensor, query: Query, run: LayerRunner | None = None) -> Tensor:
         """Logits (B, K, H, W), each object for itself."""
         return self.decoder(readout, query, run)
+
+    def decode_step(
+        self,
+        readout: Tensor,
+        query: Query,
+        hidden: Tensor | None,
+        run: LayerRunner | None = None,
+        *,
+        memory_frame: bool = False,
+    ) -> tuple[Tensor, Tensor | None]:
+        """As `decode`, and the objects' hidden states after it.
+
+        Args:
+            hidden: as in `encode_memory_step`.
+            memory_frame: whether `encode_memory_step` makes the hidden states after this frame.
+        """
+        return self.decode(readout, query, run), None
 
     def for_inference(self, device: torch.device, dtype: torch.dtype) -> VOSNetwork:
         """Changed in place: normalisation folded into the convolutions, channels last, convolutions in

@@ -111,8 +111,9 @@ def beside_macs(
     """
     config, counted = network.config, cycle_calls(network)
     cells = -(-height // STRIDE) * -(-width // STRIDE)
-    key, value = config.key_channels, objects * config.value_channels
-    once = cells * (key * cells * (1 + config.max_memory) + value * min(config.top_k, cells))
+    key, value = network.matched_channels, objects * config.value_channels
+    remembered = cells * (1 + config.max_memory) + config.long_memory
+    once = cells * (key * remembered + value * min(config.top_k, cells))
     if network.reads_last_frame:  # in the memory, and once more by itself, with all of its pixels
         once += cells * cells * (2 * key + value)
     shares, sparse = counted["decoder"], 1.0

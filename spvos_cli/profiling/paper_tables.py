@@ -8,15 +8,13 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
-from torch import nn
 
 from spvos_cli.model.checkpoint import build_model
-from spvos_cli.model.config import SPVOS
+from spvos_cli.model.config import SPVOS, ModelConfig
+from spvos_cli.model.host import host_of
 from spvos_cli.model.network import VOSNetwork
-from spvos_cli.model.xmem import XMem
 from spvos_cli.profiling.arguments import DAVIS_2017_VAL, read_video_list
 from spvos_cli.profiling.cost import mean_macs, parameter_size
-from spvos_cli.sparse.plan import add_gates
 
 # Densities with which the paper's triple figures come out (Table IV); the decoder's first frame is dense.
 PAPER_DENSITY = {"Q": 0.348, "D": 0.0285}
@@ -47,8 +45,8 @@ MACS_G = {
     "triple": {"query_encoder": 24.13, "memory_encoder": 17.46, "decoder": 86.83, "total": 128.42},
 }
 
-# Table VI, "Params": MiB of float32 parameters alone.
-XMEM_MIB = {"XMem": 237.22, "Tri-XMem": 238.91}
+# Table VI: MiB of float32 parameters alone, and 10^9 multiply-accumulates a frame as in Table IV.
+XMEM = {"dense": ("XMem", 237.22, 311.95), "triple": ("Tri-XMem", 238.91, 204.15)}
 
 
 class Cell(NamedTuple):
@@ -61,12 +59,14 @@ class Cell(NamedTuple):
     ours: float
 
 
-def on_meta(method: str, structure: str = "QD", *, gate_all: bool = False) -> VOSNetwork:
-    """The paper's network with gates, shapes only."""
+def on_meta(
+    method: str, structure: str = "QD", *, gate_all: bool = False, base: ModelConfig = SPVOS
+) -> VOSNetwork:
+    """The paper's network, or another host, with gates, shapes only."""
     fields: dict[str, Any] = {"method": method, "gate_all": gate_all}
     fields |= {"structure": structure} if structure else {}
     with torch.device("meta"):
-        return build_model(dataclasses.replace(SPVOS, **fields))
+        return build_model(dataclasses.replace(base, **fields))
 
 
 def parameter_cells() -> list[Cell]:
@@ -76,17 +76,11 @@ def parameter_cells() -> list[Cell]:
         name = f"{method} {structure}{' dagger' if gate_all else ''}".strip()
         size = parameter_size(on_meta(method, structure, gate_all=gate_all))
         cells.append(Cell("I-III params", name, "MiB", figure, size.params_mib))
-    for name, figure in XMEM_MIB.items():
-        cells.append(Cell("VI params", name, "MiB", figure, parameter_size(_xmem(name)).params_only_mib))
+    xmem = host_of("xmem").config
+    for method, (name, figure, _) in XMEM.items():
+        size = parameter_size(on_meta(method, base=xmem))
+        cells.append(Cell("VI params", name, "MiB", figure, size.params_only_mib))
     return cells
-
-
-def _xmem(name: str) -> nn.Module:
-    with torch.device("meta"):
-        network = XMem()
-        if name == "Tri-XMem":
-            add_gates(network, "triple", "QD", gate_all=False)
-    return network
 
 
 def operation_cells() -> list[Cell]:

@@ -66,8 +66,8 @@ class TimedNetwork:
         self.spent: dict[str, float] = {}
 
     def __getattr__(self, name: str) -> Any:
-        attribute = getattr(self._network, name)
-        return self._timed(name, attribute) if name in MODULES else attribute
+        attribute, module = getattr(self._network, name), name.removesuffix("_step")
+        return self._timed(module, attribute) if module in MODULES else attribute
 
     def _timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any, **options: Any) -> Any:

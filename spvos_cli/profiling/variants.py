@@ -12,7 +12,7 @@ from spvos_cli.inference.dense_engine import use_engine
 from spvos_cli.inference.engine import EngineOptions
 from spvos_cli.inference.machine import choose_device, choose_dtype, prepare_arithmetic
 from spvos_cli.model.checkpoint import build_model, load_checkpoint, stored_config
-from spvos_cli.model.config import CONFIGS
+from spvos_cli.model.host import host_of
 from spvos_cli.model.layers import ResidualBlock
 from spvos_cli.model.matching import TopKReadout, plain_top_k_readout, top_k_readout
 from spvos_cli.model.network import VOSNetwork
@@ -31,7 +31,7 @@ def profile_network(engine: EngineOptions) -> VOSNetwork:
         return load_checkpoint(path, engine.overrides(), fresh_gates=True, architecture=architecture)
     fields: dict[str, Any] = {"method": "triple" if engine.model == "spvos" else "dense"}
     torch.manual_seed(0)
-    return build_model(dataclasses.replace(CONFIGS[engine.model], **fields | _overrides(engine)))
+    return build_model(dataclasses.replace(host_of(engine.model).config, **fields | _overrides(engine)))
 
 
 def _overrides(engine: EngineOptions) -> dict[str, Any]:

@@ -16,8 +16,9 @@ from torch import Tensor
 from spvos_cli.data.torchvision_import import torchvision_module
 from spvos_cli.errors import InputError
 from spvos_cli.model.checkpoint import build_model, load_checkpoint
-from spvos_cli.model.config import CONFIGS, ModelConfig
+from spvos_cli.model.config import ModelConfig
 from spvos_cli.model.efficientnet import EfficientNetLite
+from spvos_cli.model.host import host_of
 from spvos_cli.model.network import VOSNetwork
 from spvos_cli.model.resnet import ResNet
 from spvos_cli.sparse.gate import TripleGate
@@ -42,7 +43,7 @@ def start_network(job: TrainingJob, options: TrainOptions) -> VOSNetwork:
             network = mean_network(job.init, job.overrides)
         else:
             choices: dict[str, Any] = dict(job.overrides)
-            network = build_model(dataclasses.replace(CONFIGS[job.model or "lite"], **choices))
+            network = build_model(dataclasses.replace(host_of(job.model or "lite").config, **choices))
     set_triple_start(network, options.triple_start)
     if job.init:
         return network

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 
 import pytest
@@ -13,13 +12,12 @@ from torch import Tensor
 
 from spvos_cli.inference.stream import Stream
 from spvos_cli.model.checkpoint import build_model
-from spvos_cli.model.config import LITE, SPVOS, ModelConfig
 from spvos_cli.model.network import VOSNetwork
 from spvos_cli.sparse.gate import GATES
 from spvos_cli.sparse.gate_base import Gate
 from spvos_cli.sparse.kernels.cpu import CPUKernel
+from tests.hosts import small
 
-NARROW = dataclasses.replace(SPVOS, value_channels=16, decoder_channels=(16, 8, 8))
 SIZE = (32, 48)
 NETWORKS: dict[tuple[str, str], VOSNetwork] = {}
 
@@ -29,11 +27,8 @@ def network_of(method: str, architecture: str) -> VOSNetwork:
     key = method, architecture
     if key not in NETWORKS:
         torch.manual_seed(0)
-        config: ModelConfig = NARROW if architecture == "spvos" else LITE
-        config = dataclasses.replace(
-            config, method=method, structure="QDM", gate_all=architecture == "spvos", strategy="fully"
-        )
-        network = build_model(config)
+        everywhere = {"method": method, "structure": "QDM", "strategy": "fully"}
+        network = build_model(small(architecture, gate_all=architecture != "lite", **everywhere))
         for gate in network.modules():
             if isinstance(gate, Gate):
                 torch.nn.init.normal_(gate.weight, std=0.1)
@@ -56,8 +51,9 @@ def mask(left: int) -> Tensor:
     return mask
 
 
-@pytest.mark.parametrize("architecture", ["spvos", "lite"])
-@pytest.mark.parametrize("method", GATES)
+@pytest.mark.parametrize(
+    ("method", "architecture"), [*itertools.product(GATES, ("spvos", "lite")), ("triple", "xmem")]
+)
 @settings(max_examples=4, deadline=None, derandomize=True)
 @given(
     leaves=st.integers(1, 4),

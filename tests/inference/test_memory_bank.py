@@ -41,7 +41,8 @@ def test_a_file_may_order_its_tensors_as_it_likes() -> None:
     for number in range(30):
         bank.add(frame(number), annotated=number % 2 == 0, memory_frame=True)
     tensors = dict(sorted(bank.tensors().items()))
-    again = MemoryBank.from_tensors(12, tensors)
+    again = MemoryBank(max_frames=12)
+    again.restore(tensors)
     for number in (30, 31):
         for each in (bank, again):
             each.add(frame(number), annotated=number == 30, memory_frame=True)

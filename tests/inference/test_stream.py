@@ -10,9 +10,10 @@ from torch import Tensor
 from spvos_cli.inference.segmenter import VideoSegmenter
 from spvos_cli.inference.stream import Stream
 from spvos_cli.model.checkpoint import build_model, load_checkpoint
-from spvos_cli.model.config import LITE, SPVOS
+from spvos_cli.model.hosts import HOSTS
 from spvos_cli.model.network import VOSNetwork
 from spvos_cli.resources import shipped_weights
+from tests.hosts import small
 
 Clip = tuple[list[np.ndarray], list[np.ndarray]]
 
@@ -92,12 +93,12 @@ def test_two_segmenters_do_not_disturb_each_other(network: VOSNetwork, clip: Cli
         assert np.array_equal(one.step(image, masks[0] if t == 0 else None), alone[t])
 
 
-@pytest.mark.parametrize("config", [LITE, SPVOS], ids=lambda config: config.architecture)
-def test_memory_frames_and_the_lazy_last_one(config, monkeypatch: pytest.MonkeyPatch) -> None:
-    network = build_model(config).eval()
+@pytest.mark.parametrize("host", HOSTS)
+def test_memory_frames_and_the_lazy_last_one(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = build_model(small(host, long_memory=0)).eval()
     encoded = []
-    encode = network.encode_memory
-    monkeypatch.setattr(network, "encode_memory", lambda *args: encoded.append(1) or encode(*args))
+    encode = network.encode_memory_step
+    monkeypatch.setattr(network, "encode_memory_step", lambda *args: encoded.append(1) or encode(*args))
     stream = Stream(network, mem_every=3, top_k=5, max_memory=2)
     counts = []
     for t in range(8):
@@ -128,3 +129,20 @@ def test_frames_may_change_their_size(network: VOSNetwork, clip: Clip) -> None:
     for image in (images[1], images[2][:64], images[3].transpose(1, 0, 2), images[4], images[5]):
         labels = segmenter.step(np.ascontiguousarray(image))
         assert labels.shape == image.shape[:2]
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_a_stream_goes_on_from_its_state(host: str) -> None:
+    """With memory that is left behind, and what the host carries of each object."""
+    torch.manual_seed(0)
+    network = build_model(small(host, long_memory=3, prototypes=2))
+    whole, broken, again = (Stream(network, mem_every=2, top_k=5, max_memory=2) for _ in range(3))
+    for t in range(10):
+        image = torch.rand(3, 32, 48)
+        given = {1: torch.ones(32, 48)} if t == 0 else {2: torch.ones(32, 48)} if t == 4 else None
+        expected = whole.step(image, given).clone()
+        if t == 8:
+            assert broken.can_resume()
+            again.restore(broken.state())
+        found = (broken if t < 8 else again).step(image, given)
+        assert torch.equal(found, expected)

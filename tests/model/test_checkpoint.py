@@ -12,9 +12,10 @@ from safetensors.torch import save_file
 from spvos_cli import load_model
 from spvos_cli.errors import InputError
 from spvos_cli.model.checkpoint import build_model, load_checkpoint, save_weights, stored_config
-from spvos_cli.model.config import LITE, XMEM, ModelConfig
+from spvos_cli.model.config import LITE, ModelConfig
 from spvos_cli.resources import shipped_weights
 from spvos_cli.sparse.conv_unit import ConvUnit
+from tests.hosts import small
 
 
 def test_round_trip_with_config(tmp_path: Path) -> None:
@@ -82,9 +83,9 @@ def test_another_network_than_the_one_expected(tmp_path: Path) -> None:
     load_checkpoint(tmp_path / "small.safetensors", architecture="lite")
 
 
-def test_xmem_is_counted_and_not_run() -> None:
-    with pytest.raises(InputError, match="xmem can be counted but not run yet; expected spvos or lite"):
-        build_model(XMEM)
+def test_one_gate_for_all_where_every_frame_updates_the_whole() -> None:
+    with pytest.raises(InputError, match=r"--gate module: the xmem network.*--gate conv"):
+        build_model(small("xmem", method="triple", gate="module"))
 
 
 @pytest.mark.parametrize("field", ["architecture", "method", "structure", "strategy"])

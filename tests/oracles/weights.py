@@ -32,10 +32,15 @@ def named_tensor(name: str, shape: list[int]) -> Tensor:
     return torch.from_numpy(np.asarray(values, np.float32))
 
 
-def stcn_checkpoint() -> dict[str, Tensor]:
-    """An official STCN checkpoint's names and shapes, with the oracle's values."""
-    names = json.loads((HERE / "stcn_names.json").read_text())
+def checkpoint(host: str) -> dict[str, Tensor]:
+    """An official checkpoint's names and shapes, with the oracle's values: "stcn" or "xmem"."""
+    names = json.loads((HERE / f"{host}_names.json").read_text())
     return {name: named_tensor(name, shape) for name, shape in names.items()}
+
+
+def stcn_checkpoint() -> dict[str, Tensor]:
+    """STCN's."""
+    return checkpoint("stcn")
 
 
 def video(length: int, height: int, width: int, seed: int = 0) -> tuple[Tensor, np.ndarray]:

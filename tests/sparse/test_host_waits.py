@@ -3,7 +3,6 @@ from the operations that it asks for on a CPU."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 
 import pytest
@@ -12,25 +11,24 @@ import torch
 from spvos_cli.inference.background import far_blocks, merge_blocks, merges_background
 from spvos_cli.inference.segmenter import VideoSegmenter
 from spvos_cli.model.checkpoint import build_model
-from spvos_cli.model.config import LITE, SPVOS, ModelConfig
+from spvos_cli.model.config import LITE
+from spvos_cli.model.hosts import HOSTS
 from spvos_cli.model.matching import grouped_top_k_readout
 from spvos_cli.segment.tracker import Tracker
 from spvos_cli.sparse.kernels.reference import REFERENCE
 from spvos_cli.video.frames import Frame
 from tests.conftest import make_frame
+from tests.hosts import small
 from tests.sparse.host_waits import host_waits
 
-SMALL = dataclasses.replace(SPVOS, value_channels=32, decoder_channels=(32, 16, 16))
 
-
-@pytest.fixture(params=["lite", "spvos"])
+@pytest.fixture(params=list(HOSTS))
 def segmenter(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> VideoSegmenter:
     """With triple gates, and a backend that asks for nothing of its own."""
     monkeypatch.setattr("spvos_cli.inference.segmenter.kernel_for", lambda device, dtype: REFERENCE)
     torch.manual_seed(0)
-    config: ModelConfig = {"lite": LITE, "spvos": SMALL}[request.param]
-    structure = {"lite": "D", "spvos": "QD"}[request.param]
-    network = build_model(dataclasses.replace(config, method="triple", structure=structure))
+    structure = "D" if request.param == "lite" else "QD"
+    network = build_model(small(request.param, method="triple", structure=structure, max_memory=1))
     monkeypatch.setattr("spvos_cli.inference.stream.merges_background", lambda *_: False)  # as on a GPU
     network = network.for_inference(torch.device("cpu"), torch.float32)
     segmenter = VideoSegmenter(network, size=64, region=False)  # as on a GPU

@@ -76,14 +76,20 @@ class NearestFinder:
         return Nearest(*(torch.from_numpy(x) for x in chosen))
 
 
-def weighted_sums(table: Tensor, nearest: Nearest) -> Tensor:
+def weighted_sums(table: Tensor, nearest: Nearest, usage: Tensor | None = None) -> Tensor:
     """The rows of tables (K, N, C) that were chosen, averaged with the softmax of their negative values:
-    (K, rows, C)."""
+    (K, rows, C).
+
+    Args:
+        usage: (N,) float32, to which the weights of each row of the tables are added.
+    """
     lengths = nearest.starts.diff(append=torch.tensor([len(nearest.columns)]))
     row = torch.repeat_interleave(lengths)
     least = torch.segment_reduce(nearest.values, "min", lengths=lengths)
     weights = torch.exp(least[row] - nearest.values)
     weights /= torch.segment_reduce(weights, "sum", lengths=lengths)[row]
+    if usage is not None:
+        usage.index_add_(0, nearest.columns, weights)
     weights = weights.to(table.dtype)
     sums = [
         torch.nn.functional.embedding_bag(

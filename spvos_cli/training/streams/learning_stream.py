@@ -85,10 +85,12 @@ class LearningStream:
         return gated_logits.detach()
 
 
-def read_exactly(query_key: Tensor, memory_key: Tensor, memory_value: Tensor, top_k: int) -> Tensor:
+def read_exactly(
+    query_key: Tensor, memory_key: Tensor, memory_value: Tensor, top_k: int, usage: Tensor | None = None
+) -> Tensor:
     """As `top_k_readout`, in float32 also within autocast."""
     with torch.autocast(query_key.device.type, enabled=False):
-        return top_k_readout(query_key, memory_key, memory_value, top_k)
+        return top_k_readout(query_key, memory_key, memory_value, top_k, usage)
 
 
 def area_weight(prob: Tensor) -> Tensor:
