@@ -27,7 +27,7 @@ def load_model(
     """A network for `VideoSegmenter`, `segment_video` and `segment_frames`.
 
     Args:
-        model: "lite", or "spvos" (needs weights).
+        model: "lite", or "spvos" or "xmem" (which need weights).
         weights: a weight file, instead of the shipped one.
         method, sparse, gate_all, strategy, gate: of its gates, as in `EngineOptions`; None: as the weights
             say.

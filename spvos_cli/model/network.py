@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -14,6 +15,8 @@ from spvos_cli.model.matching import TopKReadout, as_map, as_rows, readout, simi
 from spvos_cli.sparse.conv import LayerRunner
 from spvos_cli.sparse.conv_unit import ConvUnit
 from spvos_cli.sparse.module_gate import ModuleGate
+
+RESNETS = {"query_encoder.trunk": "resnet50", "memory_encoder.trunk": "resnet18"}
 
 
 class LastFrame(NamedTuple):
@@ -64,6 +67,13 @@ class VOSNetwork(nn.Module):
     reads_last_frame = False
     follows_region = False  # whether a window about the objects does as well as the whole frame
     merges_background = False  # whether memory pixels far from all objects may be averaged
+    keeps_trunk = (
+        False  # whether its trunk stays as ImageNet made it unless asked for, in an engine of its own
+    )
+    resnets: Mapping[
+        str, str
+    ] = {}  # its trunks that take torchvision's weights, by module: their names there
+    openvino_always_pays = False  # whether OpenVINO is faster in any arithmetic
     takes_module_gate = True  # whether one gate may decide about all that follows the query encoder
     query_encoder: nn.Module
     memory_encoder: nn.Module
@@ -211,6 +221,20 @@ class VOSNetwork(nn.Module):
         """
         return self.decode(readout, query, run), None
 
+    def without_openvino(self) -> str | None:
+        """What keeps OpenVINO from running what no gates decide about; None: nothing does."""
+        return f"the {self.config.architecture} network"
+
+    def put_in_openvino(self, dtype: torch.dtype, threads: int, *, learns: bool) -> None:
+        """Does so, where nothing keeps it.
+
+        Args:
+            dtype: of the arithmetic.
+            threads: of the CPU.
+            learns: whether the network learns, but for the trunk, which alone is put there.
+        """
+        raise NotImplementedError
+
     def for_inference(self, device: torch.device, dtype: torch.dtype) -> VOSNetwork:
         """Changed in place: normalisation folded into the convolutions, channels last, convolutions in
         `dtype`; on a CPU the large ones by Winograd's algorithm."""
@@ -240,8 +264,21 @@ class VOSNetwork(nn.Module):
 class SpVOS(VOSNetwork):
     """The paper's network; without gates it is exactly STCN: 54,434,180 parameters."""
 
+    query_encoder: QueryEncoder
+    resnets = RESNETS
+
     def __init__(self, config: ModelConfig = SPVOS) -> None:
         super().__init__(config)
         self.query_encoder = QueryEncoder(config.key_channels, config.value_channels)
         self.memory_encoder = MemoryEncoder(config.value_channels)
         self.decoder = Decoder(config.value_channels, config.decoder_channels)
+
+    def without_openvino(self) -> str | None:
+        """As in `VOSNetwork`."""
+        return "gates in the query encoder" if "Q" in self.gated_parts else None
+
+    def put_in_openvino(self, dtype: torch.dtype, threads: int, *, learns: bool) -> None:
+        """As in `VOSNetwork`: the query encoder."""
+        from spvos_cli.model.backends.resnet_engine import ResNetQueryEngine
+
+        self.query_encoder.engine = ResNetQueryEngine(self.query_encoder, dtype, threads)

@@ -22,7 +22,7 @@ from spvos_cli.profiling.arguments import read_video_list
 from spvos_cli.profiling.cost import beside_macs, cycle_macs, layer_costs, mean_macs, parameter_size
 from spvos_cli.profiling.layer_speed import layer_speeds
 from spvos_cli.profiling.measure import densities, measured_clip, tally_policies
-from spvos_cli.profiling.paper_tables import operation_cells, parameter_cells
+from spvos_cli.profiling.paper_tables import operation_cells, parameter_cells, xmem_operation_cells
 from spvos_cli.profiling.patterns import draw_patterns
 from spvos_cli.profiling.speed import Bench, Workload, interleaved, summarize
 from spvos_cli.profiling.tune import tune as tune_card
@@ -108,7 +108,8 @@ def profile(
         if layers:
             result["layer_speed"] = time_layers(engine, workload, cycles)
     if paper:
-        result["paper"] = [cell._asdict() for cell in [*parameter_cells(), *operation_cells()]]
+        cells = [*parameter_cells(), *operation_cells(), *xmem_operation_cells()]
+        result["paper"] = [cell._asdict() for cell in cells]
     return {**result, "density": shares or None, "environment": environment(engine)}
 
 

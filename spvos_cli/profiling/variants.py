@@ -13,6 +13,7 @@ from spvos_cli.inference.engine import EngineOptions
 from spvos_cli.inference.machine import choose_device, choose_dtype, prepare_arithmetic
 from spvos_cli.model.checkpoint import build_model, load_checkpoint, stored_config
 from spvos_cli.model.host import host_of
+from spvos_cli.model.hosts import HOSTS
 from spvos_cli.model.layers import ResidualBlock
 from spvos_cli.model.matching import TopKReadout, plain_top_k_readout, top_k_readout
 from spvos_cli.model.network import VOSNetwork
@@ -23,13 +24,13 @@ EAGER = "eager"  # plain dense PyTorch: see `as_published`
 
 
 def profile_network(engine: EngineOptions) -> VOSNetwork:
-    """What is profiled: the weights' network; without weights a random one, `spvos` with the paper's
-    gates."""
+    """What is profiled: the weights' network; without weights a random one, with the paper's gates where
+    none ship."""
     path = _weight_file(engine)
     if engine.weights or path.is_file():
         architecture = engine.architecture()
         return load_checkpoint(path, engine.overrides(), fresh_gates=True, architecture=architecture)
-    fields: dict[str, Any] = {"method": "triple" if engine.model == "spvos" else "dense"}
+    fields: dict[str, Any] = {"method": "triple" if HOSTS[engine.model].published else "dense"}
     torch.manual_seed(0)
     return build_model(dataclasses.replace(host_of(engine.model).config, **fields | _overrides(engine)))
 

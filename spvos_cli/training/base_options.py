@@ -170,7 +170,9 @@ class ClipOptions(TrainOptions):
         dice: weight of the Dice distance beside the cross entropy.
     """
 
-    frames: int = option(3, "How many frames a clip has.", panel=RECIPE, least=2)
+    frames: int = option(
+        3, "How many frames a clip has; the paper takes 3, and 4 for XMem.", panel=RECIPE, least=2
+    )
     dice: float = 0.5
     train_trunk: bool = option(
         False,

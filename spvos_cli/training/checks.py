@@ -12,16 +12,17 @@ from typing import Any
 from spvos_cli.data.training_sets import parse_datasets
 from spvos_cli.errors import InputError
 from spvos_cli.model.config import ModelConfig
+from spvos_cli.model.host import host_of
 from spvos_cli.option import Use, given_fields, refuse_unused
 from spvos_cli.training.base_options import SPARSITY, TrainOptions
 from spvos_cli.training.job import TrainingJob
 from spvos_cli.training.state import RunState
 
+HIDDEN_FRAMES = 4  # of a clip: two memory frames, one that changes hidden states, and one that reads them
+
 GATED = Use(lambda v: v.method != "dense", "a network with gates (--method static, residual or triple)")
 TO_TARGET = Use(lambda v: not v.cost, "gates that are trained to a density (--objective target)")
-TRUNK = Use(
-    lambda v: v.architecture == "lite" and v.learn == "all", "--model lite, all of which learns (--learn all)"
-)
+TRUNK = Use(lambda v: v.keeps_trunk and v.learn == "all", "--model lite, all of which learns (--learn all)")
 USES: dict[str, tuple[Use, ...]] = {
     "target": (TO_TARGET,),
     "anneal": (TO_TARGET,),
@@ -33,7 +34,7 @@ USES: dict[str, tuple[Use, ...]] = {
     "eval_every": (Use(lambda v: v.held_out != (), "sequences to score (no --held-out none)"),),
     "pretrained": (
         Use(lambda v: not v.init, "no --init, whose weights would replace it"),
-        Use(lambda v: v.architecture == "spvos", "--model spvos"),
+        Use(lambda v: v.resnets, "--model spvos or xmem"),
     ),
     "year": (Use(lambda v: v.davis, "--dataset davis"),),
     "teacher": (
@@ -56,13 +57,20 @@ def check_uses(job: TrainingJob, options: TrainOptions, config: ModelConfig) -> 
     """
     values = dataclasses.asdict(job) | dataclasses.asdict(options)
     objective = values.get("objective", "target")
-    values |= {"architecture": config.architecture, "method": config.method, "recipe": options.recipe}
+    host = host_of(config.architecture).network
+    values |= {"keeps_trunk": host.keeps_trunk, "resnets": bool(host.resnets)}
+    values |= {"method": config.method, "recipe": options.recipe}
     values["cost"] = objective == "cost" or (objective == "method" and config.method == "residual")
     values["davis"] = job.dataset is not None and "davis" in dict(parse_datasets(job.dataset))
     given = given_fields(options) | given_fields(job)
     of_gates = {f.name for f in dataclasses.fields(options) if panel(f) == SPARSITY and f.name != "learn"}
     uses = {name: ((GATED,) if name in of_gates else ()) + USES.get(name, ()) for name in given}
     refuse_unused(uses, values, sorted(given))
+    shortest = min((phase.frames for phase in options.phases() if phase.frames), default=None)
+    if config.hidden_channels and shortest is not None and shortest < HIDDEN_FRAMES:
+        found = f"the {config.architecture} network, whose hidden states two memory frames teach nothing"
+        expected = f"--frames {HIDDEN_FRAMES} or more"
+        raise InputError(f"--frames {shortest}", found=found, expected=expected, fix=expected)
     if job.init and job.model not in (None, config.architecture):
         raise InputError(
             f"--model {job.model}",

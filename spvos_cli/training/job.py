@@ -16,7 +16,7 @@ class TrainingJob:
     """The fields that are declared are options of the command line. The others are options that commands
     share, as in `EngineOptions`:
 
-        model: "lite" or "spvos"; None: lite, or that of `init`.
+        model: a host's name; None: lite, or that of `init`.
         overrides: method, structure, gate_all and strategy of `ModelConfig`, where they are not the model's
             own or those of `init`; gates that are not in `init` start by computing everything.
         device, dtype: as in `EngineOptions`; fp16 on GPUs only.
@@ -47,7 +47,8 @@ class TrainingJob:
     )
     pretrained: str | None = option(
         None,
-        "ImageNet weights to start --model spvos from: download, or a folder with torchvision's files.",
+        "ImageNet weights to start ResNets from (--model spvos, xmem): download, or a folder with"
+        " torchvision's files.",
         metavar="download|FOLDER",
     )
     year: int | None = option(

@@ -13,7 +13,6 @@ from torch.optim.swa_utils import AveragedModel
 
 from spvos_cli.distributed import Processes
 from spvos_cli.inference.dense_engine import use_engine
-from spvos_cli.model.lite import LiteVOS
 from spvos_cli.model.network import VOSNetwork
 from spvos_cli.training.base_options import TrainOptions
 from spvos_cli.training.parameters import parameter_groups
@@ -67,9 +66,9 @@ class Learner:
 
     def choose_engine(self) -> None:
         """A trunk that does not learn runs in OpenVINO on a CPU, if that is there: a step takes 27 % less."""
-        if not isinstance(self.network, LiteVOS):
+        if not self.network.keeps_trunk:
             return
-        encoder = self.network.query_encoder
+        encoder: Any = self.network.query_encoder
         encoder.trunk_engine = None
         if not any(parameter.requires_grad for parameter in encoder.trunk.parameters()):
             threads = torch.get_num_threads()

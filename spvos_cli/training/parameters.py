@@ -7,7 +7,6 @@ from typing import Any
 from torch import nn
 
 from spvos_cli.errors import InputError
-from spvos_cli.model.lite import LiteVOS
 from spvos_cli.model.network import VOSNetwork
 from spvos_cli.sparse.gate_base import Gate
 from spvos_cli.sparse.module_gate import ModuleGate
@@ -18,9 +17,9 @@ TRUNK = "query_encoder.trunk"
 
 
 def freeze(network: VOSNetwork, *, train_trunk: bool, learn: str = "all") -> VOSNetwork:
-    """Parameters that shall not learn require no gradient afterwards. The lite model's trunk stays as
-    ImageNet made it, unless asked for: there is little video to learn from, and depthwise convolutions are
-    slow backwards.
+    """Parameters that shall not learn require no gradient afterwards. A trunk that is kept, the lite
+    model's, stays as ImageNet made it, unless asked for: there is little video to learn from, and depthwise
+    convolutions are slow backwards.
 
     Args:
         learn: `gated`: all but the modules that have gates stays as it is; `gates`: all but the gates.
@@ -42,20 +41,20 @@ def freeze(network: VOSNetwork, *, train_trunk: bool, learn: str = "all") -> VOS
     network.requires_grad_(False)
     for module in learning[learn]:
         module.requires_grad_(True)
-    if isinstance(network, LiteVOS) and not train_trunk:
+    if network.keeps_trunk and not train_trunk:
         network.get_submodule(TRUNK).requires_grad_(False)
     return network
 
 
 def learning_trunk(network: VOSNetwork) -> list[nn.Parameter]:
-    """The parameters of the lite model's trunk, where they are to learn in some phase of the run."""
-    if not isinstance(network, LiteVOS):
+    """The parameters of a trunk that is kept, where they are to learn in some phase of the run."""
+    if not network.keeps_trunk:
         return []
     return [p for p in network.get_submodule(TRUNK).parameters() if p.requires_grad]
 
 
 def parameter_groups(network: VOSNetwork, options: TrainOptions) -> list[dict[str, Any]]:
-    """Weights and the rest, gates and the lite model's trunk apart: with what share of the learning rate, and
+    """Weights and the rest, gates and a trunk that is kept apart: with what share of the learning rate, and
     with what weight decay."""
     deciding = [module for module in network.modules() if isinstance(module, Gate | ModuleGate)]
     gates = {id(p) for module in deciding for p in module.parameters()}

@@ -51,7 +51,8 @@ def start_network(job: TrainingJob, options: TrainOptions) -> VOSNetwork:
     if isinstance(trunk, EfficientNetLite):
         trunk.load_imagenet(trunk_weights())
     elif job.pretrained is not None:
-        for part, name in ((trunk, "resnet50"), (network.get_submodule("memory_encoder.trunk"), "resnet18")):
+        for module, name in network.resnets.items():
+            part = network.get_submodule(module)
             assert isinstance(part, ResNet)
             part.load_imagenet(resnet_weights(name, job.pretrained))
     return network

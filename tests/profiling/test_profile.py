@@ -27,7 +27,7 @@ from spvos_cli.profiling.cost import (
     layer_costs,
     mean_macs,
 )
-from spvos_cli.profiling.paper_tables import operation_cells, parameter_cells
+from spvos_cli.profiling.paper_tables import operation_cells, parameter_cells, xmem_operation_cells
 from spvos_cli.profiling.patterns import COLOURS
 from spvos_cli.sparse.plan import gated_convolutions
 from spvos_cli.sparse.tally import PolicyTally
@@ -43,6 +43,13 @@ def test_parameters_of_every_table() -> None:
 def test_operations_of_table_iv() -> None:
     for cell in operation_cells():
         assert cell.ours == pytest.approx(cell.paper, rel=1e-3), cell
+
+
+def test_operations_of_table_vi() -> None:
+    """They do not come out: the paper counts something else."""
+    dense, triple = xmem_operation_cells()
+    assert (dense.ours, triple.ours) == pytest.approx((249.42, 137.18), abs=0.01)
+    assert (dense.paper, triple.paper) == (311.95, 204.15)
 
 
 def test_videos_of_davis_2017_val() -> None:

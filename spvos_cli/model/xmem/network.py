@@ -15,7 +15,7 @@ from spvos_cli.model.decoder import UpBlock
 from spvos_cli.model.encoders import Fuser, Query
 from spvos_cli.model.layers import sum_of_others, upsample
 from spvos_cli.model.matching import TopKReadout, product_readout, readout
-from spvos_cli.model.network import Memory, VOSNetwork
+from spvos_cli.model.network import RESNETS, Memory, VOSNetwork
 from spvos_cli.model.resnet import BasicBlock, Bottleneck, ResNet
 from spvos_cli.model.xmem.hidden import HiddenState, HiddenUpdate
 from spvos_cli.model.xmem.matching import KeyParts, similarity, similarity_factors
@@ -103,6 +103,7 @@ class XMem(VOSNetwork):
     query_encoder: XMemQueryEncoder
     memory_encoder: XMemMemoryEncoder
     decoder: XMemDecoder
+    resnets = RESNETS
     takes_module_gate = False  # every frame updates the hidden states as a whole
 
     def __init__(self, config: ModelConfig = XMEM) -> None:

@@ -11,7 +11,7 @@ from spvos_cli.model.network import VOSNetwork
 from spvos_cli.training.base_options import ClipOptions
 from spvos_cli.training.clips.gumbel import GumbelNoise, TrainingRun
 from spvos_cli.training.clips.sparsity import gate_loss
-from spvos_cli.training.clips.unroll import one_hot, unroll
+from spvos_cli.training.clips.unroll import memory_frames_of_clip, one_hot, unroll
 from spvos_cli.training.losses import bootstrapped_cross_entropy, dice_distances, kept_share, overlaps
 from spvos_cli.training.position import StepPosition
 
@@ -45,6 +45,7 @@ class ClipLoss(nn.Module):
         """
         options, progress = self.options, position.progress
         noise = GumbelNoise(options.seed, position.iteration, position.clips, options.noise)
+        memory_frames = memory_frames_of_clip(self.network, options.seed, position.iteration)
         runs = {part: TrainingRun(options.tau, noise) for part in self.network.gated_parts}
         real = torch.arange(MAX_OBJECTS, device=objects.device) < objects[:, None]
         masks = one_hot(ids, MAX_OBJECTS)
@@ -55,6 +56,7 @@ class ClipLoss(nn.Module):
                 masks[:, 0],
                 real,
                 runs,
+                memory_frames=memory_frames,
                 checkpointed=options.checkpoint_activations,
             ).flatten(0, 1)
         masks, every = masks[:, 1:].flatten(0, 1), real.repeat_interleave(ids.shape[1] - 1, dim=0)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from spvos_cli.model.matching import as_rows
 from spvos_cli.model.network import LastFrame, Memory, VOSNetwork
 from spvos_cli.sparse.plan import runs_sparsely
 from spvos_cli.training.clips.gumbel import TrainingRun, recomputed
+from spvos_cli.training.seeding import seeded_generator
 
 
 def one_hot(ids: Tensor, objects: int) -> Tensor:
@@ -29,6 +31,7 @@ def unroll(
     real: Tensor,
     runs: Mapping[str, TrainingRun],
     *,
+    memory_frames: Collection[int] = range(MEMORY_FRAMES),
     checkpointed: bool = False,
 ) -> Tensor:
     """Segments a batch of clips from the masks of their first frames.
@@ -38,6 +41,8 @@ def unroll(
         first_masks: (B, K, H, W) in {0, 1}.
         real: (B, K) bool; False for slots that hold no object.
         runs: of the modules that have gates, by their letter; fresh ones.
+        memory_frames: those that gates see as such. Where the network carries hidden states, the others are
+            not remembered: hidden states go through them.
         checkpointed: activations of the modules are computed again for the backward pass instead of kept.
 
     Returns:
@@ -46,8 +51,9 @@ def unroll(
     length = frames.shape[1]
     images = network.normalize(frames)
     call = recomputed if checkpointed else _plain
-    queries = _encode_queries(network, images, runs.get("Q"), call)
-    masks = first_masks
+    schedule = [t in memory_frames for t in range(length)]
+    queries = _encode_queries(network, images, runs.get("Q"), schedule, call)
+    masks, hidden = first_masks, None
     logits: list[Tensor] = []
     keys: list[Tensor] = []
     values: list[Tensor] = []
@@ -56,14 +62,18 @@ def unroll(
             memory = Memory(torch.cat(keys, dim=1), torch.cat(values, dim=2), LastFrame(keys[-1], values[-1]))
             with torch.autocast(frames.device.type, enabled=False):
                 readout = network.match(queries[t], memory)
-            run = _at(network, runs.get("D"), t)
-            prob = call(network.decode, run, readout, queries[t]).float().sigmoid()
+            run = _at(network, runs.get("D"), t, memory_frame=schedule[t])
+            decode = partial(network.decode_step, memory_frame=schedule[t])
+            found, hidden = call(decode, run, readout, queries[t], hidden)
+            prob = found.float().sigmoid()
             logits.append(aggregate_logits(prob * real[:, :, None, None]))
             masks = logits[-1].softmax(dim=1)[:, 1:] * real[:, :, None, None]
-        if t < length - 1:
+        if t < length - 1 and (schedule[t] or not network.carries_hidden):
             run = _at(network, runs.get("M"), t, memory_frame=True)
             keys.append(as_rows(queries[t].key))
-            values.append(as_rows(call(network.encode_memory, run, images[:, t], queries[t], masks)))
+            encode = network.encode_memory_step
+            value, hidden = call(encode, run, images[:, t], queries[t], masks, hidden)
+            values.append(as_rows(value))
     return torch.stack(logits, dim=1)
 
 
@@ -72,22 +82,35 @@ def _plain(function: Callable[..., Any], run: TrainingRun | None, *inputs: Any) 
 
 
 def _encode_queries(
-    network: VOSNetwork, images: Tensor, run: TrainingRun | None, call: Callable[..., Any]
+    network: VOSNetwork,
+    images: Tensor,
+    run: TrainingRun | None,
+    schedule: Sequence[bool],
+    call: Callable[..., Any],
 ) -> list[Query]:
     """A query for each moment: of all frames at once, or one after the other where gates look back."""
     batch, length = images.shape[:2]
     if run is not None:
-        return [call(network.encode_query, _at(network, run, t), images[:, t]) for t in range(length)]
+        return [
+            call(network.encode_query, _at(network, run, t, memory_frame=schedule[t]), images[:, t])
+            for t in range(length)
+        ]
     query = call(network.encode_query, None, images.flatten(0, 1))
     parts = [feature.unflatten(0, (batch, length)).unbind(1) for feature in query]
     return [Query(*moment) for moment in zip(*parts, strict=True)]
 
 
-def _at(
-    network: VOSNetwork, run: TrainingRun | None, t: int, *, memory_frame: bool | None = None
-) -> TrainingRun | None:
+def memory_frames_of_clip(network: VOSNetwork, seed: int, iteration: int) -> Collection[int]:
+    """The first two frames; where hidden states go through the others, the first and one of the next two, so
+    that they go from a memory frame to a frame without memory and back (Section IV-B5)."""
+    if not network.carries_hidden:
+        return range(MEMORY_FRAMES)
+    other = torch.randint(1, 3, (), generator=seeded_generator(seed, iteration))
+    return (0, int(other))
+
+
+def _at(network: VOSNetwork, run: TrainingRun | None, t: int, *, memory_frame: bool) -> TrainingRun | None:
     """The run, set to what the strategy says of a frame."""
     if run is not None:
-        memory_frame = t < MEMORY_FRAMES if memory_frame is None else memory_frame
         run.sparse = runs_sparsely(network.config.strategy, annotated=t == 0, memory_frame=memory_frame)
     return run

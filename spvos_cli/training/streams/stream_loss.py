@@ -127,6 +127,10 @@ def stream_loss(
         raise InputError(
             "--learn all", found="--recipe stream", expected="gates, or the decoder with its gates", fix=fix
         )
+    if network.carries_hidden:
+        found = f"the {network.config.architecture} network, whose hidden states it does not follow"
+        fix = "--recipe paper"
+        raise InputError("--recipe stream", found=found, expected=fix, fix=fix)
     if network.gate is not None:
         if options.learn != "gates":
             fix = "--learn gates"
