@@ -162,6 +162,15 @@ def test_files_data_and_scores_know_no_network() -> None:
     assert not wrong
 
 
+def test_hosts_are_known_by_their_names_in_one_list() -> None:
+    """Whoever makes, loads, follows or trains a network asks it what it bears."""
+    hosts = tuple(f"spvos_cli.model.{name}" for name in ("lite", "xmem", "stcn"))
+    wrong = [
+        each for each in own_arrows() if package(each.module) != "model" and each.target.startswith(hosts)
+    ]
+    assert not wrong
+
+
 def test_pyav_is_imported_where_video_is_read_or_written() -> None:
     found = {each.module for each in imports() if each.target.split(".")[0] == "av" and each.place == "top"}
     assert {package(module) for module in found - {"spvos_cli.segment.demo"}} == {"video"}

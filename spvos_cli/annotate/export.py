@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # PyTorch is imported when a network is wanted
     from spvos_cli.model.network import VOSNetwork
 
 T = TypeVar("T")
-BESIDE_NETWORK = {"size", "mem_every", "top_k", "max_memory", "reuse", "region"}  # of `EngineOptions`
+BESIDE_NETWORK = {"size", "mem_every", "top_k", "max_memory", "long_memory", "reuse", "region"}  # options
 OUTPUTS = {
     "": "{}_masks",
     ".mp4": "{}_overlay.mp4",

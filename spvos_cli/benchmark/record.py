@@ -24,7 +24,7 @@ WRITABLE = "a folder that you may write to"
 # the masks. Every other option counts as it is given, so that a new one cannot be forgotten.
 RESOLVED = frozenset(
     {"model", "method", "sparse", "gate_all", "strategy", "gate", "size", "mem_every", "top_k", "max_memory"}
-    | {"weights", "device", "dtype", "threads"}
+    | {"long_memory", "weights", "device", "dtype", "threads"}
 )
 LIBRARIES = ("torch", "numpy", "cv2", "openvino")  # that compute, as far as they are loaded
 SOURCES = {".py", ".json", ".cu", ".cuh"}
@@ -42,6 +42,7 @@ def run_settings(segmenter: VideoSegmenter, engine: EngineOptions) -> dict[str, 
         "mem_every": segmenter.mem_every,
         "top_k": segmenter.top_k,
         "max_memory": segmenter.max_memory,
+        "long_memory": segmenter.long_memory,
         "device": segmenter.device.type,
         "dtype": str(segmenter.dtype).removeprefix("torch."),
         "code": code_digest(PACKAGE, cuda_folder()),

@@ -138,6 +138,7 @@ USES: dict[str, tuple[Use, ...]] = {
     "mem_every": (RUNS,),
     "top_k": (RUNS,),
     "max_memory": (RUNS,),
+    "long_memory": (RUNS,),
     "reuse": (RUNS, GATED),
     "region": (RUNS,),
     "engine": (RUNS,),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 import torch
 
 from spvos_cli.errors import InputError
@@ -41,7 +43,7 @@ def use_engine(
     if name == "torch" or not (wanted or (pays and openvino_is_there())):
         return
     try:
-        network.put_in_openvino(dtype, threads, learns=learns)
+        importlib.import_module(network.openvino).put_in(network, dtype, threads, learns=learns)
     except ImportError as error:
         if wanted:
             found = f"OpenVINO cannot be imported: {error}"

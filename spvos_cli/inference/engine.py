@@ -104,6 +104,13 @@ class EngineOptions:
         panel=MEMORY,
         least=0,
     )
+    long_memory: int | None = option(
+        None,
+        "How many positions of frames that leave the memory stay in it, those read most; with 0 none"
+        " does. By default as the weights were trained.",
+        panel=MEMORY,
+        least=0,
+    )
     reuse: bool = option(
         True,
         "Whether triple gates may keep what the frame before had; --no-reuse skips there instead, to see what"
@@ -238,6 +245,7 @@ class EngineOptions:
             mem_every=self.mem_every,
             top_k=self.top_k,
             max_memory=self.max_memory,
+            long_memory=self.long_memory,
             inject=None if self.reuse else without_reuse,
             region=self.region == "auto",
         )

@@ -89,9 +89,8 @@ def joined(frames: list[MemoryFrame]) -> MemoryFrame:
     return MemoryFrame(torch.cat([frame.key for frame in frames], dim=1), value, torch.cat(used, dim=1))
 
 
-def bank_for(network: VOSNetwork, max_frames: int) -> MemoryBank:
-    """The bank that a network's config says."""
-    config = network.config
-    if config.long_memory:
-        return LongMemoryBank(network, max_frames, config.long_memory, config.prototypes)
+def bank_for(network: VOSNetwork, max_frames: int, long_memory: int) -> MemoryBank:
+    """With a long memory of so many pixels, or without any."""
+    if long_memory:
+        return LongMemoryBank(network, max_frames, long_memory, network.config.prototypes)
     return MemoryBank(max_frames)

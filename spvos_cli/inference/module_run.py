@@ -10,10 +10,8 @@ from torch import Tensor
 
 from spvos_cli.inference.previous_frame import PreviousFrame
 from spvos_cli.inference.region import CELL, Window
-from spvos_cli.model.cell_decoder import CellDecoder
-from spvos_cli.model.decoder import Decoder
+from spvos_cli.model.cell_decoder import CellDecoder, takes_cells
 from spvos_cli.model.encoders import Query
-from spvos_cli.model.lite import LiteDecoder
 from spvos_cli.model.matching import as_map
 from spvos_cli.model.network import VOSNetwork
 from spvos_cli.sparse.conv import SparseConv2d
@@ -66,7 +64,8 @@ class ModuleRun:
         self, network: VOSNetwork, override: Override | None = None, *, by_definition: bool = False
     ) -> None:
         self.network, self.override = network, override
-        self.by_definition = by_definition or network.device.type != "cpu"
+        on_cells = network.device.type == "cpu" and takes_cells(network.decoder)
+        self.by_definition = by_definition or not on_cells
         self.state: ModuleState | None = None
         self.policy: Tensor | None = None
         self.policies: dict[SparseConv2d, Tensor] = {}
@@ -162,7 +161,7 @@ class ModuleRun:
 
     def _cells(self, state: ModuleState, policy: Tensor, query: Query, match: MatchRows) -> Tensor:
         decoder = self.network.decoder
-        assert isinstance(decoder, Decoder | LiteDecoder)
+        assert takes_cells(decoder)
         step = CellDecoder(decoder, state, policy)
         if len(step.cells):
             image, y, x = step.cells.unbind(1)

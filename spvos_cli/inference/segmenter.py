@@ -43,7 +43,7 @@ class VideoSegmenter:
         network: prepared by `VOSNetwork.for_inference`; several segmenters may share it.
         size: frames are scaled so that their short side is at most this many pixels; label maps have the
             frame's size.
-        mem_every, top_k, max_memory: as in `ModelConfig`, whose values hold where None.
+        mem_every, top_k, max_memory, long_memory: as in `ModelConfig`, whose values hold where None.
         inject: replaces the policies that gates chose, as in `InferenceRun`.
         region: whether on a CPU only a window about the objects goes through the network, where they are all
             to be seen in it; the time of a frame then depends on their size, not on its own.
@@ -61,6 +61,7 @@ class VideoSegmenter:
         mem_every: int | None = None,
         top_k: int | None = None,
         max_memory: int | None = None,
+        long_memory: int | None = None,
         inject: Inject | None = None,
         region: bool = True,
     ) -> None:
@@ -69,6 +70,7 @@ class VideoSegmenter:
         self.device, self.dtype = network.device, network.dtype
         self.mem_every, self.top_k = mem_every or config.mem_every, top_k or config.top_k
         self.max_memory = config.max_memory if max_memory is None else max_memory
+        self.long_memory = config.long_memory if long_memory is None else long_memory
         # where a window lies has to be known on the host, which would wait for a GPU at every frame
         self.region = region and network.follows_region and self.device.type == "cpu"
         self.inject, self.measured = inject, False
@@ -77,10 +79,19 @@ class VideoSegmenter:
 
     def reset(self) -> None:
         """Forgets all objects and frames."""
-        sizes = self.mem_every, self.top_k, self.max_memory
         gated = self.network.gated_parts  # without gates nothing has to be compiled
         kernel = kernel_for(self.device, self.dtype) if gated else REFERENCE
-        self._stream = Stream(self.network, *sizes, self.dtype, kernel, self.inject, region=self.region)
+        self._stream = Stream(
+            self.network,
+            self.mem_every,
+            self.top_k,
+            self.max_memory,
+            self.dtype,
+            kernel,
+            self.inject,
+            region=self.region,
+            long_memory=self.long_memory,
+        )
         self._found: Placed | None = None
         self._measurements: list[Tensor] = []  # confidence and counts of policies, fetched with the labels
         self._joining: dict[int, np.ndarray] = {}

@@ -66,6 +66,8 @@ class Stream:
         read_top_k: how the memory is read, as `VOSNetwork.match` takes it.
         region: whether only a window about the objects goes through the network, where they are all to be
             seen in it.
+        long_memory: pixels of frames that leave the bank which stay, as in `ModelConfig`; None: as there.
+        make_bank: the memory of objects that join at one frame, from the network and those two numbers.
         module_run: runs all that follows the query encoder where one gate decides about it; None: as at test
             time.
 
@@ -88,6 +90,8 @@ class Stream:
         decode: Decode | None = None,
         read_top_k: TopKReadout = top_k_readout,
         region: bool = False,
+        long_memory: int | None = None,
+        make_bank: Callable[[VOSNetwork, int, int], MemoryBank] = bank_for,
         module_run: ModuleRun | None = None,
     ) -> None:
         self.network, self.dtype = network, dtype
@@ -97,7 +101,8 @@ class Stream:
         self.groups: list[Group] = []
         self.previous: PreviousFrame | None = None
         self.since_memory = 0
-        self.hidden = HiddenStates()
+        self.hidden, self.make_bank = HiddenStates(), make_bank
+        self.long_memory = network.config.long_memory if long_memory is None else long_memory
         if module_run is None and network.gate is not None:
             last = cast(SparseConv2d, network.decoder.predict)
             module_run = ModuleRun(network, None if inject is None else partial(inject, last))
@@ -248,7 +253,7 @@ class Stream:
         """The inverse of `state`, in a stream that has seen nothing."""
         tensors, facts = state
         for number, ids in enumerate(facts["groups"]):
-            bank = bank_for(self.network, self.max_memory)
+            bank = self.make_bank(self.network, self.max_memory, self.long_memory)
             bank.restore(tensors_below(f"bank.{number}.", tensors))
             self.groups.append(Group(ids, bank))
         self.since_memory = facts["since_memory"]
@@ -316,7 +321,7 @@ class Stream:
     def _join_new_objects(self, given: Collection[int]) -> None:
         """Objects that join at the same frame share a memory."""
         if new := [i for i in given if i not in self.ids]:
-            self.groups.append(Group(new, bank_for(self.network, self.max_memory)))
+            self.groups.append(Group(new, self.make_bank(self.network, self.max_memory, self.long_memory)))
 
     def _remember_previous(self) -> None:
         """Encodes the previous frame into the banks, where it is a memory frame or the network reads every

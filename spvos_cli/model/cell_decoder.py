@@ -3,11 +3,11 @@ at once. It does what `sparse.module_state.OnePolicyRun` defines."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from spvos_cli.model.decoder import Decoder, UpBlock
 from spvos_cli.model.encoders import Query
@@ -121,6 +121,11 @@ class CellDecoder:
         image, y, x = self.cells.unbind(1)
         by_cell = self.state.logits.view(-1, height, CELL, width, CELL).transpose(2, 3)
         by_cell[image, y, x] = finer_tiles(tiles, CELL // side, 0)[..., 0]
+
+
+def takes_cells(decoder: nn.Module) -> TypeGuard[Decoder | LiteDecoder]:
+    """Whether chosen cells of a decoder can be computed alone."""
+    return isinstance(decoder, Decoder | LiteDecoder)
 
 
 def filled_up(cells: Tensor) -> Tensor:

@@ -167,6 +167,7 @@ class LiteVOS(VOSNetwork):
     follows_region = True
     merges_background = True
     keeps_trunk = True
+    openvino = "spvos_cli.model.backends.lite_engine"
     openvino_always_pays = True
 
     def __init__(self, config: ModelConfig = LITE) -> None:
@@ -207,28 +208,6 @@ class LiteVOS(VOSNetwork):
         seen = last.value[..., -LABELS].amax(dim=-1) > SEEN
         near = torch.where(seen[..., None, None], near, far)
         return torch.cat([far, near], dim=3)
-
-    def without_openvino(self) -> str | None:
-        """As in `VOSNetwork`: gates leave enough to it."""
-        return None
-
-    def put_in_openvino(self, dtype: torch.dtype, threads: int, *, learns: bool) -> None:
-        """As in `VOSNetwork`: all modules, each as long as no run decides about its pixels."""
-        from spvos_cli.model.backends.lite_engine import (
-            LiteDecoderEngine,
-            LiteMemoryEngine,
-            LiteQueryEngine,
-            LiteTrunkEngine,
-        )
-
-        encoder = self.query_encoder
-        if learns or "Q" in self.gated_parts:
-            encoder.trunk_engine = LiteTrunkEngine(encoder.trunk, dtype, threads)
-        if learns:
-            return
-        encoder.engine = LiteQueryEngine(encoder, dtype, threads)
-        self.memory_encoder.engine = LiteMemoryEngine(self.memory_encoder, dtype, threads)
-        self.decoder.engine = LiteDecoderEngine(self.decoder, dtype, threads)
 
     def _nearby(self, similarities: Tensor, height: int, width: int) -> Tensor:
         """Similarities (B, h * w, h * w) less the squared distance in pixels, times a learned factor."""

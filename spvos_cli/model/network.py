@@ -73,6 +73,7 @@ class VOSNetwork(nn.Module):
     resnets: Mapping[
         str, str
     ] = {}  # its trunks that take torchvision's weights, by module: their names there
+    openvino = ""  # the module whose `put_in` has OpenVINO run what no gates decide about; empty: none has
     openvino_always_pays = False  # whether OpenVINO is faster in any arithmetic
     takes_module_gate = True  # whether one gate may decide about all that follows the query encoder
     query_encoder: nn.Module
@@ -223,17 +224,7 @@ class VOSNetwork(nn.Module):
 
     def without_openvino(self) -> str | None:
         """What keeps OpenVINO from running what no gates decide about; None: nothing does."""
-        return f"the {self.config.architecture} network"
-
-    def put_in_openvino(self, dtype: torch.dtype, threads: int, *, learns: bool) -> None:
-        """Does so, where nothing keeps it.
-
-        Args:
-            dtype: of the arithmetic.
-            threads: of the CPU.
-            learns: whether the network learns, but for the trunk, which alone is put there.
-        """
-        raise NotImplementedError
+        return None if self.openvino else f"the {self.config.architecture} network"
 
     def for_inference(self, device: torch.device, dtype: torch.dtype) -> VOSNetwork:
         """Changed in place: normalisation folded into the convolutions, channels last, convolutions in
@@ -266,6 +257,7 @@ class SpVOS(VOSNetwork):
 
     query_encoder: QueryEncoder
     resnets = RESNETS
+    openvino = "spvos_cli.model.backends.resnet_engine"
 
     def __init__(self, config: ModelConfig = SPVOS) -> None:
         super().__init__(config)
@@ -276,9 +268,3 @@ class SpVOS(VOSNetwork):
     def without_openvino(self) -> str | None:
         """As in `VOSNetwork`."""
         return "gates in the query encoder" if "Q" in self.gated_parts else None
-
-    def put_in_openvino(self, dtype: torch.dtype, threads: int, *, learns: bool) -> None:
-        """As in `VOSNetwork`: the query encoder."""
-        from spvos_cli.model.backends.resnet_engine import ResNetQueryEngine
-
-        self.query_encoder.engine = ResNetQueryEngine(self.query_encoder, dtype, threads)

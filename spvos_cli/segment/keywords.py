@@ -22,6 +22,7 @@ class FrameKeywords(TypedDict, total=False):
     mem_every: int | None
     top_k: int | None
     max_memory: int | None
+    long_memory: int | None
     reuse: bool
     region: str
     engine: str

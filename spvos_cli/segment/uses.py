@@ -77,6 +77,7 @@ USES: dict[str, tuple[Use, ...]] = {
     "mem_every": (ALWAYS,),
     "top_k": (ALWAYS,),
     "max_memory": (ALWAYS,),
+    "long_memory": (ALWAYS,),
     "reuse": (GATES,),
     "region": (ALWAYS,),
     "engine": NETWORK,

@@ -40,6 +40,7 @@ SEGMENT = {  # option -> what it is tried with, beside "in.mp4 --mask first.png"
     "mem_every": "--mem-every 2",
     "top_k": "--top-k 1",
     "max_memory": "--max-memory 0 --mem-every 1",
+    "long_memory": "--long-memory 500 --max-memory 0 --mem-every 1",
     "reuse": "--no-reuse",
     "dtype": "--dtype bf16",
     "quiet": "--quiet",

@@ -29,6 +29,7 @@ ENGINE = {
     "mem_every": "2",
     "top_k": "3",
     "max_memory": "4",
+    "long_memory": "100",
     "reuse": "--no-reuse",
     "device": "cpu",
     "dtype": "fp32",
@@ -56,7 +57,8 @@ class Case(NamedTuple):
     modes: dict[str, set[str]]
 
 
-NOT_TRAINED = {"weights", "size", "mem_every", "top_k", "max_memory", "reuse", "region", "engine"}
+NOT_TRAINED = {"weights", "size", "mem_every", "top_k", "max_memory", "long_memory"}
+NOT_TRAINED |= {"reuse", "region", "engine"}
 LONG = {
     *("stills_share", "videos_share", "final_share", "final_frames", "final_side", "final_batch_size"),
     "trunk_share",
@@ -171,7 +173,7 @@ CASES = {
     "profile": Case(
         profile.profile,
         profile.USES,
-        {name: value for name, value in ENGINE.items() if name not in ("size", "max_memory", "reuse")}
+        {n: value for n, value in ENGINE.items() if n not in ("size", "max_memory", "long_memory", "reuse")}
         | {
             "params": "",
             "flops": "",
@@ -391,5 +393,5 @@ def test_completion_offers_options_and_choices() -> None:
         return done.stdout.split()
 
     assert complete("spvos seg") == ["segment"]
-    assert complete("spvos segment x --model ") == ["lite", "spvos"]
+    assert complete("spvos segment x --model ") == ["lite", "spvos", "xmem"]
     assert "--mem-every" in complete("spvos segment x --mem")

@@ -26,7 +26,14 @@ from spvos_cli.model.backends.telemetry import without_telemetry
 from spvos_cli.model.efficientnet import EfficientNetLite, InvertedResidual
 from spvos_cli.model.encoders import Query
 from spvos_cli.model.layers import sum_of_others, upsample
-from spvos_cli.model.lite import LABELS, LiteDecoder, LiteMemoryEncoder, LiteQueryEncoder, LiteUpBlock
+from spvos_cli.model.lite import (
+    LABELS,
+    LiteDecoder,
+    LiteMemoryEncoder,
+    LiteQueryEncoder,
+    LiteUpBlock,
+    LiteVOS,
+)
 from spvos_cli.sparse.conv_unit import ConvUnit
 
 with without_telemetry():
@@ -159,3 +166,22 @@ def _up_block(x: Node, block: LiteUpBlock, features: Node, labels: Node | None =
     if labels is not None and block.labels is not None:
         x = op.add(x, unit(enlarged(labels, 2), block.labels))
     return residual_block(x, block.block)
+
+
+def put_in(network: LiteVOS, dtype: torch.dtype, threads: int, *, learns: bool) -> None:
+    """All modules, each as long as no run decides about its pixels.
+
+    Args:
+        network: changed in place.
+        dtype: of the arithmetic.
+        threads: of the CPU.
+        learns: whether the network learns, but for its trunk, which alone is put there.
+    """
+    encoder = network.query_encoder
+    if learns or "Q" in network.gated_parts:
+        encoder.trunk_engine = LiteTrunkEngine(encoder.trunk, dtype, threads)
+    if learns:
+        return
+    encoder.engine = LiteQueryEngine(encoder, dtype, threads)
+    network.memory_encoder.engine = LiteMemoryEngine(network.memory_encoder, dtype, threads)
+    network.decoder.engine = LiteDecoderEngine(network.decoder, dtype, threads)

@@ -9,6 +9,7 @@ from spvos_cli.model.backends.nodes import GraphInputs, Node, unit
 from spvos_cli.model.backends.openvino import TYPES, Compiled
 from spvos_cli.model.backends.telemetry import without_telemetry
 from spvos_cli.model.encoders import Query, QueryEncoder
+from spvos_cli.model.network import SpVOS
 from spvos_cli.model.resnet import Bottleneck, ResNet
 
 with without_telemetry():
@@ -46,3 +47,8 @@ def _resnet(image: Node, trunk: ResNet) -> list[Node]:
             x = op.relu(op.add(identity, unit(unit(unit(x, block.conv1), block.conv2), block.conv3)))
         features.append(x)
     return features
+
+
+def put_in(network: SpVOS, dtype: torch.dtype, threads: int, *, learns: bool) -> None:
+    """The query encoder; `network` is changed in place."""
+    network.query_encoder.engine = ResNetQueryEngine(network.query_encoder, dtype, threads)

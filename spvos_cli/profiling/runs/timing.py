@@ -78,7 +78,7 @@ def _run(
     engine, clock = variant.engine, StageClock(network.device)
     options: dict[str, Any] = {
         name: value
-        for name in ("mem_every", "top_k", "size", "max_memory", "region")
+        for name in ("mem_every", "top_k", "size", "max_memory", "long_memory", "region")
         if (value := getattr(engine, name)) is not None
     }
     threads = engine.threads or default_threads()
