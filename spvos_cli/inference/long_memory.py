@@ -33,9 +33,9 @@ class LongMemoryBank(MemoryBank):
 
     def _make_room(self) -> None:
         """As in `MemoryBank`."""
-        if len(self.recent) < max(1, self.max_frames):
+        if len(self.recent) < max(2, self.max_frames):
             return
-        leaving = len(self.recent) - self.max_frames // 2
+        leaving = len(self.recent) - max(1, self.max_frames // 2)  # of the newest nothing was read yet
         self._consolidate(joined(self.recent[:leaving]))
         del self.recent[:leaving]
 

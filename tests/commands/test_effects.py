@@ -40,7 +40,6 @@ SEGMENT = {  # option -> what it is tried with, beside "in.mp4 --mask first.png"
     "mem_every": "--mem-every 2",
     "top_k": "--top-k 1",
     "max_memory": "--max-memory 0 --mem-every 1",
-    "long_memory": "--long-memory 500 --max-memory 0 --mem-every 1",
     "reuse": "--no-reuse",
     "dtype": "--dtype bf16",
     "quiet": "--quiet",
@@ -67,6 +66,7 @@ ELSEWHERE = {  # option -> where its effect is tested
     "threads": "tests/segment/test_api.py",
     "engine": "tests/model/test_backends.py",
     "region": "tests/inference/test_region.py",
+    "long_memory": "tests/inference/test_stream.py",
 }
 SIZE = "--frame 96x64"
 PROFILE = {  # option -> what it is tried with, and what beside it and "--model spvos"

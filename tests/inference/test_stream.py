@@ -113,6 +113,20 @@ def test_memory_frames_and_the_lazy_last_one(host: str, monkeypatch: pytest.Monk
     assert len(group.bank.recent) == 2
 
 
+def test_what_leaves_the_memory_can_leave_something_behind(network: VOSNetwork, clip: Clip) -> None:
+    images, masks = clip
+    probs, pixels = [], []
+    for long_memory in (0, 9):
+        segmenter = VideoSegmenter(network, mem_every=1, max_memory=1, long_memory=long_memory)
+        for t, image in enumerate(images):
+            segmenter.step(image, masks[0] if t == 0 else None)
+        (group,) = segmenter._stream.groups
+        probs.append(segmenter.prob)
+        pixels.append(group.bank.read().key.shape[1])
+    assert not torch.equal(*probs)
+    assert pixels[1] == pixels[0] + 9
+
+
 def test_large_frames_are_scaled_and_labels_are_not(network: VOSNetwork, clip: Clip) -> None:
     images, masks = ([x.repeat(3, axis=0).repeat(3, axis=1) for x in part] for part in clip)
     segmenter = VideoSegmenter(network, size=96)

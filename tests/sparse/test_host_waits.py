@@ -28,7 +28,9 @@ def segmenter(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("spvos_cli.inference.segmenter.kernel_for", lambda device, dtype: REFERENCE)
     torch.manual_seed(0)
     structure = "D" if request.param == "lite" else "QD"
-    network = build_model(small(request.param, method="triple", structure=structure, max_memory=1))
+    network = build_model(
+        small(request.param, method="triple", structure=structure, max_memory=1, mem_every=3)
+    )
     monkeypatch.setattr("spvos_cli.inference.stream.merges_background", lambda *_: False)  # as on a GPU
     network = network.for_inference(torch.device("cpu"), torch.float32)
     segmenter = VideoSegmenter(network, size=64, region=False)  # as on a GPU
