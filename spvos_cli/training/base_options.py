@@ -82,6 +82,15 @@ class TrainOptions:
         least=0.0,
         most=1.0,
     )
+    start_share: float = option(
+        0.0,
+        "The share that the weights at the start of the run have in what is scored and written, beside the"
+        " running average: a little less is learned, and less is forgotten. By default 0, for frames of your"
+        " own 0.5.",
+        panel=RECIPE,
+        least=0.0,
+        most=1.0,
+    )
     side: int = option(
         256,
         "Height and width of a training frame in pixels, a multiple of 16.",
@@ -131,8 +140,9 @@ class TrainOptions:
 
     def __post_init__(self) -> None:
         check_values(self)
-        if self.average == 1:
-            raise out_of_range("average", 1, "less than 1: at 1 nothing would be learned")
+        for name in ("average", "start_share"):
+            if getattr(self, name) == 1:
+                raise out_of_range(name, 1, "less than 1: at 1 nothing would be learned")
         if self.target == 0:
             raise out_of_range("target", 0, "more than 0")
         for name in ("side", "final_side"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -56,6 +57,7 @@ class Learner:
         self.average = AveragedModel(self.network, multi_avg_fn=self._move_average)
         self.average.n_averaged.fill_(1)  # the weights at the start count as the first
         self.average.eval().requires_grad_(False)
+        self.start = copy.deepcopy(self.network.state_dict()) if options.start_share else None
         self.own_loss = loss.to(device)
         self.loss: nn.Module = self.own_loss
         on_gpu = device.type == "cuda"
@@ -142,6 +144,18 @@ class Learner:
         assert isinstance(network, VOSNetwork)
         return network
 
+    @property
+    def result(self) -> VOSNetwork:
+        """What is scored and written: the running average, mixed with the weights at the start (Wortsman et
+        al., Robust fine-tuning of zero-shot models, CVPR 2022)."""
+        if self.start is None:
+            return self.averaged
+        network = copy.deepcopy(self.averaged)
+        for name, mixed in network.state_dict().items():
+            if mixed.is_floating_point():
+                mixed.lerp_(self.start[name], self.options.start_share)
+        return network
+
     def _move_average(self, means: Any, values: Any, count: object) -> None:
         decay = min(self.options.average, self.iteration / (9 + self.iteration))
         torch._foreach_lerp_(means, values, 1 - decay)
@@ -155,6 +169,7 @@ class Learner:
             "iteration": self.iteration,
             "network": self.network.state_dict(),
             "average": self.averaged.state_dict(),
+            "start": self.start,
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
             "loss": {name: x for name, x in held.items() if name not in extra},
@@ -165,6 +180,7 @@ class Learner:
         """Goes on where the state stands."""
         self.network.load_state_dict(state["network"])
         self.averaged.load_state_dict(state["average"])
+        self.start = state.get("start")
         self.optimizer.load_state_dict(state["optimizer"])
         if state["scaler"] and self.scaler.is_enabled():
             self.scaler.load_state_dict(state["scaler"])

@@ -166,7 +166,9 @@ class StreamOptions(TrainOptions):
     learn: str = recipe_default(TrainOptions, "learn", "gates")
 
 
-FINE_TUNING = LiteOptions(iterations=150, batch_size=4, learning_rate=1e-4)  # minutes on two cores
+FINE_TUNING = LiteOptions(
+    iterations=150, batch_size=4, learning_rate=1e-4, start_share=0.5
+)  # minutes on two cores
 RECIPES: dict[str, type[TrainOptions]] = {
     kind.recipe: kind for kind in (LiteOptions, LongOptions, PaperOptions, StreamOptions)
 }

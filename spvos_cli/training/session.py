@@ -194,7 +194,7 @@ class TrainingSession:
         wait for."""
         row: Row = {}
         if self.group.first:
-            network = copy.deepcopy(self.trainer.averaged).for_inference(self.trainer.device, torch.float32)
+            network = copy.deepcopy(self.trainer.result).for_inference(self.trainer.device, torch.float32)
             results = evaluate(
                 self.data.held_out,
                 lambda: VideoSegmenter(network),

@@ -78,9 +78,9 @@ class Trainer:
         return self.learner.network
 
     @property
-    def averaged(self) -> VOSNetwork:
-        """The network with the running average of the weights."""
-        return self.learner.averaged
+    def result(self) -> VOSNetwork:
+        """What is scored and written."""
+        return self.learner.result
 
     @property
     def loss(self) -> nn.Module:
@@ -230,15 +230,15 @@ class Trainer:
         """Copies the weights to best.safetensors where their J&F is the highest so far."""
         if row.get("J&F-Mean", -1.0) > self.best and self.processes.first:
             self.best = row["J&F-Mean"]
-            save_weights(self.averaged, self.folder / "best.safetensors")
+            save_weights(self.result, self.folder / "best.safetensors")
 
     def save(self) -> None:
-        """Writes checkpoint.pt (to resume) and weights.safetensors (the average). The first process writes,
+        """Writes checkpoint.pt (to resume) and weights.safetensors (`result`). The first process writes,
         and all have to call it."""
         state = self.state()
         if self.processes.first:
             write_state(self.folder, RunState(self.network.config, self.options, self.source, state))
-            save_weights(self.averaged, self.folder / "weights.safetensors")
+            save_weights(self.result, self.folder / "weights.safetensors")
         self.processes.wait()
 
     def state(self) -> dict[str, Any]:

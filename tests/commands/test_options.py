@@ -250,6 +250,7 @@ CASES = {
             "accumulate": "2",
             "learning_rate": "0.1",
             "average": "0.5",
+            "start_share": "0.5",
             "side": "64",
             "seed": "3",
             "gate_rate": "2",

@@ -116,7 +116,7 @@ def test_resumed_inside_any_phase(davis: Path, stills: Path, tmp_path: Path, at:
     resumed = long_trainer(tmp_path / "broken")
     resumed.restore(read_state(tmp_path / "broken").trainer)
     resumed.run(clips, 0, Reports(lambda row: None))
-    for one, other in ((whole.network, resumed.network), (whole.averaged, resumed.averaged)):
+    for one, other in ((whole.network, resumed.network), (whole.result, resumed.result)):
         assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
     assert resumed.clips == whole.clips == 17
 

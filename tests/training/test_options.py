@@ -46,6 +46,7 @@ GATED = dataclasses.replace(LITE, method="triple")
         ({"iterations": -1}, "--iterations -1"),
         ({"learning_rate": math.nan}, "--learning-rate nan"),
         ({"average": 1.0}, "--average 1"),
+        ({"start_share": 1.0}, "--start-share 1"),
         ({"average": 1.5}, "--average 1.5"),
         ({"target": 0.0}, "--target 0"),
         ({"target": 2.0}, "--target 2"),

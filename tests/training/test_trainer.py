@@ -56,10 +56,28 @@ def test_resumed_run_equals_an_unbroken_one(davis: Path, tmp_path: Path, workers
     resumed.restore(read_state(tmp_path / "broken").trainer)
     assert resumed.iteration == 3
     resumed.run(clips, workers, quiet(resumed_rows))
-    for one, other in ((whole.network, resumed.network), (whole.averaged, resumed.averaged)):
+    for one, other in ((whole.network, resumed.network), (whole.result, resumed.result)):
         assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
     without_time = [{n: v for n, v in row.items() if n != "seconds"} for row in rows[3:]]
     assert without_time == [{n: v for n, v in row.items() if n != "seconds"} for row in resumed_rows]
+
+
+def test_the_start_has_its_share(davis: Path, tmp_path: Path) -> None:
+    options = dataclasses.replace(OPTIONS, start_share=0.25, learning_rate=0.01)
+    trainer = make_trainer(tmp_path / "run", options)
+    start = [parameter.clone() for parameter in trainer.network.parameters()]
+    trainer.run(dataset_of(davis, options), 0, quiet())
+    expected = [
+        torch.lerp(mean, first, 0.25)
+        for mean, first in zip(trainer.learner.averaged.parameters(), start, strict=True)
+    ]
+    resumed = make_trainer(tmp_path / "run", options)
+    next(resumed.learner.network.parameters()).data += 1  # another start, of which nothing may be left
+    resumed.restore(read_state(tmp_path / "run").trainer)
+    written = load_checkpoint(tmp_path / "run" / "weights.safetensors")
+    for network in (trainer.result, resumed.result, written):
+        torch.testing.assert_close(list(network.parameters()), expected)
+    assert not torch.equal(expected[0], start[0]) or not torch.equal(expected[-1], start[-1])
 
 
 def test_accumulated_parts_make_one_step(davis: Path, tmp_path: Path) -> None:
