@@ -3,7 +3,8 @@
     from spvos_cli import segment_video
     segment_video("input.mp4", "first.png", ["masks", "overlay.mp4"])
 
-on files; `segment_frames(frames, masks)` on arrays; or frame by frame, with `VideoSegmenter(load_model())`.
+on files; `segment_videos(jobs)` on many; `segment_frames(frames, masks)` on arrays; or frame by frame, with
+`VideoSegmenter(load_model())`.
 Names are looked up when they are used: importing the package imports nothing heavy.
 """
 
@@ -11,6 +12,9 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from spvos_cli.batch.api import segment_videos
+    from spvos_cli.batch.summary import BatchSummary
+    from spvos_cli.batch.video_job import VideoResult
     from spvos_cli.errors import InputError
     from spvos_cli.inference.engine import EngineOptions
     from spvos_cli.inference.load import load_model
@@ -21,27 +25,33 @@ if TYPE_CHECKING:
 
 __version__ = "0.2.0"
 __all__ = [
+    "BatchSummary",
     "EngineOptions",
     "FrameFacts",
     "InputError",
     "SegmentOptions",
     "Summary",
+    "VideoResult",
     "VideoSegmenter",
     "load_model",
     "segment_frames",
     "segment_video",
+    "segment_videos",
 ]
 
 _HOMES = {
+    "BatchSummary": "spvos_cli.batch.summary",
     "EngineOptions": "spvos_cli.inference.engine",
     "FrameFacts": "spvos_cli.segment.api",
     "InputError": "spvos_cli.errors",
     "SegmentOptions": "spvos_cli.segment.options",
     "Summary": "spvos_cli.segment.pipeline",
+    "VideoResult": "spvos_cli.batch.video_job",
     "VideoSegmenter": "spvos_cli.inference.segmenter",
     "load_model": "spvos_cli.inference.load",
     "segment_frames": "spvos_cli.segment.api",
     "segment_video": "spvos_cli.segment.api",
+    "segment_videos": "spvos_cli.batch.api",
 }
 
 

@@ -31,6 +31,11 @@ def images_in(folder: Path) -> list[Path]:
     return images or [file for file in files if file.suffix.lower() in SMALL_SUFFIXES]
 
 
+def part_of(path: Path, own: str = "") -> Path:
+    """Where `atomic_path` writes a file."""
+    return path.with_name(f".{path.name}{own}.part")
+
+
 @contextlib.contextmanager
 def atomic_path(path: Path, *, shared: bool = False) -> Iterator[Path]:
     """A place to write a file, which becomes `path` when the block ends: at every moment the old file or the
@@ -42,7 +47,7 @@ def atomic_path(path: Path, *, shared: bool = False) -> Iterator[Path]:
         shared: several processes may write the same file at once; the last one holds.
     """
     own = f".{os.getpid()}" if shared else ""
-    part = path.with_name(f".{path.name}{own}.part")
+    part = part_of(path, own)
     try:
         yield part
         os.replace(part, path)

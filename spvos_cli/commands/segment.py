@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,23 +13,27 @@ import typer
 
 from spvos_cli.commands.options import Messages
 from spvos_cli.commands.parameters import typer_command
-from spvos_cli.errors import InputError
+from spvos_cli.errors import InputError, RunError
 from spvos_cli.inference.engine import EngineOptions
-from spvos_cli.option import OUTPUT, option
+from spvos_cli.option import OUTPUT, given_fields, option
 from spvos_cli.processors import default_threads
 from spvos_cli.segment.options import SegmentOptions
-from spvos_cli.segment.uses import USES
+from spvos_cli.segment.uses import USES, is_many
+
+MANY = "Many videos"
 
 
 @dataclasses.dataclass(frozen=True)
 class Segmentation:
     """What is segmented, and where it goes."""
 
-    input: str | None = option(
-        None,
-        "A video file, a folder or glob of images, or - for a video on standard input.",
+    input: tuple[str, ...] = option(
+        (),
+        "A video file, a folder or glob of images, or - for a video on standard input. Several are as many"
+        " videos.",
         positional=True,
-        metavar="INPUT",
+        metavar="INPUT...",
+        kind=list[str],
     )
     mask: tuple[str, ...] = option(
         (),
@@ -42,13 +48,41 @@ class Segmentation:
         "Where masks go; the suffix says in what form: a folder (indexed PNGs), .mp4 (overlay), .mkv"
         " (labels), .mov or .webm (cut-out), .json (COCO), .jsonl (a line for each frame), .png (contact"
         " sheet), - (labels on standard output); folders .objects, .rgba, .soft. May be given several times."
-        " By default a folder and an overlay, named after INPUT.",
+        " By default a folder and an overlay, named after INPUT. Of several videos with {name}, {parent} or"
+        " {number} in it.",
         names=("--output", "-o"),
         metavar="OUT",
         kind=list[str],
         panel=OUTPUT,
     )
     demo: bool = option(False, "A short clip is rendered, segmented and scored; it needs no INPUT.")
+    mask_dir: Path | None = option(
+        None,
+        "A folder with the masks of several videos: for NAME.mp4 a file NAME.png, or a folder NAME of masks.",
+        panel=MANY,
+        metavar="DIR",
+    )
+    jobs: Path | None = option(
+        None,
+        "A table of videos, .csv or .jsonl, whose columns are names of options: input, mask, output, start,"
+        " box and others. Options beside it are those of all rows that do not say otherwise.",
+        panel=MANY,
+        metavar="FILE",
+    )
+    workers: int | None = option(
+        None,
+        "How many processes segment several videos, with the threads shared between them. By default as many"
+        " as there are threads, and memory; on a GPU 1.",
+        panel=MANY,
+        least=1,
+    )
+    cluster: str | None = option(
+        None,
+        "Several videos are segmented on a Ray cluster, whose machines share the storage: auto is the cluster"
+        " that this machine is part of. Each worker has --threads, by default 1.",
+        panel=MANY,
+        metavar="auto|ADDRESS",
+    )
 
 
 def segment(task: Segmentation, options: SegmentOptions, engine: EngineOptions, messages: Messages) -> None:
@@ -59,9 +93,15 @@ def segment(task: Segmentation, options: SegmentOptions, engine: EngineOptions, 
     [bold]spvos segment input.mp4 --mask 120:later.png --backward -o cut.mov[/bold] starts from frame 120,
     goes both ways, and writes a cut-out with alpha.
 
+    [bold]spvos segment *.mp4 --mask-dir masks -o 'out/{name}_masks/'[/bold] segments many videos, and when
+    called again those that are new or changed.
+
     [bold]spvos segment --demo[/bold] shows how it goes without a video of yours.
     """
     check(task, messages)
+    if is_many(task):
+        segment_many(task, options, engine, messages)
+        return
 
     from spvos_cli.inference.machine import use_threads
     from spvos_cli.segment.api import segment_video
@@ -70,18 +110,59 @@ def segment(task: Segmentation, options: SegmentOptions, engine: EngineOptions, 
 
     use_threads(engine.threads)
     reporter = Reporter(quiet=messages.quiet)
-    keywords: dict[str, Any] = {**_fields(engine), **_fields(options), "reporter": reporter}
+    keywords: dict[str, Any] = {**vars(engine), **vars(options), "reporter": reporter}
     keywords["threads"] = engine.threads or default_threads()
     score = None
-    if task.input is None:
+    if not task.input:
         summary, score = run_demo(Path(task.output[0] if task.output else "spvos_demo"), **keywords)
         reporter.note(f"J&F against the rendered truth: {score:.3f}")
     else:
-        summary = segment_video(task.input, task.mask, task.output, **keywords)
+        summary = segment_video(task.input[0], task.mask, task.output, **keywords)
     pace = f"{summary.frames} frames in {summary.seconds:.1f} s, {summary.fps:.1f} fps"
     reporter.note(f"{pace}: {', '.join(summary.outputs)}")
     if messages.json:
         typer.echo(json.dumps(summary._asdict() | ({} if score is None else {"score": score})))
+
+
+def segment_many(
+    task: Segmentation, options: SegmentOptions, engine: EngineOptions, messages: Messages
+) -> None:
+    """Several videos, and what became of each.
+
+    Raises:
+        InputError: none of them can be begun.
+        RunError: some failed; the others are done.
+    """
+    from spvos_cli.batch.api import segment_videos
+    from spvos_cli.batch.board import show_table
+    from spvos_cli.batch.naming import expand
+    from spvos_cli.ui import Reporter
+
+    reporter = Reporter(quiet=messages.quiet)
+    given = {name: getattr(group, name) for group in (options, engine) for name in given_fields(group)}
+    with open(os.devnull, "w") as nowhere, contextlib.ExitStack() as stack:
+        if task.cluster:  # Ray tells on stdout of workers that died, which the reporter does
+            stack.enter_context(contextlib.redirect_stdout(nowhere))
+        summary = segment_videos(
+            task.jobs or [{"input": text} for text in expand(task.input)],
+            task.output,
+            mask_dir=task.mask_dir,
+            workers=task.workers,
+            cluster=task.cluster,
+            reporter=reporter,
+            **given,
+        )
+    show_table(summary, reporter)
+    if messages.json:
+        typer.echo(json.dumps(summary.to_json()))
+    failed = [result for result in summary.videos if result.reason]
+    for result in failed if messages.quiet else ():
+        typer.echo(f"spvos: {result.where}: {result.reason}", err=True)
+    if failed and not any(result.tries or result.summary for result in summary.videos):
+        found, fix = "no video can be begun", "see the lines above"
+        raise InputError(task.jobs or "INPUT", found=found, expected="one at least", fix=fix)
+    if failed:
+        raise RunError(f"{len(failed)} of {len(summary.videos)} videos failed")
 
 
 def check(task: Segmentation, messages: Messages) -> None:
@@ -93,16 +174,12 @@ def check(task: Segmentation, messages: Messages) -> None:
     if task.demo and len(task.output) > 1:
         found = f"{len(task.output)} outputs"
         raise InputError("--demo", found=found, expected="one folder, which gets all", fix="-o FOLDER")
-    if not task.demo and task.input is None:
+    if not task.demo and not task.input and task.jobs is None:
         expected, fix = "a video and a mask, or --demo", "spvos segment INPUT --mask MASK"
         raise InputError("spvos segment", found="no INPUT", expected=expected, fix=fix)
     if messages.json and "-" in task.output:
         found = "standard output is an output already"
         raise InputError("--json", found=found, expected="one of the two", fix="-o FILE")
-
-
-def _fields(options: Any) -> dict[str, Any]:
-    return {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
 
 
 segment_command = typer_command(segment, USES)

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from spvos_cli.errors import InputError, Terminated
+from spvos_cli.errors import InputError
 from spvos_cli.inference.engine import EngineOptions
 from spvos_cli.inference.threads import thread_count
 from spvos_cli.option import given_fields, refuse_unused
 from spvos_cli.segment.job import prepare
 from spvos_cli.segment.options import split_options
-from spvos_cli.segment.pipeline import Pipeline, Summary
-from spvos_cli.segment.tracker import Tracker, areas_of
-from spvos_cli.segment.uses import USES
+from spvos_cli.segment.pipeline import Summary, run_job
+from spvos_cli.segment.tracker import areas_of
+from spvos_cli.segment.uses import USES, refuse_useless
 from spvos_cli.ui import Reporter
 
 if TYPE_CHECKING:
@@ -62,25 +61,11 @@ def segment_video(
     reporter = reporter or Reporter(quiet=True)
     own, engine = split_options(dict(options), EngineOptions)
     masks, outputs = ([x] if isinstance(x, str | Path) else list(x) for x in (mask, output))
-    places = {"input": input, "mask": masks, "output": outputs, "demo": False, "network": network}
-    refuse_unused(USES, places | _fields(own) | _fields(engine), given_fields(own) | given_fields(engine))
+    refuse_useless(input, masks, outputs, own, engine, network)
     shape = engine.shaping() | ({} if network is None else {"network": network_digest(network)})
     job = prepare(input, masks, outputs, own, shape, reporter.note, engine.weights)
-    with contextlib.ExitStack() as stack:
-        stack.callback(job.source.close)
-        segmenter = engine.segmenter(reporter, network)
-        stack.enter_context(thread_count(engine.threads, segmenter.network))
-        tracker = Tracker(
-            segmenter, reporter.note, with_soft=job.needs_soft, with_decisions=job.needs_decisions
-        )
-        try:
-            return Pipeline(job, tracker, reporter).run()
-        except (KeyboardInterrupt, Terminated, OSError):
-            if job.state_file and job.state_file.path.exists():
-                reporter.note(
-                    "what was finished is on disk; the same command with --resume goes on from there"
-                )
-            raise
+    with contextlib.closing(job.source):
+        return run_job(job, engine.segmenter(reporter, network), engine.threads, reporter)
 
 
 class FrameFacts(NamedTuple):
@@ -133,7 +118,7 @@ def segment_frames(
         ValueError: a frame or a mask is not as it must be; when its turn comes.
     """
     engine = EngineOptions(**options)
-    refuse_unused(USES, _fields(engine) | {"network": network}, given_fields(engine))
+    refuse_unused(USES, vars(engine) | {"network": network}, given_fields(engine))
     return _follow(frames, masks, engine, engine.network() if network is None else network)
 
 
@@ -181,7 +166,3 @@ def network_digest(network: VOSNetwork) -> str:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
-
-
-def _fields(options: Any) -> dict[str, Any]:
-    return {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}

@@ -39,7 +39,7 @@ class Job:
     """A run that is ready to start.
 
     Attributes:
-        input: as given.
+        input, masks, weights: as given.
         outputs: as given, or the default ones.
         needs_soft: whether an output shows probabilities.
         needs_decisions: whether an output shows what gates decided.
@@ -48,6 +48,8 @@ class Job:
     """
 
     input: str
+    masks: list[str]
+    weights: str | Path | None
     options: SegmentOptions
     note: Note
     source: Source
@@ -80,6 +82,15 @@ class Job:
     def is_stream(self) -> bool:
         """Whether the input can be read once only."""
         return is_stream(self.input)
+
+    def reads(self) -> Inputs:
+        """The files and folders that it reads."""
+        frames = self.source.files if isinstance(self.source, ImageSource) else []
+        given = [annotation.file for annotation in self.annotations.given if annotation.file]
+        masks = [Path(split_moment(text)[1]) for text in self.masks]
+        files = [Path(path) for path in (self.input, self.weights) if path]
+        folders = [path for path in (Path(self.input), *masks) if path.is_dir()]
+        return Inputs([*frames, *given, *masks], files, folders)
 
     def open_again(self) -> Source:
         """The source from its start."""
@@ -159,9 +170,24 @@ def prepare(
     annotations.leave_out(range)
     if source.left_out and any(issubclass(output.writer, PieceVideo) for output in parsed):
         note(f"{input}: {' and '.join(source.left_out)} in it: not in the videos that are written")
-    job = Job(input, options, note, source, parsed, annotations, range, look, state_file, resumed)
+    job = Job(
+        input,
+        named_masks,
+        weights,
+        options,
+        note,
+        source,
+        parsed,
+        annotations,
+        range,
+        look,
+        state_file,
+        resumed,
+    )
     _check_beside(job)
-    _check_apart(job, named_masks, weights, named=bool(outputs))
+    inputs = job.reads().on_disk()
+    check_apart(parsed, inputs, named=bool(outputs))
+    check_apart(outputs_beside(job), inputs, named=False)
     if options.backward:
         _check_backward(job)
     again = None if job.is_stream else job.open_again
@@ -230,27 +256,29 @@ def _check_outputs(outputs: list[Output], options: SegmentOptions, *, resumed: b
         raise InputError("-o", found="the same output twice", expected="each output once", fix="-o OUT")
 
 
+def check_new(job: Job, replaced: Callable[[Output], bool]) -> None:
+    """Whether outputs are there already, also those that nobody named.
+
+    Args:
+        replaced: which of them may be.
+
+    Raises:
+        InputError: one is that may not.
+    """
+    for output in [*job.outputs, *outputs_beside(job)]:
+        check_output(output, overwrite=replaced(output))
+
+
 def _check_beside(job: Job) -> None:
     """Files that nobody named as outputs must not be there either."""
-    for output in _outputs_beside(job):
+    for output in outputs_beside(job):
         check_output(output, overwrite=job.options.overwrite or job.resumed is not None)
 
 
-def _outputs_beside(job: Job) -> list[Output]:
+def outputs_beside(job: Job) -> list[Output]:
+    """Those that options make and nobody named."""
     preview = [job.preview] if job.options.preview else []
     return preview + [Output(path, ContactSheet) for path in box_files(job, job.annotations.given)]
-
-
-def _check_apart(job: Job, masks: list[str], weights: str | Path | None, *, named: bool) -> None:
-    """Outputs write over no input."""
-    frames = job.source.files if isinstance(job.source, ImageSource) else []
-    given = [annotation.file for annotation in job.annotations.given if annotation.file]
-    named_masks = [Path(split_moment(text)[1]) for text in masks]
-    files = [Path(path) for path in (job.input, weights) if path]
-    folders = [path for path in (Path(job.input), *named_masks) if path.is_dir()]
-    inputs = Inputs([*frames, *given, *named_masks], files, folders)
-    check_apart(job.outputs, inputs, named=named)
-    check_apart(_outputs_beside(job), inputs, named=False)
 
 
 def box_files(job: Job, given: Iterable[Annotation]) -> list[Path]:

@@ -6,11 +6,12 @@ import contextlib
 import sys
 import time
 from collections.abc import Generator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from spvos_cli.errors import InputError
+from spvos_cli.errors import InputError, Terminated
+from spvos_cli.inference.threads import thread_count
 from spvos_cli.segment.backward import Spool, frames_backwards, pass_backwards
 from spvos_cli.segment.job import Job, box_files
 from spvos_cli.segment.resume import ResumeState
@@ -20,6 +21,9 @@ from spvos_cli.video.frames import Frame
 from spvos_cli.video.palettes import indexed_image
 from spvos_cli.video.threads import DEPTH, Background, keep_newest, prefetch
 from spvos_cli.video.writers.writer import SegmentedFrame, Writer
+
+if TYPE_CHECKING:  # PyTorch is imported when a network is wanted
+    from spvos_cli.inference.segmenter import VideoSegmenter
 
 MOST_LINES = 3  # about masks that were not used
 QUEUE_BYTES = 2**27  # of decoded frames that wait for the network
@@ -198,6 +202,29 @@ class Pipeline:
             writer.clean_up()
         if self.spool:
             self.spool.remove()
+
+
+def run_job(job: Job, segmenter: VideoSegmenter, threads: int | None, reporter: Reporter) -> Summary:
+    """The run of a job that is prepared, from its first frame to its outputs.
+
+    Args:
+        threads: of PyTorch while it runs; None changes nothing.
+
+    Raises:
+        InputError: as `Pipeline.run`, or an output shows what this network does not decide.
+    """
+    with thread_count(threads, segmenter.network):
+        tracker = Tracker(
+            segmenter, reporter.note, with_soft=job.needs_soft, with_decisions=job.needs_decisions
+        )
+        try:
+            return Pipeline(job, tracker, reporter).run()
+        except (KeyboardInterrupt, Terminated, OSError):
+            if job.state_file and job.state_file.path.exists():
+                reporter.note(
+                    "what was finished is on disk; the same command with --resume goes on from there"
+                )
+            raise
 
 
 def peak_rss_mib() -> float | None:

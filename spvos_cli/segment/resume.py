@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from spvos_cli.errors import InputError
-from spvos_cli.files import atomic_path, images_in, natural_order
+from spvos_cli.files import atomic_path, images_in, natural_order, part_of
 from spvos_cli.video.moments import split_moment
 from spvos_cli.video.writers.stdout import STDOUT
 
@@ -90,8 +90,9 @@ class StateFile:
         return state._replace(segmenter=State(tensors, stream))
 
     def remove(self) -> None:
-        """The run is complete."""
+        """The run is complete. What was left of a state by a process that was killed goes too."""
         self.path.unlink(missing_ok=True)
+        part_of(self.path).unlink(missing_ok=True)
 
     def _read(self) -> tuple[dict[str, Any], dict[str, Any]]:
         with self.path.open("rb") as file:

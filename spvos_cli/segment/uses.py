@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
-from spvos_cli.option import ALWAYS, Use
+from spvos_cli.option import ALWAYS, Use, given_fields, refuse_unused
+
+if TYPE_CHECKING:  # --help must not wait for what these need
+    from spvos_cli.inference.engine import EngineOptions
+    from spvos_cli.model.network import VOSNetwork
+    from spvos_cli.segment.options import SegmentOptions
 
 
 def _shows_overlays(values: SimpleNamespace) -> bool:
@@ -24,13 +32,18 @@ def _writes(values: SimpleNamespace, *writers: type) -> bool:
     """Whether an output has one of these writers; the default outputs are a folder and an overlay."""
     from spvos_cli.video.writers.choose import parse_output
 
-    if not values.output:
+    if not values.output or values.jobs:  # rows of a job file have their own
         return True
     return any(issubclass(parse_output(text, values.format).writer, writers) for text in values.output)
 
 
 def _places(values: SimpleNamespace) -> set[str]:
     return {str(path) for path in values.output or ("masks",)}
+
+
+def is_many(values: Any) -> bool:
+    """Whether a command line is about several videos, however many they turn out to be."""
+    return bool(values.jobs or values.mask_dir or len(values.input or ()) > 1)
 
 
 VIDEO = Use(lambda v: not v.demo, "a video of your own in the place of --demo")
@@ -42,11 +55,18 @@ READ_AGAIN = Use(lambda v: not v.backward, "no --backward, for which frames are 
 GATES = Use(lambda v: v.method != "dense", "a --method with gates")
 LOADS = Use(lambda v: getattr(v, "network", None) is None, "no network that is loaded already")
 NETWORK = (LOADS,)
+ONE = Use(lambda v: not is_many(v), "one INPUT; for several, --mask-dir or columns of --jobs")
+MANY = Use(is_many, "several INPUTs, --mask-dir or --jobs")
+NO_ROWS = Use(lambda v: not v.jobs, "no --jobs, whose rows name their inputs")
 
 USES: dict[str, tuple[Use, ...]] = {
-    "input": (VIDEO,),
-    "mask": (VIDEO,),
-    "box": (VIDEO,),
+    "input": (VIDEO, NO_ROWS),
+    "mask": (VIDEO, ONE),
+    "box": (VIDEO, ONE),
+    "mask_dir": (VIDEO,),
+    "jobs": (VIDEO,),
+    "workers": (VIDEO, MANY),
+    "cluster": (VIDEO, MANY),
     "output": (ALWAYS,),
     "demo": (ALWAYS,),
     "start": (VIDEO,),
@@ -87,3 +107,25 @@ USES: dict[str, tuple[Use, ...]] = {
     "quiet": (ALWAYS,),
     "json": (ALWAYS,),
 }
+
+
+def refuse_useless(
+    input: str | Path,
+    masks: Sequence[str | Path],
+    outputs: Sequence[str | Path],
+    own: SegmentOptions,
+    engine: EngineOptions,
+    network: VOSNetwork | None = None,
+) -> None:
+    """Compares the options of one video, as far as they differ from their defaults, with when they have an
+    effect.
+
+    Args:
+        network: one that is loaded already.
+
+    Raises:
+        InputError: one has none.
+    """
+    values: dict[str, Any] = {"input": [input], "mask": masks, "output": outputs, "network": network}
+    values |= {"demo": False, "jobs": None, "mask_dir": None}
+    refuse_unused(USES, values | vars(own) | vars(engine), given_fields(own) | given_fields(engine))

@@ -32,6 +32,15 @@ def is_own_png(path: Path) -> bool:
         return _MARK in file.read(HEAD_BYTES)
 
 
+def own_pngs(folder: Path, *, by_object: bool = False) -> list[Path]:
+    """The PNGs that earlier runs wrote into a folder, or, by object, into those in it that a number names."""
+    if by_object:
+        inner = [path for path in folder.iterdir() if path.name.isdecimal()] if folder.is_dir() else []
+        return [file for path in inner for file in own_pngs(path)]
+    files = folder.glob("*.png") if folder.is_dir() else ()
+    return [file for file in files if file.is_file() and is_own_png(file)]
+
+
 def remove_own_pngs(folder: Path, *, by_object: bool = False) -> int:
     """Removes the PNGs that earlier runs wrote into a folder.
 
@@ -47,11 +56,18 @@ def remove_own_pngs(folder: Path, *, by_object: bool = False) -> int:
             if by_object and path.name.isdecimal():
                 others += remove_own_pngs(path)
                 _remove_empty(path)
-        elif path.suffix == ".png" and is_own_png(path):
+        elif _is_own(path):
             path.unlink()
         elif not path.name.startswith("."):
             others += 1
     return others
+
+
+def _is_own(path: Path) -> bool:
+    """Whether `save_png` wrote it, or was killed while it did."""
+    if path.name.startswith("."):
+        return path.name.endswith(".png.part")
+    return path.suffix == ".png" and is_own_png(path)
 
 
 def _remove_empty(folder: Path) -> None:

@@ -67,6 +67,10 @@ ELSEWHERE = {  # option -> where its effect is tested
     "engine": "tests/model/test_backends.py",
     "region": "tests/inference/test_region.py",
     "long_memory": "tests/inference/test_stream.py",
+    "mask_dir": "tests/batch/test_plan.py",
+    "jobs": "tests/batch/test_command.py",
+    "workers": "tests/batch/test_command.py",
+    "cluster": "tests/batch/test_command.py",
 }
 SIZE = "--frame 96x64"
 PROFILE = {  # option -> what it is tried with, and what beside it and "--model spvos"

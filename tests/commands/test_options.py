@@ -68,6 +68,7 @@ CLIPS = {
     *("frames", "train_trunk", "trunk_rate", "gamma", "beta", "objective", "relaxing", "tau", "noise"),
     "checkpoint_activations",
 }
+MANY = {"mask_dir", "jobs", "workers", "cluster"}
 SEGMENT_LOOKS = {"overlay_alpha", "contour"}
 CASES = {
     "segment": Case(
@@ -80,6 +81,10 @@ CASES = {
             "box": "1,2,3,4",
             "output": "out",
             "demo": "",
+            "mask_dir": "masks",
+            "jobs": "j.csv",
+            "workers": "2",
+            "cluster": "auto",
             "start": "3",
             "end": "12.5s",
             "stride": "2",
@@ -99,16 +104,21 @@ CASES = {
             "overwrite": "",
         },
         {
-            "in.mp4 --mask a.png": {"format", "demo"},
-            "in.mp4 --mask a.png -o -": {"demo", "save_every", "colours", *SEGMENT_LOOKS},
-            "in.mp4 --mask a.png -o a.mkv": {"demo", "format", "colours", *SEGMENT_LOOKS},
-            "in.mp4 --mask a.png -o a.soft --preview 2": {"demo", "format"},
-            "in.mp4 --mask a.png -o masks/": {"demo", "format", *SEGMENT_LOOKS},
-            "in.mp4 --mask a.png --backward": {"demo", "format", "live"},
+            "in.mp4 --mask a.png": {"format", "demo", *MANY},
+            "in.mp4 --mask a.png -o -": {"demo", "save_every", "colours", *SEGMENT_LOOKS, *MANY},
+            "in.mp4 --mask a.png -o a.mkv": {"demo", "format", "colours", *SEGMENT_LOOKS, *MANY},
+            "in.mp4 --mask a.png -o a.soft --preview 2": {"demo", "format", *MANY},
+            "in.mp4 --mask a.png -o masks/": {"demo", "format", *SEGMENT_LOOKS, *MANY},
+            "in.mp4 --mask a.png --backward": {"demo", "format", "live", *MANY},
             "in.mp4 --mask a.png --method dense": {
                 *("demo", "format", "sparse", "gate_all", "strategy", "gate", "reuse"),
+                *MANY,
             },
+            "in.mp4 other.mp4": {"mask", "box", "jobs", "format", "demo"},
+            "in.mp4 --mask-dir masks": {"mask", "box", "jobs", "format", "demo"},
+            "--jobs j.csv -o {name}/": {"input", "mask", "box", "format", "demo"},
             "--demo": {
+                *MANY,
                 *("input", "mask", "box", "start", "end", "stride", "backward", "live", "allow_network"),
                 *("track", "range", "fps", "format", "resume", "save_every"),
             },

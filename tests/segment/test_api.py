@@ -178,8 +178,10 @@ def test_the_host_process_is_left_alone(video: Path, mask: Path, weights: Path, 
 CLIENT = """
 from collections.abc import Iterator
 import numpy as np
-from spvos_cli import FrameFacts, Summary, VideoSegmenter, load_model, segment_frames, segment_video
+from spvos_cli import BatchSummary, FrameFacts, Summary, VideoSegmenter, load_model
+from spvos_cli import segment_frames, segment_video, segment_videos
 
+batch: BatchSummary = segment_videos([{"input": "in.mp4"}], "{name}/", mask_dir="masks", workers=2, stride=2)
 summary: Summary = segment_video("in.mp4", "first.png", ["masks"], stride=2, network=load_model())
 frames: list[np.ndarray] = []
 found: Iterator[tuple[np.ndarray, FrameFacts]] = segment_frames(frames, {0: np.zeros((2, 2))}, size=240)
@@ -190,6 +192,7 @@ WRONG = {
     'segment_video("in.mp4", "first.png", strid=2)': 'Unexpected keyword argument "strid"',
     'segment_video("in.mp4", "first.png", stride="2")': 'incompatible type "str"',
     "segment_frames([], {}, backward=True)": 'Unexpected keyword argument "backward"',
+    'segment_videos("jobs.csv", strid=2)': 'Unexpected keyword argument "strid"',
     "load_model(top_k=3)": 'Unexpected keyword argument "top_k"',
     "spvos_cli.nothing": 'has no attribute "nothing"',
 }

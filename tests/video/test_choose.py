@@ -131,7 +131,7 @@ def inputs(tmp_path: Path) -> Inputs:
     (tmp_path / "x.objects/1").mkdir(parents=True)
     (tmp_path / "x.objects/1/a.png").symlink_to("../../masks/a.png")
     files.append(tmp_path / "pieces.mp4.part/0@0.nut")
-    return Inputs(images, files, [tmp_path / "frames", tmp_path / "masks"])
+    return Inputs(images, files, [tmp_path / "frames", tmp_path / "masks"]).on_disk()
 
 
 REFUSED = ["clip.mp4", "link.mp4", "hard.mp4", "frames", "frames/", "link", "links", "masks", "masks/a.png"]
@@ -157,7 +157,7 @@ def test_outputs_apart_are_taken(tmp_path: Path, inputs: Inputs, name: str) -> N
 def test_a_pattern_in_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     output = parse_output("m_%04d.png")
-    check_apart([output], Inputs([], [], []))
+    check_apart([output], Inputs([], [], []).on_disk())
     check_output(output, overwrite=False)
     assert output.folder == tmp_path
 

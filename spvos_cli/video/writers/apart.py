@@ -28,21 +28,35 @@ class Inputs(NamedTuple):
     files: list[Path]
     folders: list[Path]
 
+    def on_disk(self) -> InputIds:
+        """Where they are."""
+        images = {_file_id(path): path for path in self.images}
+        folders = {_file_id(path): path for path in self.folders}
+        every = images | folders | {_file_id(path): path for path in self.files}
+        every.pop(None, None)
+        return InputIds(images, folders, every)
 
-def check_apart(outputs: Iterable[Output], inputs: Inputs, *, named: bool = True) -> None:
+
+class InputIds(NamedTuple):
+    """Inputs by what their names lead to; `every` has those of images and folders, too."""
+
+    images: dict[FileId | None, Path]
+    folders: dict[FileId | None, Path]
+    every: dict[FileId | None, Path]
+
+
+def check_apart(outputs: Iterable[Output], inputs: InputIds, *, named: bool = True) -> None:
     """Whatever --overwrite says.
 
     Args:
+        inputs: of this run, or of several.
         named: whether the user named the outputs; else they may lie in a folder of frames, such as the
             working directory.
 
     Raises:
         InputError: an output is an input, holds frames or masks that are inputs, or lies in a folder of them.
     """
-    images = {_file_id(path): path for path in inputs.images}
-    folders = {_file_id(path): path for path in inputs.folders}
-    every = images | folders | {_file_id(path): path for path in inputs.files}
-    every.pop(None, None)
+    images, folders, every = inputs
     for output in outputs:
         if output.path == STDOUT:
             continue

@@ -12,7 +12,7 @@ from PIL import Image
 
 from spvos_cli.video.paint import cut_out, paint_overlay
 from spvos_cli.video.palettes import indexed_image
-from spvos_cli.video.pngs import is_own_png, remove_own_pngs, save_png
+from spvos_cli.video.pngs import is_own_png, own_pngs, remove_own_pngs, save_png
 from spvos_cli.video.writers.writer import SegmentedFrame, Setting, Writer
 
 PATTERN = re.compile(r"%0?\d*d")  # of printf and FFmpeg: a frame's number
@@ -36,6 +36,10 @@ class PngFolder(Writer):
     @classmethod
     def exists_at(cls, path: Path) -> bool:
         return path.is_dir() and any(path.iterdir())
+
+    @classmethod
+    def written_at(cls, path: Path) -> list[Path]:
+        return own_pngs(path, by_object=cls.by_object)
 
     def remove_old(self) -> None:
         """What earlier runs wrote here."""
@@ -71,10 +75,13 @@ class NumberedFolder(PngFolder):
     def exists_at(cls, path: Path) -> bool:
         return bool(_numbered_files(path.parent, path.name))
 
+    @classmethod
+    def written_at(cls, path: Path) -> list[Path]:
+        return [file for file in _numbered_files(path.parent, path.name) if is_own_png(file)]
+
     def remove_old(self) -> None:
-        for file in _numbered_files(self.path, self.pattern):
-            if is_own_png(file):
-                file.unlink()
+        for file in self.written_at(self.path / self.pattern):
+            file.unlink()
 
     def write(self, segmented: SegmentedFrame) -> None:
         name = self.pattern % self.source.number_of(segmented.frame)

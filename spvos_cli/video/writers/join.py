@@ -56,7 +56,8 @@ class Joint:
 
 def join(pieces: list[Path], target: Path, joint: Joint) -> None:
     """Puts pieces one after the other into one container, as they are encoded."""
-    options = {"write_crc32": "0"} if joint.is_matroska else {}
+    # bitexact: the same video makes the same file, without random ids
+    options = {"write_crc32": "0", "fflags": "bitexact"} if joint.is_matroska else {}
     with av.open(str(target), "w", format=joint.format, container_options=options) as container:
         _describe(container, joint)
         tracks: dict[int, Stream | AacEncoder] = {}

@@ -75,6 +75,11 @@ class Writer:
         """Whether a writer that starts anew would replace something there."""
         return path.exists()
 
+    @classmethod
+    def written_at(cls, path: Path) -> list[Path]:
+        """The files of an output that is there, as far as writers like this one made them."""
+        return [path] if path.is_file() else []
+
     def write(self, segmented: SegmentedFrame) -> None:
         """The next frame."""
         raise NotImplementedError
