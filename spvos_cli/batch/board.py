@@ -57,9 +57,9 @@ class Board:
             if what.status == FAILED:
                 self._say(name, f"failed: {what.reason}")
         else:
-            if seen.worker not in self._workers:
-                self._workers[seen.worker] = self.bars.add_task("", total=None)
             text = f"  {name}: {what.label}"
+            if seen.worker not in self._workers:
+                self._workers[seen.worker] = self.bars.add_task(text)
             self.bars.update(
                 self._workers[seen.worker], description=text, completed=what.done, total=what.total
             )

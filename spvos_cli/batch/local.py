@@ -13,11 +13,10 @@ from typing import Any
 
 from spvos_cli.batch.crew import Died, Ready
 from spvos_cli.batch.video_job import VideoJob
-from spvos_cli.batch.work import Event, JobRunner, Progress, calm_threads, prepare_process
+from spvos_cli.batch.work import Event, JobRunner, calm_threads, prepare_process
 from spvos_cli.errors import Terminated
 
 PATIENCE = 20.0  # seconds that a worker has to close what it writes
-PACE = 0.2  # seconds between two words about progress
 
 
 class LocalWorker:
@@ -117,14 +116,9 @@ def _work(connection: Connection, threads: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is for the process that started it
     signal.signal(signal.SIGTERM, _terminate)
     prepare_process(threads)
-    talking, last = threading.Lock(), time.monotonic()
+    talking = threading.Lock()
 
     def tell(event: Event | Ready) -> None:
-        nonlocal last
-        if isinstance(event, Progress):
-            if time.monotonic() - last < PACE:
-                return
-            last = time.monotonic()
         with talking:  # writers make remarks in threads of their own
             connection.send(event)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ if TYPE_CHECKING:  # a worker loads them, the process that starts workers does n
     from spvos_cli.inference.segmenter import VideoSegmenter
     from spvos_cli.model.network import VOSNetwork
 
+PACE = 0.2  # seconds between two words about progress
 LOADING = tuple(name for name, uses in USES.items() if LOADS in uses)  # options that make another network
 
 
@@ -77,7 +79,15 @@ class Teller(Reporter):
 
     @contextmanager
     def progress(self, total: int | None, label: str, rate: str) -> Iterator[Callable[[float], None]]:
-        yield lambda done: self.tell(Progress(label, int(done), total))
+        last = 0.0
+
+        def show(done: float) -> None:
+            nonlocal last
+            if time.monotonic() - last >= PACE:
+                last = time.monotonic()
+                self.tell(Progress(label, int(done), total))
+
+        yield show
 
 
 class JobRunner:

@@ -114,7 +114,6 @@ CASES = {
                 *("demo", "format", "sparse", "gate_all", "strategy", "gate", "reuse"),
                 *MANY,
             },
-            "in.mp4 other.mp4": {"mask", "box", "jobs", "format", "demo"},
             "in.mp4 --mask-dir masks": {"mask", "box", "jobs", "format", "demo"},
             "--jobs j.csv -o {name}/": {"input", "mask", "box", "format", "demo"},
             "--demo": {
