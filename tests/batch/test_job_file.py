@@ -108,5 +108,6 @@ def test_bad_files(tmp_path: Path, name: str, content: str | bytes | None) -> No
 
 def test_too_many_cells(tmp_path: Path) -> None:
     bad, good = read_job_file(write(tmp_path / "jobs.csv", "input,mask\na,b,c\nd\n"))
+    assert bad.where.endswith("jobs.csv:2")
     assert "3 cells; expected 2" in bad.reason
     assert good.values == {"input": "d"}
