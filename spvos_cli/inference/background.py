@@ -1,6 +1,8 @@
-"""Fewer memory pixels: those far from all objects are much alike, and matched by the mean of four."""
+"""Fewer memory pixels: those around which nothing changes are much alike, and matched by their mean."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -8,8 +10,32 @@ from torch import Tensor
 
 from spvos_cli.model.network import VOSNetwork
 
-COVERED = 1 / 256  # share of a pixel at stride 16 that an object must cover to count: one pixel of the frame
-NEAR = 4  # pixels at stride 16 from an object up to which memory stays as it is
+ABSENT = 1 / 256  # share of a pixel at stride 16 up to which an object is not in it: one pixel of the frame
+FULL = 0.9  # from which on it is all of the pixel
+NEAR = 4  # pixels at stride 16 from an object's edge up to which memory stays as it is
+
+
+class Squares(NamedTuple):
+    """Pixels of a frame at stride 16, line by line, in groups.
+
+    Attributes:
+        pixels: (h * w,) int64, group by group.
+        starts: (N,) int64, where in them each group begins.
+        weights: (h * w,) float32, what each of them counts in its group's mean.
+    """
+
+    pixels: Tensor
+    starts: Tensor
+    weights: Tensor
+
+    def means(self, rows: Tensor) -> Tensor:
+        """(..., h * w, C) -> (..., N, C)"""
+        weights = self.weights.to(rows.dtype)
+        sums = [
+            F.embedding_bag(self.pixels, each, self.starts, mode="sum", per_sample_weights=weights)
+            for each in rows.flatten(0, -3)
+        ]
+        return torch.stack(sums).unflatten(0, rows.shape[:-2])
 
 
 def merges_background(network: VOSNetwork, device: torch.device) -> bool:
@@ -18,38 +44,27 @@ def merges_background(network: VOSNetwork, device: torch.device) -> bool:
     return network.merges_background and device.type == "cpu"
 
 
-def far_blocks(masks: Tensor) -> Tensor:
-    """Where 2x2 pixels at stride 16 are far from all objects.
+def like_squares(masks: Tensor) -> Squares:
+    """Squares of 2x2 pixels at stride 16 near which each object is everywhere or nowhere; all other pixels by
+    themselves.
 
     Args:
         masks: (K, H, W) in [0, 1], H and W multiples of 16.
-
-    Returns:
-        (H // 32, W // 32) bool; a last odd row or column is in no block.
     """
-    rows = masks.amax(dim=0, keepdim=True).unflatten(1, (-1, 16)).mean(dim=2)
-    covered = (rows.unflatten(2, (-1, 16)).mean(dim=3) > COVERED).float()
-    near = F.max_pool2d(covered, 2 * NEAR + 1, stride=1, padding=NEAR)
-    return F.max_pool2d(near, 2)[0] == 0
+    # rows first, which is faster than a pooling of squares
+    share = masks.unflatten(1, (-1, 16)).mean(dim=2).unflatten(2, (-1, 16)).mean(dim=3)
+    edge = 1 - torch.stack([share <= ABSENT, share >= FULL]).float()
+    near = F.max_pool2d(edge, 2 * NEAR + 1, stride=1, padding=NEAR).amin(dim=0).amax(dim=0)
+    alike = F.max_pool2d(near[None], 2)[0] == 0  # a last odd row or column is in no square
+    down, across = 2 * alike.shape[0], 2 * alike.shape[1]
+    first = torch.arange(near.numel(), device=masks.device).view_as(near)
+    corners = enlarged(first[:down:2, :across:2])
+    first[:down, :across] = torch.where(enlarged(alike), corners, first[:down, :across])
+    pixels = first.flatten().argsort(stable=True)
+    lengths = first.flatten().unique(return_counts=True)[1]
+    return Squares(pixels, lengths.cumsum(0) - lengths, (1 / lengths).repeat_interleave(lengths))
 
 
-def merge_blocks(rows: Tensor, blocks: Tensor, width: int) -> Tensor:
-    """Means in the place of blocks.
-
-    Args:
-        rows: (..., h * w, C), a frame's pixels at stride 16 line by line.
-        blocks: (h // 2, w // 2) bool, as of `far_blocks`.
-        width: w.
-
-    Returns:
-        (..., N, C): the pixels that are in no such block, then a mean for each block.
-    """
-    grid = rows.unflatten(-2, (-1, width))
-    merged = torch.zeros(grid.shape[-3:-1], dtype=torch.bool, device=rows.device)
-    down, across = blocks.shape
-    whole = blocks.repeat_interleave(2, dim=0).repeat_interleave(2, dim=1)
-    merged[: 2 * down, : 2 * across] = whole
-    four = grid[..., : 2 * down, : 2 * across, :].unflatten(-2, (across, 2)).unflatten(-4, (down, 2))
-    means = four.float().mean(dim=(-4, -2)).to(rows.dtype).flatten(-3, -2)
-    kept, made = (~merged).flatten().nonzero()[:, 0], blocks.flatten().nonzero()[:, 0]
-    return torch.cat([rows.index_select(-2, kept), means.index_select(-2, made)], dim=-2)
+def enlarged(squares: Tensor) -> Tensor:
+    """(h, w) -> (2 h, 2 w)"""
+    return squares.repeat_interleave(2, dim=0).repeat_interleave(2, dim=1)

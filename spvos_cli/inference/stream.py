@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from spvos_cli.inference.background import far_blocks, merge_blocks, merges_background
+from spvos_cli.inference.background import like_squares, merges_background
 from spvos_cli.inference.hidden_states import HiddenStates
 from spvos_cli.inference.long_memory import bank_for
 from spvos_cli.inference.memory_bank import MemoryBank, MemoryFrame
@@ -342,13 +342,12 @@ class Stream:
         self.hidden.put(self.ids, hidden)
         key, value = as_rows(previous.query.key), as_rows(value)
         merges = merges_background(self.network, previous.masks.device)
-        blocks = far_blocks(previous.masks) if merges else None
+        squares = like_squares(previous.masks) if merges else None
         for group, part in zip(
             self.groups, value.split([len(g.ids) for g in self.groups], dim=1), strict=True
         ):
             frame = MemoryFrame(key, part)
-            if blocks is not None:
-                width = previous.query.key.shape[3]
-                frame = MemoryFrame(*(merge_blocks(rows, blocks, width) for rows in (key, part)))
+            if squares is not None:
+                frame = MemoryFrame(*(squares.means(rows) for rows in (key, part)))
             kind = {"annotated": previous.annotated, "memory_frame": previous.memory_frame}
             group.bank.add(frame, last=LastFrame(key, part), **kind)

@@ -234,7 +234,8 @@ def _factors(
         return torch.cat([query_key, added[0]], dim=1), torch.cat([2 * scale * memory_key, added[1]], dim=1)
     parts = torch.cat([_bfloat16_parts(column) for column in added[1].unbind(1)], dim=1)
     repeated = added[0].bfloat16().repeat_interleave(BFLOAT16_PARTS, dim=1)
-    keys = query_key.bfloat16(), (2 * scale * memory_key).bfloat16()
+    # the memory's keys, of which there are more, stay as they are
+    keys = (2 * scale * query_key).bfloat16(), memory_key.bfloat16()
     return torch.cat([keys[0], repeated], dim=1), torch.cat([keys[1], parts], dim=1)
 
 

@@ -173,9 +173,14 @@ def time_variants(
         compare: methods, or "eager"; empty: the network as it is.
         cycles: `mem_every` cycles that are timed of each.
     """
-    names = list(compare) or [engine.method or "as it is"]
+    names, threads = list(compare) or [engine.method or "as it is"], engine.threads or default_threads()
     benches = {
-        name: Bench(variant(engine, name if compare else None), workload, read_top_k=readout_of(name))
+        name: Bench(
+            variant(engine, name if compare else None),
+            workload,
+            read_top_k=readout_of(name),
+            threads=threads,
+        )
         for name in names
     }
     timings = interleaved(benches, cycles)

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from spvos_cli.inference.stream import Stream
+from spvos_cli.inference.threads import thread_count
 from spvos_cli.model.matching import TopKReadout, top_k_readout
 from spvos_cli.model.network import VOSNetwork
 from spvos_cli.profiling.blobs import BlobPolicies
@@ -85,6 +86,7 @@ class Bench:
     Args:
         kernel: the backend of gated convolutions; None: this device's.
         read_top_k: how the memory is read, as `VOSNetwork.match` takes it.
+        threads: of the CPU, as in `thread_count`.
     """
 
     def __init__(
@@ -93,8 +95,9 @@ class Bench:
         workload: Workload,
         kernel: Kernel | None = None,
         read_top_k: TopKReadout = top_k_readout,
+        threads: int | None = None,
     ) -> None:
-        self.network = TimedNetwork(network)
+        self.network, self.threads = TimedNetwork(network), threads
         self.blobs = BlobPolicies(network, workload.density)
         self.frames = moving_frames(workload, network.device)
         stream = partial(
@@ -117,7 +120,8 @@ class Bench:
 
     def cycle(self) -> list[Timing]:
         """The frames from one memory frame to the next."""
-        return [self._step() for _ in range(self.stream.mem_every)]
+        with thread_count(self.threads, cast(VOSNetwork, self.network)):
+            return [self._step() for _ in range(self.stream.mem_every)]
 
     def _step(self) -> Timing:
         self.blobs.frame += 1

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from spvos_cli.inference.background import far_blocks, merge_blocks, merges_background
+from spvos_cli.inference.background import like_squares, merges_background
 from spvos_cli.inference.segmenter import VideoSegmenter
 from spvos_cli.model.checkpoint import build_model
 from spvos_cli.model.config import LITE
@@ -59,7 +59,7 @@ def test_a_step_waits_for_the_labels_alone(segmenter: VideoSegmenter) -> None:
 def test_the_background_is_merged_on_a_cpu_alone() -> None:
     """How many memory pixels are left has to be known on the host."""
     with host_waits() as seen:
-        merge_blocks(torch.ones(1, 24, 3), far_blocks(torch.zeros(1, 64, 96)), width=6)
+        like_squares(torch.zeros(1, 64, 96))
     assert seen.waits
     lite = build_model(LITE)
     assert merges_background(lite, torch.device("cpu"))
