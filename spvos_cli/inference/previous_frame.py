@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from spvos_cli.inference.region import Window
+from spvos_cli.inference.region import Window, Windows
 from spvos_cli.model.encoders import Query
 
 
@@ -22,7 +22,7 @@ class PreviousFrame(NamedTuple):
         masks: (K, H, W), the objects' probabilities.
         annotated: whether masks were given in it.
         memory_frame: whether it stays in the memory.
-        window: where in the frame that lies.
+        windows: where in the frame that lies.
         size: height and width of the frame, padded.
     """
 
@@ -31,13 +31,18 @@ class PreviousFrame(NamedTuple):
     masks: Tensor
     annotated: bool
     memory_frame: bool
-    window: Window
+    windows: Windows
     size: tuple[int, int]
+
+    @property
+    def window(self) -> Window:
+        """The first, where there are gates the only one."""
+        return self.windows[0]
 
     def tensors(self) -> dict[str, Tensor]:
         """Copies of all tensors, by name."""
         query = {f"query.{name}": x.clone() for name, x in self.query._asdict().items()}
-        place = torch.tensor([*self.window, *self.size])
+        place = torch.tensor([*(n for window in self.windows for n in window), *self.size])
         return query | {"image": self.image.clone(), "masks": self.masks.clone(), "place": place}
 
     @classmethod
@@ -46,8 +51,8 @@ class PreviousFrame(NamedTuple):
     ) -> PreviousFrame:
         """The inverse of `tensors`; others may be among them."""
         query = Query(**tensors_below("query.", tensors))
-        *window, height, width = tensors["place"].tolist()
-        place = Window(*window), (height, width)
+        *corners, height, width = tensors["place"].tolist()
+        place = tuple(Window(*each) for each in zip(*4 * [iter(corners)], strict=True)), (height, width)
         return cls(tensors["image"], query, tensors["masks"], annotated, memory_frame, *place)
 
 

@@ -1,9 +1,12 @@
-"""Region: the window about the objects, which alone goes through the network where nothing else is looked
+"""Region: the windows about the objects, which alone go through the network where nothing else is looked
 for."""
 
 from __future__ import annotations
 
+import itertools
 import math
+import operator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +23,20 @@ LEAST = 20  # cells that a window has at least in height and width
 STEP = 2  # cells: windows are of few sizes, as the first frame of a size takes longer
 LARGER = 1.6  # times the window that would do: then it is left for that
 WHOLE = 0.85  # share of the frame from which on a window does not pay
+
+
+class Box(NamedTuple):
+    """Where objects are: the first row of cells, one past the last, and columns likewise."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    @property
+    def side(self) -> int:
+        """The longer one."""
+        return max(self.bottom - self.top, self.right - self.left)
 
 
 class Window(NamedTuple):
@@ -39,76 +56,136 @@ class Window(NamedTuple):
     def area(self) -> int:
         return self.height * self.width
 
+    def holds(self, box: Box, margin: int, height: int, width: int) -> bool:
+        """Whether it goes that many cells beyond, or to the edge of the padded frame."""
+        top, left, rows, columns = (n // CELL for n in self)
+        ends = (top, top + rows, height // CELL), (left, left + columns, width // CELL)
+        return all(
+            (first - start >= margin or start == 0) and (end - last >= margin or end == limit)
+            for (start, end, limit), (first, last) in zip(ends, (box[:2], box[2:]), strict=True)
+        )
+
+
+Windows = tuple[Window, ...]  # of one height, side by side in one picture for the network
+
+
+def area_of(windows: Sequence[Window]) -> int:
+    """Of the picture, in pixels: what the network takes for it grows with that alone."""
+    return sum(window.area for window in windows)
+
 
 class Region(NamedTuple):
     """Where the network looks, frame by frame; without state of its own.
 
     Attributes:
-        visible: (K, h, w) bool, cells of stride 16 in which an object was seen.
-        window: in which they lie.
+        boxes: of each object that was seen; None of one that was not.
+        windows: in which they lie.
         height, width: of the padded frame, in pixels.
     """
 
-    visible: NDArray[np.bool_]
-    window: Window
+    boxes: list[Box | None]
+    windows: Windows
     height: int
     width: int
 
     @classmethod
-    def of(cls, masks: Tensor, window: Window, height: int, width: int) -> Region:
-        """masks: (K, H, W), the objects' probabilities in the window."""
+    def of(cls, masks: Tensor, windows: Windows, height: int, width: int) -> Region:
+        """masks: (K, H, W), the objects' probabilities in the windows."""
         # rows first, which is ten times as fast as a pooling of squares
         rows = masks.unflatten(1, (-1, CELL)).amax(dim=2)
-        visible = rows.unflatten(2, (-1, CELL)).amax(dim=3) > 0.5
-        return cls(visible.cpu().numpy(), window, height, width)
+        visible = (rows.unflatten(2, (-1, CELL)).amax(dim=3) > 0.5).cpu().numpy()
+        whole = np.zeros((len(visible), height // CELL, width // CELL), bool)
+        start = 0
+        for window in windows:
+            top, left, down, across = (n // CELL for n in window)
+            whole[:, top : top + down, left : left + across] |= visible[:, :, start : start + across]
+            start += across
+        return cls([_box_of(each) for each in whole], windows, height, width)
 
-    def next_window(self) -> Window:
-        """Where to look in the next frame: at all of it where an object is not to be seen now."""
+    def next_windows(self, most: int) -> Windows:
+        """Where to look in the next frame: at all of it where an object is not to be seen now. At most so
+        many windows."""
         whole = Window.whole(self.height, self.width)
-        if not len(self.visible) or not self._all_seen():
-            return whole
-        rows, columns = self._extent()
-        side = max(rows[1] - rows[0], columns[1] - columns[0])
-        limits = self.height // CELL, self.width // CELL
-        margin = math.ceil(MARGIN * side)
-        (top, bottom), (left, right) = (
-            _widened(*extent, margin, limit) for extent, limit in zip((rows, columns), limits, strict=True)
-        )
-        wanted = Window(*(CELL * n for n in (top, left, bottom - top, right - left)))
-        if wanted.area > WHOLE * whole.area:
-            return whole
-        kept = (
-            self._holds(rows, columns, math.ceil(CLOSE * side)) and self.window.area <= LARGER * wanted.area
-        )
-        return self.window if kept else wanted
+        seen = [box for box in self.boxes if box is not None]
+        if not seen or len(seen) < len(self.boxes):
+            return (whole,)
+        boxes = self._clusters(seen, most)
+        wanted = self._windows([[box] for box in boxes])
+        if area_of(wanted) > WHOLE * whole.area:
+            return (whole,)
+        kept = len(self.windows) <= most and area_of(self.windows) <= LARGER * area_of(wanted)
+        return self.windows if kept and all(self._is_held(box, CLOSE) for box in boxes) else wanted
 
     def is_enough(self) -> bool:
-        """Whether looking through the window was: no object is gone, or reaches its edge inside the frame."""
-        if self.window == Window.whole(self.height, self.width):
+        """Whether looking through the windows was: no object is gone, or reaches its window's edge inside the
+        frame."""
+        if self.windows == (Window.whole(self.height, self.width),):
             return True
-        return self._all_seen() and self._holds(*self._extent(), 1)
+        return all(box is not None and self._is_held(box, 0) for box in self.boxes)
 
-    def _all_seen(self) -> bool:
-        return bool(self.visible.reshape(len(self.visible), -1).any(axis=1).all())
+    def _is_held(self, box: Box, margin: float) -> bool:
+        """Whether a window goes that share of the box's side beyond it, and a cell at least."""
+        cells = max(1, math.ceil(margin * box.side))
+        return any(window.holds(box, cells, self.height, self.width) for window in self.windows)
 
-    def _extent(self) -> tuple[tuple[int, int], tuple[int, int]]:
-        """First and one past the last row of cells with an object, and columns, in the frame."""
-        any_object: NDArray[np.bool_] = np.logical_or.reduce(self.visible)
-        rows, columns = (np.flatnonzero(any_object.any(axis=axis)) for axis in (1, 0))
-        top, left = self.window.top // CELL, self.window.left // CELL
-        return (top + int(rows[0]), top + int(rows[-1]) + 1), (
-            left + int(columns[0]),
-            left + int(columns[-1]) + 1,
-        )
+    def _clusters(self, boxes: list[Box], most: int) -> list[Box]:
+        """Of objects that share a window. All do, and are parted where that makes the picture smallest, as
+        long as it becomes smaller and no windows overlap."""
+        groups = [boxes]
+        while len(groups) < most:
+            area = area_of(self._windows(groups))
+            better = [(self._windows(each), each) for each in _partings(groups)]
+            sizes = {area_of(windows): each for windows, each in better if not _any_overlap(windows)}
+            if min(sizes, default=area) >= area:
+                break
+            groups = sizes[min(sizes)]
+        return [_around(group) for group in groups]
 
-    def _holds(self, rows: tuple[int, int], columns: tuple[int, int], margin: int) -> bool:
-        """Whether the window goes that many cells beyond, or to the frame's edge."""
-        top, left, height, width = (n // CELL for n in self.window)
-        ends = (top, top + height, self.height // CELL), (left, left + width, self.width // CELL)
-        return all(
-            (first - start >= margin or start == 0) and (end - last >= margin or end == limit)
-            for (start, end, limit), (first, last) in zip(ends, (rows, columns), strict=True)
-        )
+    def _windows(self, groups: Sequence[Sequence[Box]]) -> Windows:
+        """About each group, from left to right."""
+        rows, columns = self.height // CELL, self.width // CELL
+        places = []
+        for box in map(_around, groups):
+            margin = math.ceil(MARGIN * box.side)
+            down = _widened(box.top, box.bottom, margin, rows)
+            places.append((*down, *_widened(box.left, box.right, margin, columns)))
+        height = max(bottom - top for top, bottom, _, _ in places)
+        found = []
+        for top, bottom, left, right in places:
+            top = min(max(0, (top + bottom - height) // 2), rows - height)
+            found.append(Window(*(CELL * n for n in (top, left, height, right - left))))
+        return tuple(sorted(found, key=lambda window: window.left))
+
+
+def _partings(groups: list[list[Box]]) -> Iterator[list[list[Box]]]:
+    """One group in two, by a line across the frame or down it: all ways."""
+    for number, group in enumerate(groups):
+        rest = groups[:number] + groups[number + 1 :]
+        for start in ("top", "left"):
+            ordered = sorted(group, key=operator.attrgetter(start))
+            for cut in range(1, len(ordered)):
+                yield [*rest, ordered[:cut], ordered[cut:]]
+
+
+def _around(boxes: Sequence[Box]) -> Box:
+    """The smallest box with all in it."""
+    tops, bottoms, lefts, rights = zip(*boxes, strict=True)
+    return Box(min(tops), max(bottoms), min(lefts), max(rights))
+
+
+def _any_overlap(windows: Windows) -> bool:
+    return any(
+        min(a.top + a.height, b.top + b.height) > max(a.top, b.top)
+        and min(a.left + a.width, b.left + b.width) > max(a.left, b.left)
+        for a, b in itertools.combinations(windows, 2)
+    )
+
+
+def _box_of(visible: NDArray[np.bool_]) -> Box | None:
+    rows, columns = (np.flatnonzero(visible.any(axis=axis)) for axis in (1, 0))
+    if not len(rows):
+        return None
+    return Box(int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1)
 
 
 def _widened(first: int, last: int, margin: int, limit: int) -> tuple[int, int]:
@@ -121,7 +198,11 @@ def _widened(first: int, last: int, margin: int, limit: int) -> tuple[int, int]:
     return start, start + length
 
 
-def cells_of(window: Window, device: torch.device) -> Tensor:
-    """Rows and columns, on the frame's grid, of a window's pixels at stride 16: (pixels, 2)."""
-    start = torch.tensor([window.top // CELL, window.left // CELL], dtype=torch.float32, device=device)
-    return grid_positions(window.height // CELL, window.width // CELL, device) + start
+def cells_of(windows: Sequence[Window], device: torch.device) -> Tensor:
+    """Rows and columns, on the frame's grid, of the picture's pixels at stride 16: (pixels, 2)."""
+    parts = []
+    for top, left, height, width in windows:
+        start = torch.tensor([top // CELL, left // CELL], dtype=torch.float32, device=device)
+        cells = grid_positions(height // CELL, width // CELL, device) + start
+        parts.append(cells.unflatten(0, (height // CELL, width // CELL)))
+    return torch.cat(parts, dim=1).flatten(0, 1)

@@ -17,7 +17,7 @@ from spvos_cli.inference.long_memory import bank_for
 from spvos_cli.inference.memory_bank import MemoryBank, MemoryFrame
 from spvos_cli.inference.module_run import ModuleRun, Place
 from spvos_cli.inference.previous_frame import PreviousFrame, tensors_below
-from spvos_cli.inference.region import Region, Window, cells_of
+from spvos_cli.inference.region import Region, Window, Windows, cells_of
 from spvos_cli.inference.views import Placed, TensorView, View, padded_size, placed, seen_through
 from spvos_cli.model.encoders import Query
 from spvos_cli.model.layers import aggregate, pad_to_multiple
@@ -29,6 +29,7 @@ from spvos_cli.sparse.kernels.reference import REFERENCE
 from spvos_cli.sparse.plan import runs_sparsely
 from spvos_cli.sparse.run import InferenceRun, Inject, ModuleRunner
 
+MOST_WINDOWS = 4  # about objects that are far apart
 FRAME = 0  # the id under which the query encoder keeps what is the frame's and no object's
 Decode = Callable[[Tensor, Query, ModuleRunner | None], Tensor]  # as `VOSNetwork.decode`
 
@@ -143,45 +144,49 @@ class Stream:
         if memory_frame:
             self.since_memory = 0
         size = padded_size(view)
-        whole = window = Window.whole(*size)
+        whole = windows = (Window.whole(*size),)
         if self.region and not annotated and previous is not None and previous.size == size:
-            window = Region.of(previous.masks, previous.window, *size).next_window()
-        prob = self._look(view, window, given, previous, memory_frame=memory_frame)
-        if window != whole and not Region.of(prob[1:], window, *size).is_enough():
-            window = whole
-            prob = self._look(view, window, given, previous, memory_frame=memory_frame)
-        return placed(view, window, prob)
+            most = 1 if self.runs else MOST_WINDOWS  # what gates keep lies in one
+            windows = Region.of(previous.masks, previous.windows, *size).next_windows(most)
+        prob = self._look(view, windows, given, previous, memory_frame=memory_frame)
+        if windows != whole and not Region.of(prob[1:], windows, *size).is_enough():
+            windows = whole
+            prob = self._look(view, windows, given, previous, memory_frame=memory_frame)
+        return placed(view, windows, prob)
 
     def _look(
         self,
         view: View,
-        window: Window,
+        windows: Windows,
         given: Mapping[int, Tensor],
         previous: PreviousFrame | None,
         *,
         memory_frame: bool,
     ) -> Tensor:
-        """The frame through a window: (1 + K, h, w), and what is to be remembered of it."""
+        """The frame through windows: (1 + K, h, w), and what is to be remembered of it."""
         strategy, annotated = self.network.config.strategy, bool(given)
-        moved = previous is not None and (previous.window, previous.size) != (window, padded_size(view))
+        moved = previous is not None and (previous.windows, previous.size) != (windows, padded_size(view))
         sparse = runs_sparsely(strategy, annotated=annotated, memory_frame=memory_frame)
         sparse = sparse and (self.module_run is not None or not moved)
-        image, padding = seen_through(view, window)
-        image = self.network.normalize(image.unsqueeze(0))
-        image = F.pad(image, padding) if any(padding) else image
+        parts = []
+        for window in windows:
+            part, padding = seen_through(view, window)
+            part = self.network.normalize(part.unsqueeze(0))
+            parts.append(F.pad(part, padding) if any(padding) else part)
+        image = parts[0] if len(parts) == 1 else torch.cat(parts, dim=3)
         image = image.to(self.dtype, memory_format=self.network.memory_format)
         query = self.network.encode_query(image, self._begin("Q", [FRAME], sparse=sparse))
         masks = torch.zeros(len(self.ids), *image.shape[2:], device=image.device)
         if set(self.ids) - set(given):
             run = self._begin("D", self.ids, sparse=sparse)
-            masks = self._decode(query, run, window, previous, view, memory_frame=memory_frame)
+            masks = self._decode(query, run, windows, previous, view, memory_frame=memory_frame)
         if given:
             masks = self._annotate(masks, {i: pad_to_multiple(mask)[0] for i, mask in given.items()})
             if self.module_run is not None:
                 self.module_run.remove(given)
         prob = aggregate(masks)
         self.previous = PreviousFrame(
-            image, query, prob[1:], annotated, memory_frame, window, padded_size(view)
+            image, query, prob[1:], annotated, memory_frame, windows, padded_size(view)
         )
         return prob
 
@@ -274,7 +279,7 @@ class Stream:
         self,
         query: Query,
         run: ModuleRunner | None,
-        window: Window,
+        windows: Windows,
         previous: PreviousFrame | None,
         view: View,
         *,
@@ -284,11 +289,12 @@ class Stream:
         memories = [group.bank.read() for group in self.groups]
         if previous is not None and previous.size != padded_size(view):
             memories = [memory._replace(last=None) for memory in memories]
-        elif previous is not None and previous.window != window:
-            positions = cells_of(previous.window, query.key.device) - cells_of(window, query.key.device)[0]
-            memories = [m._replace(last=m.last and m.last._replace(positions=positions)) for m in memories]
+        elif previous is not None and (previous.windows != windows or len(windows) > 1):
+            before, own = (cells_of(each, query.key.device) for each in (previous.windows, windows))
+            places = {"positions": before - own[0], "query_positions": own - own[0]}
+            memories = [m._replace(last=m.last and m.last._replace(**places)) for m in memories]
         if self.module_run is not None:
-            place = Place(window, padded_size(view))
+            place = Place(windows[0], padded_size(view))
             match = partial(self._match, query, memories)
             return self.module_run.decode(query, place, previous, match).sigmoid()
         readouts = [self.network.match(query, memory, self.top_k, self.read_top_k) for memory in memories]

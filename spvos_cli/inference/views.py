@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spvos_cli.inference.region import Window
+from spvos_cli.inference.region import Window, Windows
 from spvos_cli.model.layers import Padding, padding_to_multiple
 
 
@@ -117,8 +117,27 @@ def inside(view: View, window: Window) -> tuple[int, int, int, int]:
     return max(0, top), max(0, left), bottom, right
 
 
-def placed(view: View, window: Window, prob: Tensor) -> Placed:
-    """What was found in a window, without padding."""
+def placed(view: View, windows: Windows, prob: Tensor) -> Placed:
+    """What was found in windows, side by side, without padding: where there are several, in the smallest part
+    of the frame with all of them."""
+    parts = prob.split([window.width for window in windows], dim=2)
+    found = [_placed(view, *each) for each in zip(windows, parts, strict=True)]
+    if len(found) == 1:
+        return found[0]
+    top, left = min(each.top for each in found), min(each.left for each in found)
+    bottom, right = (
+        max(getattr(each, start) + each.prob.shape[axis] for each in found)
+        for start, axis in (("top", 1), ("left", 2))
+    )
+    canvas = prob.new_zeros(len(prob), bottom - top, right - left)
+    canvas[0] = 1
+    for each in found:
+        down, across = each.top - top, each.left - left
+        canvas[:, down : down + each.prob.shape[1], across : across + each.prob.shape[2]] = each.prob
+    return Placed(canvas, top, left, view.height, view.width)
+
+
+def _placed(view: View, window: Window, prob: Tensor) -> Placed:
     top, left, bottom, right = inside(view, window)
     pad_left, _, pad_top, _ = padding_to_multiple(view.height, view.width)
     down, across = top + pad_top - window.top, left + pad_left - window.left

@@ -192,10 +192,9 @@ class LiteVOS(VOSNetwork):
         readout then stands for both.
         """
         height, width = query.key.shape[2:]
-        key, grid = as_rows(query.key), grid_positions(height, width, query.key.device)
-        own = grid
+        key = as_rows(query.key)
         if cells is not None:
-            key, own = key[:, cells], grid[cells]
+            key = key[:, cells]
         far = self.read(key, memory, top_k, read_top_k)
         if memory.last is None:
             return torch.cat([far, far], dim=3)
@@ -203,7 +202,10 @@ class LiteVOS(VOSNetwork):
         if top_k is None:
             near = readout(self._nearby(similarity(key, last.key), height, width), last.value)
         else:
+            grid = grid_positions(height, width, query.key.device)
             positions = grid if last.positions is None else last.positions
+            own = grid if last.query_positions is None else last.query_positions
+            own = own if cells is None else own[cells]
             near = nearby_readout(key, last.key, last.value, own, positions, self.log_locality.exp())
         seen = last.value[..., -LABELS].amax(dim=-1) > SEEN
         near = torch.where(seen[..., None, None], near, far)

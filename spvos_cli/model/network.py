@@ -27,11 +27,13 @@ class LastFrame(NamedTuple):
         value: (B, K, N, Cv), one an object.
         positions: (N, 2), the pixels' rows and columns on the query's grid; None where they are the query's
             pixels.
+        query_positions: (L, 2), those of the query's pixels; None where they are a grid's, line by line.
     """
 
     key: Tensor
     value: Tensor
     positions: Tensor | None = None
+    query_positions: Tensor | None = None
 
 
 class Memory(NamedTuple):

@@ -116,7 +116,9 @@ def step(run: ModuleRun, frame: Frame) -> Tensor:
     if frame.leaving:
         run.remove(frame.leaving)
     run.begin(frame.ids, sparse=frame.sparse)
-    before = PreviousFrame(frame.masks[:0], frame.query, frame.masks, False, False, *frame.place)
+    before = PreviousFrame(
+        frame.masks[:0], frame.query, frame.masks, False, False, (frame.place.window,), frame.place.size
+    )
 
     def match(cells: Tensor | None) -> Tensor:
         return frame.readout if cells is None else frame.readout[:, cells]
@@ -225,7 +227,9 @@ def test_hidden_objects_are_looked_for_everywhere() -> None:
     masks = torch.stack([torch.full_like(frame.masks[0], p) for p in (0.9, 0.4)])
     run.override = None
     run.begin(frame.ids, sparse=True)
-    before = PreviousFrame(masks[:0], frame.query, masks, False, False, *frame.place)
+    before = PreviousFrame(
+        masks[:0], frame.query, masks, False, False, (frame.place.window,), frame.place.size
+    )
     with torch.inference_mode():
         run.decode(frame.query, frame.place, before, lambda c: frame.readout[:, c])
     assert (run.policy[0] == SKIP).all()

@@ -42,7 +42,7 @@ PLACES = (
     Place("schedule", "spvos_cli.inference.segmenter:VideoSegmenter", "step"),
     Place("schedule", "spvos_cli.inference.stream:Stream", "segment"),
     Place("region", "spvos_cli.inference.region:Region", "of"),
-    Place("region", "spvos_cli.inference.region:Region", "next_window"),
+    Place("region", "spvos_cli.inference.region:Region", "next_windows"),
     Place("scale", "spvos_cli.inference.views:ArrayView", "crop"),
     Place("normalise", "spvos_cli.inference.stream:Stream", "_look"),
     Place("encode query", "spvos_cli.model.network:VOSNetwork", "encode_query"),
