@@ -120,7 +120,7 @@ class EngineOptions:
     )
     region: str = option(
         "auto",
-        "Whether only a window about the objects goes through the network: auto does so on a CPU where all"
+        "Whether only windows about the objects go through the network: auto does so on a CPU where all"
         " objects were to be seen in the frame before, and looks at whole frames otherwise; off always does.",
         panel=MODEL,
         choices=("auto", "off"),
