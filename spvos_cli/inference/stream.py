@@ -144,7 +144,8 @@ class Stream:
         if memory_frame:
             self.since_memory = 0
         size = padded_size(view)
-        whole = windows = (Window.whole(*size),)
+        whole: Windows = (Window.whole(*size),)
+        windows = whole
         if self.region and not annotated and previous is not None and previous.size == size:
             most = 1 if self.runs else MOST_WINDOWS  # what gates keep lies in one
             windows = Region.of(previous.masks, previous.windows, *size).next_windows(most)
