@@ -170,6 +170,8 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=320)
     parser.add_argument("--policies", default=",".join(POLICIES))
     parser.add_argument("--kinds", default="back,away,cuts")
+    parser.add_argument("--mem-every", type=int)
+    parser.add_argument("--max-memory", type=int)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     found = {s.name: s for s in davis_sequences(options.davis, 2016, "train")}
@@ -177,7 +179,13 @@ def main() -> None:
     sequences = [
         [(s.read_frame(i), np.minimum(s.read_mask(i), 1)) for i in range(len(s.frames))] for s in held_out
     ]
-    segmenter = EngineOptions(size=options.size, threads=options.threads).segmenter(Reporter(quiet=True))
+    engine = EngineOptions(
+        size=options.size,
+        mem_every=options.mem_every,
+        max_memory=options.max_memory,
+        threads=options.threads,
+    )
+    segmenter = engine.segmenter(Reporter(quiet=True))
     print("| video | policy | J&F | found again | pixels | MiB | ms |\n|---|---|---|---|---|---|---|")
     for kind in options.kinds.split(","):
         for policy in options.policies.split(","):
