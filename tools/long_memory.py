@@ -43,7 +43,7 @@ class LeastUsedBank(MemoryBank):
 
     counts_use = True
 
-    def _make_room(self) -> None:
+    def make_room(self) -> None:
         while len(self.recent) > self.max_frames:
             shares = [float(f.used[0].sum() / f.used[1].max().clamp(min=1)) for f in self.recent[:-1]]
             del self.recent[int(np.argmin(shares))]
@@ -57,7 +57,7 @@ class SpreadBank(MemoryBank):
         self.times: list[int] = []
         self.now = 0
 
-    def _make_room(self) -> None:
+    def make_room(self) -> None:
         self.now += 1
         self.times.append(self.now)
         while len(self.recent) > self.max_frames:
@@ -144,7 +144,7 @@ def follow(segmenter: VideoSegmenter, make_bank: Callable[..., MemoryBank], vide
         start = time.process_time()
         labels = segmenter.step(image, ids if t == 0 else None)
         seconds += time.process_time() - start
-        held = [frame for group in segmenter._stream.groups for frame in group.bank._frames()]
+        held = [frame for group in segmenter._stream.groups for frame in group.bank.frames()]
         pixels = max(pixels, sum(frame.key.shape[1] for frame in held))
         mib = max(mib, sum(x.nbytes for frame in held for x in frame[:2]) / 2**20)
         for i in objects:

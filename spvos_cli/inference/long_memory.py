@@ -31,7 +31,7 @@ class LongMemoryBank(MemoryBank):
         self.network, self.max_pixels, self.count = network, max_pixels, prototypes
         self.long: MemoryFrame | None = None
 
-    def _make_room(self) -> None:
+    def make_room(self) -> None:
         """As in `MemoryBank`."""
         if len(self.recent) < max(2, self.max_frames):
             return
@@ -61,17 +61,19 @@ class LongMemoryBank(MemoryBank):
         """As in `MemoryBank`."""
         return super().tensors() | (copied("long.", self.long) if self.long else {})
 
-    def _restore(self, name: str, parts: dict[str, Tensor | None]) -> None:
+    def restore_frame(self, name: str, parts: dict[str, Tensor | None]) -> None:
+        """As in `MemoryBank`."""
         if name != "long":
-            super()._restore(name, parts)
+            super().restore_frame(name, parts)
             return
         key, value = parts["key"], parts["value"]
         assert key is not None
         assert value is not None
         self.long = MemoryFrame(key, value, parts["used"])
 
-    def _frames(self) -> list[MemoryFrame]:
-        return [*super()._frames(), *([self.long] if self.long else [])]
+    def frames(self) -> list[MemoryFrame]:
+        """As in `MemoryBank`; the prototypes last."""
+        return [*super().frames(), *([self.long] if self.long else [])]
 
 
 def most_used(frame: MemoryFrame, count: int) -> Tensor:

@@ -31,7 +31,7 @@ class MemoryBank:
     The annotated frame at which they joined always stays. Of the annotated frames after it the newest stay,
     at most `max_frames` and at least one; of the other memory frames likewise the newest, at most
     `max_frames`. The previous frame, where the network reads it, is there as well and goes when the next one
-    comes, unless it was a memory frame. Other banks make room in their own ways (`_make_room`).
+    comes, unless it was a memory frame. Other banks make room in their own ways (`make_room`).
 
     Attributes:
         counts_use: whether `MemoryFrame.used` is wanted.
@@ -72,10 +72,10 @@ class MemoryBank:
                 del self.annotated[1]
         elif memory_frame:
             self.recent.append(frame)
-            self._make_room()
+            self.make_room()
         self._memory = None
 
-    def _make_room(self) -> None:
+    def make_room(self) -> None:
         """After a memory frame came: at most `max_frames` of `recent` stay."""
         if len(self.recent) > self.max_frames:
             del self.recent[0]
@@ -89,7 +89,7 @@ class MemoryBank:
         if self.last is None:
             raise ValueError("nothing is remembered yet")
         if self._memory is None:
-            frames = self._frames()
+            frames = self.frames()
             key = torch.cat([frame.key for frame in frames], dim=1)
             usage = key.new_zeros(key.shape[1], dtype=torch.float32) if self.counts_use else None
             self._memory = Memory(key, torch.cat([frame.value for frame in frames], dim=2), self.last, usage)
@@ -100,7 +100,7 @@ class MemoryBank:
     def _note_use(self) -> None:
         """What of the memory was used since the last time becomes the frames'."""
         if self._memory is not None and self._memory.usage is not None:
-            frames = self._frames()
+            frames = self.frames()
             counts = self._memory.usage.split([frame.key.shape[1] for frame in frames])
             for frame, count in zip(frames, counts, strict=True):
                 if frame.used is not None:
@@ -112,7 +112,7 @@ class MemoryBank:
     def keep_objects(self, rows: list[int]) -> None:
         """Forgets the values of all objects but those in the given rows."""
         self._note_use()
-        kept = {id(frame): frame._replace(value=frame.value[:, rows]) for frame in self._frames()}
+        kept = {id(frame): frame._replace(value=frame.value[:, rows]) for frame in self.frames()}
         self.annotated = [kept[id(frame)] for frame in self.annotated]
         self.recent = [kept[id(frame)] for frame in self.recent]
         self.newest = self.newest and kept[id(self.newest)]
@@ -134,9 +134,10 @@ class MemoryBank:
         """The inverse of `tensors`, in a bank that holds nothing, in whatever order a file has them."""
         for name in sorted({name.rpartition(".")[0] for name in tensors}, key=_order):
             parts = {part: tensors.get(f"{name}.{part}") for part in ("key", "value", "used", "positions")}
-            self._restore(name, parts)
+            self.restore_frame(name, parts)
 
-    def _restore(self, name: str, parts: dict[str, Tensor | None]) -> None:
+    def restore_frame(self, name: str, parts: dict[str, Tensor | None]) -> None:
+        """What has one of the names in `tensors`; None stands for a part that it lacks."""
         key, value = parts["key"], parts["value"]
         assert key is not None
         assert value is not None
@@ -155,7 +156,8 @@ class MemoryBank:
     def _passing(self) -> list[MemoryFrame]:
         return [self.newest] if self.newest and not self._stays(self.newest) else []
 
-    def _frames(self) -> list[MemoryFrame]:
+    def frames(self) -> list[MemoryFrame]:
+        """All that is matched, in the order in which it lies side by side."""
         return [*self.annotated, *self.recent, *self._passing()]
 
 

@@ -35,7 +35,7 @@ def bank_with(network: VOSNetwork, frames: int, max_pixels: int = 4) -> LongMemo
         bank.add(frame(number), annotated=number == 0, memory_frame=True)
         usage = bank.read().usage
         assert usage is not None
-        asked = [f.key.shape[1] for f in bank._frames()][: -1 if bank.long else None]
+        asked = [f.key.shape[1] for f in bank.frames()][: -1 if bank.long else None]
         for start in (sum(asked[:i]) for i in range(len(asked))):
             usage[start + 1] += 1
             usage[start + 2] += 2
