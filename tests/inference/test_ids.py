@@ -54,7 +54,7 @@ def mask(left: int) -> Tensor:
 @pytest.mark.parametrize(
     ("method", "architecture"), [*itertools.product(GATES, ("spvos", "lite")), ("triple", "xmem")]
 )
-@settings(max_examples=4, deadline=None, derandomize=True)
+@settings(max_examples=3, deadline=None, derandomize=True)
 @given(
     leaves=st.integers(1, 4),
     away=st.integers(0, 2),
