@@ -33,10 +33,7 @@ def main() -> None:
             raise KeyboardInterrupt
         sys.exit(code)
     except UsageError as error:
-        _end(
-            f"{error.format_message()} (see {error.ctx.command_path if error.ctx else 'spvos'} --help)",
-            BAD_INPUT,
-        )
+        _end(f"{_usage(error)} (see {error.ctx.command_path if error.ctx else 'spvos'} --help)", BAD_INPUT)
     except InputError as error:
         _end(str(error), BAD_INPUT)
     except RunError as error:
@@ -52,6 +49,14 @@ def main() -> None:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG):
             raise
         _end(f"{error.filename or 'output'}: {error.strerror}; what was written so far is kept", FAILED)
+
+
+def _usage(error: Any) -> str:
+    """What is wrong; where shells made many files of a glob, what to do about it."""
+    text: str = error.format_message()
+    if "unexpected extra argument" in text and error.ctx and error.ctx.info_name == "annotate":
+        text = "more than one INPUT; several images are a folder, or a glob in quotes: 'frames/*.jpg'"
+    return text
 
 
 def _terminate(number: int, frame: object) -> None:

@@ -29,6 +29,11 @@ def weight_file(model: str, method: str | None, gate: str | None = None) -> Path
     return gated if gated.is_file() else weights_folder() / f"{model}.safetensors"
 
 
+def clicks_file() -> Path:
+    """Where the weights of the network of clicks ship."""
+    return weights_folder() / "clicks.safetensors"
+
+
 def shipped_weights(
     model: str,
     method: str | None = None,

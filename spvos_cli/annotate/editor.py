@@ -9,9 +9,9 @@ import numpy as np
 
 from spvos_cli.annotate.history import NOTHING, FrameVersion, History
 from spvos_cli.annotate.masks import MOST_ID, MaskFolder
-from spvos_cli.annotate.suggest import Click, Prompts, Suggest
 from spvos_cli.annotate.worker import Refused
 from spvos_cli.video.boxes import Box
+from spvos_cli.video.suggest import Click, Prompts, Suggest, suggest_or_box
 
 Shown = Callable[[int], np.ndarray]  # frame -> the label map (H, W) that is shown of it
 
@@ -64,7 +64,7 @@ class Editor:
         base, prompts = self.shown(frame), self._prompts(frame)
         now = _prompts_with(prompts.get(object, Prompts()), said, base.shape)
         previous = np.zeros(base.shape, bool) if "box" in said else base == object
-        found = self.suggest(image, now, previous)
+        found = suggest_or_box(self.suggest, image, now, previous)
         ids = np.where(found, np.uint8(object), np.where(base == object, np.uint8(0), base))
         self._change(frame, _without_locked(ids, base, locked), {**prompts, object: now})
 

@@ -35,6 +35,7 @@ OUTPUTS = {
     ".png": "{}_sheet.png",
     ".objects": "{}.objects",
     ".rgba": "{}.rgba",
+    ".mots": "{}.mots",
     ".soft": "{}.soft",
 }  # suffix -> the output's name, made of the input's
 

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from spvos_cli.annotate.suggest import Prompts
 from spvos_cli.files import atomic_path
+from spvos_cli.video.suggest import Prompts
 
 MOST = 50  # steps of a frame
 

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from spvos_cli.annotate.bring import ids_of_file
 from spvos_cli.annotate.editor import Editor
 from spvos_cli.annotate.export import OUTPUTS, Wish
 from spvos_cli.annotate.frame_reader import NoFrame
@@ -47,6 +48,7 @@ def make_app(session: Session, tabs: Tabs | None = None) -> Starlette:
     }
     changing: dict[str, tuple[str, Act]] = {
         "/mask/{number:int}": ("PUT", routes.paint),
+        "/import/{number:int}": ("PUT", routes.bring),
         "/prompt/{number:int}": ("POST", routes.prompt),
         "/accept/{number:int}": ("POST", routes.edit_with(Editor.accept)),
         "/forget/{number:int}": ("POST", routes.edit_with(Editor.forget)),
@@ -94,7 +96,8 @@ class Routes:
         return endpoint
 
     async def status(self, request: Request) -> Response:
-        """How things are; a tab asks every now and then, which also shows that it is there."""
+        """How things are. A tab asks every now and then, and while something runs more than twice a second:
+        that shows that it is there, and a stream of events would bring nothing sooner."""
         return await self._how_things_are(request.headers.get("x-tab", ""))
 
     async def take(self, request: Request) -> Response:
@@ -147,6 +150,12 @@ class Routes:
         """A PNG of ids becomes the mask of a frame."""
         ids = ids_of_png(body, self.session.shape)
         frame = self._in_video(number)
+        self.session.edit(lambda editor, locked: editor.paint(frame, ids, locked))
+
+    def bring(self, number: int, body: bytes) -> None:
+        """A file of masks becomes the mask of a frame."""
+        frame = self._in_video(number)
+        ids = ids_of_file(body, frame, self.session.frames.source)
         self.session.edit(lambda editor, locked: editor.paint(frame, ids, locked))
 
     def prompt(self, number: int, body: bytes) -> None:

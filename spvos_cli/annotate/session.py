@@ -22,7 +22,6 @@ from spvos_cli.annotate.history import History
 from spvos_cli.annotate.masks import MaskFolder
 from spvos_cli.annotate.objects import ObjectFacts, PageView, load_objects, load_record, save_record
 from spvos_cli.annotate.predictions import Predictions
-from spvos_cli.annotate.suggest import Suggest, suggest_with_grab_cut
 from spvos_cli.annotate.worker import Refused, Worker, WorkerJob
 from spvos_cli.errors import InputError
 from spvos_cli.inference.engine import EngineOptions
@@ -31,6 +30,9 @@ from spvos_cli.segment.options import SegmentOptions
 from spvos_cli.segment.resume import input_digest
 from spvos_cli.ui import Reporter
 from spvos_cli.video.frames import Frame
+from spvos_cli.video.grab_cut import suggest_with_grab_cut
+from spvos_cli.video.object_names import NAME
+from spvos_cli.video.suggest import Suggest
 
 if TYPE_CHECKING:  # PyTorch is imported when a network is wanted
     from spvos_cli.model.network import VOSNetwork
@@ -92,7 +94,7 @@ class Session:
         self.predictions = Predictions(cache / "found" / "masks", self.length)
         self.history = History(cache / "history", self.shape)
         self.editor = Editor(self.masks, self.history, lambda frame: self.labels(frame)[0], suggest)
-        self._objects_file, self._view_file = self.folder / "objects.json", cache / "session.json"
+        self._objects_file, self._view_file = self.folder / NAME, cache / "session.json"
         self.objects = load_objects(self._objects_file)
         self.view = self._load_view()
         self._know_objects()

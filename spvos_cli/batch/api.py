@@ -48,7 +48,7 @@ def segment_videos(
         jobs: a table (.csv, .jsonl) whose columns are names of options, or dictionaries of the same names:
             `input`, `mask`, `output`, `start` and so on.
         output: of jobs that name none, with {name}, {parent} or {number} in the name.
-        mask_dir: a folder with NAME.png, or with a folder NAME, for jobs without mask and box.
+        mask_dir: a folder with NAME.png, or with a folder NAME, for jobs without mask, box and click.
         workers: processes; by default as many as there are processors and memory for, on a GPU 1, and on a
             cluster as many as it has room for.
         cluster: "auto", for the Ray cluster that this machine is part of, or the address of one.

@@ -16,7 +16,7 @@ from spvos_cli.errors import InputError
 from spvos_cli.inference.engine import EngineOptions
 from spvos_cli.segment.options import SegmentOptions
 
-SEVERAL = ("mask", "output", "box")  # columns that may come several times, as the options may
+SEVERAL = ("mask", "output", "box", "click")  # columns that may come several times, as the options may
 TRUE, FALSE = {"true", "yes", "1"}, {"false", "no", "0"}
 WITHOUT = {"threads"}  # options of a run, not of a video
 
@@ -137,7 +137,7 @@ def _kinds() -> dict[str, tuple[type, ...]]:
     """The types that each column may have, None left out."""
     hints = get_type_hints(SegmentOptions) | get_type_hints(EngineOptions)
     kinds = {name: tuple(get_args(hint) or (hint,)) for name, hint in hints.items() if name not in WITHOUT}
-    own = dict.fromkeys(("input", "mask", "output", "box"), (str, Path))
+    own = dict.fromkeys(("input", "mask", "output", "box", "click"), (str, Path))
     return own | {
         name: tuple(kind for kind in each if kind is not NoneType)
         for name, each in kinds.items()

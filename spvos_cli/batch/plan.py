@@ -63,7 +63,7 @@ def make_plan(
     Args:
         rows: in order.
         defaults: options of the rows that do not say otherwise.
-        mask_dir: has the masks of rows without mask and box.
+        mask_dir: has the masks of rows without mask, box and click.
     """
     jobs, results = dict[int, VideoJob](), dict[int, VideoResult]()
     planner, right = Planner(defaults, mask_dir), dict[int, Checked]()
@@ -115,7 +115,8 @@ class Planner:
             raise InputError("-o -", found=found, expected="files or folders", fix="-o '{name}_masks/'")
         masks = tuple(str(mask) for mask in values.pop("mask", ()))
         there = Path(input).exists() or is_pattern(input) or "://" in input  # else that is told first
-        if self.mask_dir and there and not masks and not values.get("box"):
+        prompts = values.get("box") or values.get("click")
+        if self.mask_dir and there and not masks and not prompts:
             masks = (self.mask_dir.of(input),)
         own, engine = split_options(values, EngineOptions)
         refuse_useless(input, masks, outputs, own, engine)

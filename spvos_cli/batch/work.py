@@ -150,6 +150,7 @@ class JobRunner:
                     shape,
                     self.reporter.note,
                     video.engine.weights,
+                    video.engine.suggest(),
                 )
             except InputError:  # the state may be another job's, or damaged
                 if not goes_on:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -155,10 +155,20 @@ def choose_videos(videos: list[BenchmarkVideo], only: str | None) -> list[Benchm
     Raises:
         InputError: one is not there.
     """
+    names = chosen_names(only, {video.name for video in videos})
+    return [video for video in videos if video.name in names]
+
+
+def chosen_names(only: str | None, there: Collection[str]) -> set[str]:
+    """The names that `only` gives: with commas between, or one a line in a file; all where it is None.
+
+    Raises:
+        InputError: one is not there.
+    """
     if only is None:
-        return videos
+        return set(there)
     names = Path(only).read_text().split() if Path(only).is_file() else only.split(",")
-    if unknown := sorted(set(names) - {video.name for video in videos}):
+    if unknown := sorted(set(names) - set(there)):
         found = f"{len(unknown)} unknown names, {unknown[0]!r} among them"
         raise InputError(
             f"--only {only}",
@@ -166,7 +176,7 @@ def choose_videos(videos: list[BenchmarkVideo], only: str | None) -> list[Benchm
             expected="names of its sequences, or a file of them",
             fix="--only A,B",
         )
-    return [video for video in videos if video.name in names]
+    return set(names)
 
 
 def _video(name: str, frames: tuple[Path, ...], masks: dict[str, Path]) -> BenchmarkVideo:

@@ -76,7 +76,8 @@ def annotate(
     use_threads(engine.threads)
     reporter = Reporter(quiet=messages.quiet)
     network = engine.network()
-    session = Session(task.input, task.masks, frames, engine, network, reporter)
+    suggest = engine.suggest()
+    session = Session(task.input, task.masks, frames, engine, network, reporter, suggest)
     reporter.note(f"masks of annotated frames are in {session.folder}; Ctrl-C ends this")
     serve(session, task.port, browser=task.browser, say=typer.echo)
 

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
 
 from spvos_cli.commands.options import Messages
 from spvos_cli.commands.parameters import typer_command
 from spvos_cli.errors import InputError
 from spvos_cli.inference.engine import EngineOptions
 from spvos_cli.option import ALWAYS, OUTPUT, Use, option
+
+if TYPE_CHECKING:  # --help must not wait for it
+    from spvos_cli.ui import Reporter
 
 SCORING, MASKS = "Scoring", "Masks against masks"
 METHODS = ("dense", "static", "residual", "triple")
@@ -22,8 +29,13 @@ class Benchmarks:
     dataset: str | None = option(
         None,
         "The benchmark whose videos are segmented and scored; folder is a folder of annotated videos of your"
-        " own.",
-        choices=("davis", "youtube-vos", "folder"),
+        " own, stills one of images with masks, for --clicks.",
+        choices=("davis", "youtube-vos", "folder", "stills"),
+    )
+    clicks: bool = option(
+        False,
+        "No video is segmented: masks are made from boxes and clicks, in the first frame of each video or in"
+        " each still, and the clicks are counted that good masks take.",
     )
     data: tuple[Path, ...] = option(
         (),
@@ -98,8 +110,18 @@ class Deliveries:
     overwrite: bool = option(False, "A report and tables that exist may be replaced.", panel=OUTPUT)
 
 
-RUNS = Use(lambda v: v.dataset is not None, "--dataset, whose videos a network segments")
-SCORES = Use(lambda v: v.pred is not None or v.dataset is not None, "--dataset, or --pred with --truth")
+FROM = Use(lambda v: v.dataset is not None, "--dataset")
+RUNS = Use(
+    lambda v: v.dataset is not None and not v.clicks,
+    "--dataset, whose videos a network segments (no --clicks)",
+)
+SCORES = Use(
+    lambda v: v.pred is not None or (v.dataset is not None and not v.clicks),
+    "--dataset (no --clicks), or --pred with --truth",
+)
+CLICKED = Use(lambda v: v.dataset in ("davis", "folder", "stills"), "--dataset davis, folder or stills")
+STILLS = Use(lambda v: v.dataset != "stills" or v.clicks, "--clicks")
+EITHER = Use(lambda v: v.pred is not None or v.dataset is not None, "--dataset, or --pred with --truth")
 PAIR = Use(lambda v: v.pred is not None and v.truth is not None, "--pred with --truth")
 DAVIS = Use(lambda v: v.dataset == "davis", "--dataset davis")
 YOUTUBE = Use(lambda v: v.dataset == "youtube-vos", "--dataset youtube-vos")
@@ -109,16 +131,17 @@ ONE = Use(lambda v: v.compare is None, "no --compare, which names methods")
 ONE_FOLDER = Use(lambda v: v.compare is None, "no --compare, whose tables lie beside each method's masks")
 
 USES: dict[str, tuple[Use, ...]] = {
-    "dataset": (ALWAYS,),
-    "data": (RUNS,),
+    "dataset": (STILLS,),
+    "clicks": (CLICKED,),
+    "data": (FROM,),
     "year": (DAVIS,),
     "split": (SPLITS,),
     "frames": (YOUTUBE,),
-    "only": (RUNS,),
+    "only": (FROM,),
     "compare": (RUNS,),
     "pred": (PAIR,),
     "truth": (PAIR,),
-    "merge_objects": (SCORES,),
+    "merge_objects": (EITHER,),
     "late_objects": (SCORES,),
     "all_frames": (SCORES,),
     "strict": (SCORES,),
@@ -128,7 +151,7 @@ USES: dict[str, tuple[Use, ...]] = {
     "csv": (SCORES, ONE_FOLDER),
     "overwrite": (SCORES,),
     "model": (RUNS,),
-    "weights": (RUNS,),
+    "weights": (FROM,),
     "method": (RUNS, ONE),
     "sparse": (RUNS, GATED),
     "gate_all": (RUNS, GATED),
@@ -141,9 +164,9 @@ USES: dict[str, tuple[Use, ...]] = {
     "long_memory": (RUNS,),
     "reuse": (RUNS, GATED),
     "region": (RUNS,),
-    "engine": (RUNS,),
-    "device": (RUNS,),
-    "dtype": (RUNS,),
+    "engine": (FROM,),
+    "device": (FROM,),
+    "dtype": (FROM,),
     "threads": (ALWAYS,),
     "quiet": (ALWAYS,),
     "json": (ALWAYS,),
@@ -158,6 +181,8 @@ def evaluate(
     [bold]spvos eval --dataset davis --data DAVIS[/bold] prints J and F of every sequence of DAVIS-2016 val.
 
     [bold]spvos eval --pred DIR --truth DIR[/bold] prints those of masks that are there already.
+
+    [bold]spvos eval --clicks --dataset stills --data DIR[/bold] prints how many clicks good masks take.
     """
     if (videos.dataset is None) == (scoring.pred is None):
         found, expected = "not exactly one of the two", "--dataset NAME, or --pred DIR with --truth DIR"
@@ -186,12 +211,16 @@ def evaluate(
         )
         return
 
+    assert videos.dataset is not None
+    if videos.clicks:
+        show_clicks(videos, engine, reporter, merge_objects=merge, as_json=messages.json)
+        return
+
     from spvos_cli.benchmark.datasets import find_benchmark
     from spvos_cli.benchmark.evaluate import evaluate_benchmark, shared_machine
     from spvos_cli.benchmark.outcome import Task
     from spvos_cli.inference.machine import use_threads
 
-    assert videos.dataset is not None
     benchmark = find_benchmark(
         videos.dataset,
         videos.data[0] if videos.data else None,
@@ -209,6 +238,29 @@ def evaluate(
     use_threads(engine.threads)
     task = Task(benchmark, engine, protocol, deliveries.out, fresh=deliveries.fresh)
     evaluate_benchmark(task, outputs, reporter, methods)
+
+
+def show_clicks(
+    videos: Benchmarks, engine: EngineOptions, reporter: Reporter, *, merge_objects: bool, as_json: bool
+) -> None:
+    """Clicks on everything, and prints what came of it."""
+    from spvos_cli.benchmark.clicks import click_columns, click_on, click_sequences, print_columns
+    from spvos_cli.inference.machine import use_threads
+
+    assert videos.dataset is not None
+    data = videos.data[0] if videos.data else None
+    sequences = click_sequences(videos.dataset, data, videos.year, videos.split, videos.only)
+    use_threads(engine.threads)
+    suggest = engine.suggest(Path(engine.weights) if engine.weights else None)
+    merge = merge_objects or (videos.dataset == "davis" and videos.year == 2016)
+    objects = list(
+        click_on(reporter.track(sequences, len(sequences), "clicking", "it/s"), suggest, merge_objects=merge)
+    )
+    columns = click_columns(objects)
+    if as_json:
+        typer.echo(json.dumps(columns))
+    else:
+        print_columns(columns)
 
 
 def parse_methods(text: str | None) -> tuple[str, ...]:

@@ -26,7 +26,8 @@ class Start:
     recipe: str | None = option(
         None,
         "How it is trained: lite for the small network from clips, long for the same in a longer run of"
-        " several phases, paper as the paper does, stream for the gates of trained weights. By default lite.",
+        " several phases, paper as the paper does, stream for the gates of trained weights; clicks for the"
+        " network that makes masks of boxes and clicks. By default lite.",
         panel=RECIPE,
         choices=tuple(RECIPES),
     )
@@ -109,8 +110,15 @@ def train(
     if messages.json:
         typer.echo(json.dumps(columns))
     elif columns:
-        before = f"{columns['J&F-Start']:.4f} -> " if "J&F-Start" in columns else ""
-        typer.echo(f"J&F on held-out frames: {before}{columns['J&F-Mean']:.4f}")
+        typer.echo(score_line(columns))
+
+
+def score_line(columns: dict[str, float]) -> str:
+    """What the weights reach on what was held out, and what those reached that they started from."""
+    name, column = ("J&F", "J&F-Mean") if "J&F-Mean" in columns else ("IoU from box and 3 clicks", "box+3")
+    start = columns.get(column.removesuffix("-Mean") + "-Start")
+    before = "" if start is None else f"{start:.4f} -> "
+    return f"{name} on held-out frames: {before}{columns[column]:.4f}"
 
 
 train_command = typer_command(train, USES)

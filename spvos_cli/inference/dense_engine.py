@@ -8,6 +8,7 @@ import torch
 
 from spvos_cli.errors import InputError
 from spvos_cli.model.backends.engines import openvino_is_there
+from spvos_cli.model.clicks import ClickNetwork
 from spvos_cli.model.network import VOSNetwork
 
 
@@ -51,3 +52,19 @@ def use_engine(
             raise InputError(
                 "--engine openvino", found=found, expected=expected, fix="--engine torch"
             ) from error
+
+
+def use_trunk_engine(network: ClickNetwork, device: torch.device, dtype: torch.dtype, threads: int) -> None:
+    """Puts the trunk of the network of clicks into OpenVINO, where that is installed and the device a CPU.
+
+    Args:
+        dtype: float32 or bfloat16.
+        threads: of the CPU.
+    """
+    if device.type != "cpu" or not openvino_is_there():
+        return
+    try:
+        from spvos_cli.model.backends.lite_engine import LiteTrunkEngine
+    except ImportError:
+        return
+    network.trunk_engine = LiteTrunkEngine(network.trunk, dtype, threads)

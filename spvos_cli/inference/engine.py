@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 from spvos_cli.errors import InputError
 from spvos_cli.model.hosts import HOSTS
 from spvos_cli.option import MACHINE, MEMORY, MODEL, check_values, option
-from spvos_cli.resources import shipped_weights, weight_file
+from spvos_cli.resources import clicks_file, shipped_weights, weight_file
 from spvos_cli.ui import Reporter
 
 if TYPE_CHECKING:  # PyTorch is imported when a network is wanted: --help must not wait for it
     from spvos_cli.inference.segmenter import VideoSegmenter
     from spvos_cli.model.config import ModelConfig
     from spvos_cli.model.network import VOSNetwork
+    from spvos_cli.video.suggest import Suggest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -204,6 +206,27 @@ class EngineOptions:
         network = network.for_inference(device, dtype)
         use_engine(network, self.engine, device, dtype, self.threads or torch.get_num_threads())
         return network
+
+    def suggest(self, given: Path | None = None) -> Suggest:
+        """What makes masks of boxes and clicks: the network of clicks, which is loaded when it is asked for
+        the first time; GrabCut where its weights are not there.
+
+        Args:
+            given: its weights; None: those that ship.
+        """
+        from spvos_cli.video.grab_cut import suggest_with_grab_cut
+
+        path = given or clicks_file()
+        if given is None and not path.is_file():
+            return suggest_with_grab_cut
+
+        @functools.cache
+        def network() -> Suggest:
+            from spvos_cli.inference.clicks import load_suggest
+
+            return load_suggest(path, self.device, self.dtype, self.engine, self.threads)
+
+        return lambda frame, prompts, previous: network()(frame, prompts, previous)
 
     def architecture(self) -> str | None:
         """That the weights must be of; None: any, where no model or `lite` is named."""

@@ -15,21 +15,36 @@ from torch import Tensor
 
 from spvos_cli.errors import InputError
 from spvos_cli.files import atomic_path
+from spvos_cli.model.clicks import ClickNetwork
 from spvos_cli.model.config import ModelConfig
 from spvos_cli.model.host import host_of
 from spvos_cli.model.hosts import HOSTS
-from spvos_cli.model.network import VOSNetwork
+from spvos_cli.model.network import Network, VOSNetwork
 from spvos_cli.sparse.conv import SparseConv2d
 from spvos_cli.sparse.module_gate import ModuleGate
 from spvos_cli.sparse.plan import add_gates
+
+
+def network_class(architecture: str) -> type[Network]:
+    """Of a host, or of the network of clicks."""
+    return ClickNetwork if architecture == "clicks" else host_of(architecture).network
+
+
+def build_network(config: ModelConfig) -> Network:
+    """As `build_model`; also the network of clicks."""
+    return ClickNetwork(config).eval() if config.architecture == "clicks" else build_model(config)
 
 
 def build_model(config: ModelConfig) -> VOSNetwork:
     """A network with fresh weights and the gates of its method, in evaluation mode.
 
     Raises:
-        InputError: gates that the network cannot have.
+        InputError: gates that the network cannot have, or the network of clicks, which knows no video.
     """
+    if config.architecture not in HOSTS:
+        found = "the network that makes masks of clicks, which follows nothing"
+        expected, fix = f"one of {', '.join(HOSTS)}", "--model lite"
+        raise InputError(f"--model {config.architecture}", found=found, expected=expected, fix=fix)
     network = host_of(config.architecture).network(config)
     if config.gate == "module" and config.method != "dense":
         add_module_gate(network, config)
@@ -56,7 +71,7 @@ def add_module_gate(network: VOSNetwork, config: ModelConfig) -> None:
             module.obeys_module = True
 
 
-def save_weights(model: VOSNetwork, path: Path, notes: Mapping[str, str] | None = None) -> None:
+def save_weights(model: Network, path: Path, notes: Mapping[str, str] | None = None) -> None:
     """Writes weights and config; beside the target first, so that a cut-off write leaves the old file
     whole."""
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
@@ -110,6 +125,26 @@ def load_checkpoint(
     _check_fit(path, expected, tensors, config)
     model.load_state_dict(tensors)
     return model
+
+
+def load_clicks(path: Path) -> ClickNetwork:
+    """Rebuilds the network of clicks of a weight file.
+
+    Raises:
+        InputError: the file is missing, unreadable, or holds another network.
+    """
+    if not path.is_file():
+        raise InputError(
+            path, found="no such file", expected="a weight file", fix="spvos train --recipe clicks"
+        )
+    config, tensors = _read_safetensors(path)
+    if config.architecture != "clicks":
+        found, expected = f"the weights of a {config.architecture} network", "those of --recipe clicks"
+        raise InputError(path, found=found, expected=expected, fix="spvos train --recipe clicks")
+    network = ClickNetwork(config).eval()
+    _check_fit(path, network.state_dict(), tensors, config)
+    network.load_state_dict(tensors)
+    return network
 
 
 def stored_config(path: Path) -> ModelConfig:

@@ -13,7 +13,7 @@ Structure = Literal["Q", "D", "QD", "QDM"]
 Strategy = Literal["mixed", "semi-mixed", "fully"]
 GateScope = Literal["conv", "module"]
 CHOICES: dict[str, tuple[str, ...]] = {
-    "architecture": tuple(HOSTS),
+    "architecture": (*HOSTS, "clicks"),
     "method": get_args(Method),
     "structure": get_args(Structure),
     "strategy": get_args(Strategy),
@@ -28,7 +28,8 @@ class ModelConfig:
 
     Attributes:
         architecture: the host's name (`model.hosts`): `spvos` is the paper's network (STCN's, with ResNets),
-            `lite` the small one whose weights ship, `xmem` that of the paper's Table VI.
+            `lite` the small one whose weights ship, `xmem` that of the paper's Table VI; or `clicks`, the one
+            that makes masks of boxes and clicks.
         key_channels: channels of query and memory keys (Ck).
         value_channels: channels of query and memory values (Cv).
         decoder_channels: channels of the decoder at strides 16, 8 and 4.
@@ -107,4 +108,7 @@ LITE = ModelConfig(
     structure="D",
     mean=(127 / 255,) * 3,
     std=(128 / 255,) * 3,
+)
+CLICKS = ModelConfig(
+    architecture="clicks", decoder_channels=LITE.decoder_channels, mean=LITE.mean, std=LITE.std
 )

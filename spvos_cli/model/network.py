@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -53,11 +53,8 @@ class Memory(NamedTuple):
     usage: Tensor | None = None
 
 
-class VOSNetwork(nn.Module):
-    """The four modules that every network has; a subclass makes them.
-
-    Frames are batched as B (one in a stream, more in training), objects as K; images are RGB in [0, 1], their
-    sides multiples of 16. A run, where there is one, decides about the pixels of gated convolutions.
+class Network(nn.Module):
+    """What can be trained and travels in weight files with its configuration.
 
     Attributes:
         gate: one for all that follows the query encoder, in the place of gates of convolutions.
@@ -66,21 +63,12 @@ class VOSNetwork(nn.Module):
     config: ModelConfig
     mean: Tensor
     std: Tensor
-    reads_last_frame = False
-    follows_region = False  # whether a window about the objects does as well as the whole frame
-    merges_background = False  # whether memory pixels far from all objects may be averaged
     keeps_trunk = (
         False  # whether its trunk stays as ImageNet made it unless asked for, in an engine of its own
     )
     resnets: Mapping[
         str, str
     ] = {}  # its trunks that take torchvision's weights, by module: their names there
-    openvino = ""  # the module whose `put_in` has OpenVINO run what no gates decide about; empty: none has
-    openvino_always_pays = False  # whether OpenVINO is faster in any arithmetic
-    takes_module_gate = True  # whether one gate may decide about all that follows the query encoder
-    query_encoder: nn.Module
-    memory_encoder: nn.Module
-    decoder: nn.Module
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -115,6 +103,32 @@ class VOSNetwork(nn.Module):
         if len(mean) == len(std) == 1:  # the same for all channels, which is four times as fast
             return (image - mean.pop()).div_(std.pop())
         return (image - self.mean) / self.std
+
+    def train(self, mode: bool = True) -> Self:
+        """Batch normalisation stays in evaluation mode, as STCN does: batches are small."""
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+        return self
+
+
+class VOSNetwork(Network):
+    """The four modules that every network for videos has; a subclass makes them.
+
+    Frames are batched as B (one in a stream, more in training), objects as K; images are RGB in [0, 1], their
+    sides multiples of 16. A run, where there is one, decides about the pixels of gated convolutions.
+    """
+
+    reads_last_frame = False
+    follows_region = False  # whether a window about the objects does as well as the whole frame
+    merges_background = False  # whether memory pixels far from all objects may be averaged
+    openvino = ""  # the module whose `put_in` has OpenVINO run what no gates decide about; empty: none has
+    openvino_always_pays = False  # whether OpenVINO is faster in any arithmetic
+    takes_module_gate = True  # whether one gate may decide about all that follows the query encoder
+    query_encoder: nn.Module
+    memory_encoder: nn.Module
+    decoder: nn.Module
 
     def encode_query(self, image: Tensor, run: LayerRunner | None = None) -> Query:
         """image: (B, 3, H, W), normalised."""
@@ -243,14 +257,6 @@ class VOSNetwork(nn.Module):
         for module in self.modules():
             if isinstance(module, ConvUnit):
                 module.prepare_winograd()
-        return self
-
-    def train(self, mode: bool = True) -> VOSNetwork:
-        """Batch normalisation stays in evaluation mode, as STCN does: batches are small."""
-        super().train(mode)
-        for module in self.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.eval()
         return self
 
 

@@ -46,13 +46,14 @@ def segment_video(
         mask: a mask of the first frame, "FRAME:FILE", a folder of masks, or several of these.
         output: a folder (indexed PNGs), or a file whose suffix says what it is: .mp4 overlay, .mkv labels,
             .mov or .webm cut-out, .json COCO, .jsonl records, .png contact sheet; "-" for standard output;
-            folders FOLDER.objects, FOLDER.rgba and FOLDER.soft. By default NAME_masks and NAME_overlay.mp4.
+            folders FOLDER.objects, FOLDER.rgba, FOLDER.mots and FOLDER.soft. By default NAME_masks and
+            NAME_overlay.mp4.
         network: from `load_model`, so that several videos share it; by default it is loaded as the options
             say.
         reporter: where progress and remarks go; nowhere by default.
-        options: fields of `SegmentOptions` (start, end, stride, backward, box, resume, overwrite ...) and of
-            `EngineOptions` (model, weights, size, device, dtype ...): the names of the command's options.
-            `threads` holds while this runs.
+        options: fields of `SegmentOptions` (start, end, stride, backward, box, click, resume, overwrite ...)
+            and of `EngineOptions` (model, weights, size, device, dtype ...): the names of the command's
+            options. `threads` holds while this runs.
 
     Raises:
         InputError: something given cannot be used, or has no effect; nothing has been written then.
@@ -63,7 +64,7 @@ def segment_video(
     masks, outputs = ([x] if isinstance(x, str | Path) else list(x) for x in (mask, output))
     refuse_useless(input, masks, outputs, own, engine, network)
     shape = engine.shaping() | ({} if network is None else {"network": network_digest(network)})
-    job = prepare(input, masks, outputs, own, shape, reporter.note, engine.weights)
+    job = prepare(input, masks, outputs, own, shape, reporter.note, engine.weights, engine.suggest())
     with contextlib.closing(job.source):
         return run_job(job, engine.segmenter(reporter, network), engine.threads, reporter)
 

@@ -17,13 +17,16 @@ from spvos_cli.segment.backward import Spool
 from spvos_cli.segment.options import SegmentOptions
 from spvos_cli.segment.reach import check_reach, settle_times
 from spvos_cli.segment.resume import ResumeState, StateFile, run_shape
-from spvos_cli.video.annotations import Annotation, Annotations
+from spvos_cli.video.annotations import Annotations
 from spvos_cli.video.frames import Note, Source
+from spvos_cli.video.grab_cut import suggest_with_grab_cut
 from spvos_cli.video.images import ImageSource
 from spvos_cli.video.moments import MOMENT, Range, split_moment
 from spvos_cli.video.paint import Look
 from spvos_cli.video.palettes import recolour
+from spvos_cli.video.prompted import Annotation
 from spvos_cli.video.reader import open_source
+from spvos_cli.video.suggest import Suggest
 from spvos_cli.video.writers.apart import Inputs, check_apart
 from spvos_cli.video.writers.choose import LONGEST_NAME, Output, check_output, parse_output
 from spvos_cli.video.writers.folders import LabelFolder, PreviewFolder
@@ -120,7 +123,7 @@ class Job:
     def open_writers(self, stack: contextlib.ExitStack) -> list[Writer]:
         """A writer for each output; the stack closes all, whatever happens, so that what was written stays
         usable."""
-        setting = Setting(self.source, self.look, self.note)
+        setting = Setting(self.source, self.look, self.note, self.annotations.names)
         makers: list[Callable[..., Writer]] = [partial(o.writer, o.path) for o in self.outputs]
         if self.options.preview:
             makers.append(partial(PreviewFolder, self.preview.path, every=self.options.preview))
@@ -140,12 +143,14 @@ def prepare(
     engine: dict[str, Any],
     note: Note,
     weights: str | Path | None = None,
+    suggest: Suggest = suggest_with_grab_cut,
 ) -> Job:
     """Opens the source and checks what is given.
 
     Args:
         engine: what a continued run must share of the network and its options.
         weights: their file, which outputs may not replace.
+        suggest: makes masks of boxes and clicks.
 
     Raises:
         InputError: something cannot be used; nothing has been written then.
@@ -159,10 +164,12 @@ def prepare(
     state_file = _state_file(paths, input, named_masks, options, engine)
     resumed = state_file.load() if state_file and options.resume and state_file.path.exists() else None
     _check_outputs(parsed, options, resumed=resumed is not None)
-    annotations = Annotations(named_masks, options.boxes, source, note)
+    annotations = Annotations(
+        named_masks, options.boxes, source, note, clicks=options.clicks, suggest=suggest
+    )
     if not annotations.given:
         expected = "the mask of each object in one frame"
-        fix = f"--mask MASK or --box; spvos annotate {input} makes masks by clicks"
+        fix = f"--mask MASK, --box or --click; spvos annotate {input} makes masks by clicks"
         raise InputError(input, found="no mask given", expected=expected, fix=fix)
     palette = recolour(annotations.palette, options.colours or "", annotations.objects)
     look = Look(palette, options.overlay_alpha, options.contour)
@@ -282,8 +289,8 @@ def outputs_beside(job: Job) -> list[Output]:
 
 
 def box_files(job: Job, given: Iterable[Annotation]) -> list[Path]:
-    """Where the masks of boxes go for checking, an image for each frame that has boxes."""
-    moments = dict.fromkeys(str(g.moment) for g in given if g.box is not None)
+    """Where the masks of boxes and clicks go for checking, an image for each frame that has some."""
+    moments = dict.fromkeys(str(g.moment) for g in given if g.prompts is not None)
     return [job.beside / f"{short_name(job.source)}_box_{moment}.png" for moment in moments]
 
 

@@ -35,6 +35,7 @@ class VideoKeywords(FrameKeywords, total=False):
     """See `EngineOptions` and `SegmentOptions`."""
 
     box: str | Sequence[str]
+    click: str | Sequence[str]
     start: int | str | None
     end: int | str | None
     stride: int

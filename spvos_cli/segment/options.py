@@ -33,8 +33,16 @@ class SegmentOptions:
     box: str | Sequence[str] = option(
         (),
         "A box around an object in a frame (by default the first), in pixels, in the place of a mask: its"
-        " mask is made with GrabCut and written for checking. May be given several times.",
+        " mask is made by a network and written for checking. May be given several times.",
         metavar="[FRAME:]X,Y,W,H",
+        kind=list[str],
+    )
+    click: str | Sequence[str] = option(
+        (),
+        "A pixel that belongs to an object (+) or does not (-), in a frame (by default the first): it makes a"
+        " mask, or corrects the one that a box or --mask gives there. Where there are several objects in the"
+        " frame, 2= before it names one. May be given several times.",
+        metavar="[ID=][FRAME:]X,Y[+|-]",
         kind=list[str],
     )
     start: int | str | None = option(
@@ -138,6 +146,11 @@ class SegmentOptions:
     def boxes(self) -> list[str]:
         """One or several."""
         return [self.box] if isinstance(self.box, str) else list(self.box or ())
+
+    @property
+    def clicks(self) -> list[str]:
+        """One or several."""
+        return [self.click] if isinstance(self.click, str) else list(self.click or ())
 
     def chosen(self) -> Range:
         """The frames that start, end and stride choose.

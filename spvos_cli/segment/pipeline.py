@@ -102,7 +102,7 @@ class Pipeline:
         return self.spool.merge(segmented) if self.spool else segmented
 
     def _mask(self, frame: Frame) -> np.ndarray | None:
-        """What is given for a frame; the mask of a box is written as well, for checking."""
+        """What is given for a frame; the mask of boxes and clicks is written as well, for checking."""
         due = [given for given in self.job.annotations.unused if given.moment.reached(frame)]
         mask = self.job.annotations.at(frame)
         if mask is None:
@@ -110,7 +110,7 @@ class Pipeline:
         for path in box_files(self.job, due):
             if not path.exists() or self.job.options.overwrite:
                 indexed_image(mask, self.job.look.palette).save(path)
-                self.reporter.note(f"the mask made from --box is in {path}")
+                self.reporter.note(f"the mask made from boxes and clicks is in {path}")
         return mask
 
     def _take(self, item: SegmentedFrame | ResumeState) -> None:

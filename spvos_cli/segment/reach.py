@@ -6,9 +6,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from spvos_cli.errors import InputError
-from spvos_cli.video.annotations import Annotation, Annotations
+from spvos_cli.video.annotations import Annotations
 from spvos_cli.video.frames import Source
 from spvos_cli.video.moments import Moment, Range
+from spvos_cli.video.prompted import Annotation
 
 
 def check_reach(

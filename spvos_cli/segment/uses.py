@@ -25,7 +25,8 @@ def _shows_overlays(values: SimpleNamespace) -> bool:
 def _shows_colours(values: SimpleNamespace) -> bool:
     from spvos_cli.video.writers.folders import LabelFolder, NumberedFolder
 
-    return bool(_shows_overlays(values) or _writes(values, LabelFolder, NumberedFolder) or values.box)
+    shown = _shows_overlays(values) or _writes(values, LabelFolder, NumberedFolder)
+    return bool(shown or values.box or values.click)
 
 
 def _writes(values: SimpleNamespace, *writers: type) -> bool:
@@ -63,6 +64,7 @@ USES: dict[str, tuple[Use, ...]] = {
     "input": (VIDEO, NO_ROWS),
     "mask": (VIDEO, ONE),
     "box": (VIDEO, ONE),
+    "click": (VIDEO, ONE),
     "mask_dir": (VIDEO,),
     "jobs": (VIDEO,),
     "workers": (VIDEO, MANY),

@@ -46,6 +46,7 @@ class TrainOptions:
     """
 
     recipe: ClassVar[str]
+    score: ClassVar[str] = "J&F-Mean"  # the column that says which weights are the best
     triple_start: ClassVar[tuple[float, float, float]] = (0.0, 0.5, 1.0)  # bias of SKIP, REUSE, COMPUTE
     trunk_rate = 1.0
     frames = 0

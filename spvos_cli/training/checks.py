@@ -11,8 +11,8 @@ from typing import Any
 
 from spvos_cli.data.training_sets import parse_datasets
 from spvos_cli.errors import InputError
+from spvos_cli.model.checkpoint import network_class
 from spvos_cli.model.config import ModelConfig
-from spvos_cli.model.host import host_of
 from spvos_cli.option import Use, given_fields, refuse_unused
 from spvos_cli.training.base_options import SPARSITY, TrainOptions
 from spvos_cli.training.job import TrainingJob
@@ -57,7 +57,7 @@ def check_uses(job: TrainingJob, options: TrainOptions, config: ModelConfig) -> 
     """
     values = dataclasses.asdict(job) | dataclasses.asdict(options)
     objective = values.get("objective", "target")
-    host = host_of(config.architecture).network
+    host = network_class(config.architecture)
     values |= {"keeps_trunk": host.keeps_trunk, "resnets": bool(host.resnets)}
     values |= {"method": config.method, "recipe": options.recipe}
     values["cost"] = objective == "cost" or (objective == "method" and config.method == "residual")

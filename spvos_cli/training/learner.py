@@ -13,8 +13,9 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
 from spvos_cli.distributed import Processes
-from spvos_cli.inference.dense_engine import use_engine
-from spvos_cli.model.network import VOSNetwork
+from spvos_cli.inference.dense_engine import use_engine, use_trunk_engine
+from spvos_cli.model.clicks import ClickNetwork
+from spvos_cli.model.network import Network, VOSNetwork
 from spvos_cli.training.base_options import TrainOptions
 from spvos_cli.training.parameters import parameter_groups
 from spvos_cli.training.position import StepPosition
@@ -44,7 +45,7 @@ class Learner:
 
     def __init__(
         self,
-        network: VOSNetwork,
+        network: Network,
         options: TrainOptions,
         loss: nn.Module,
         device: torch.device,
@@ -68,12 +69,14 @@ class Learner:
 
     def choose_engine(self) -> None:
         """A trunk that does not learn runs in OpenVINO on a CPU, if that is there: a step takes 27 % less."""
-        if not self.network.keeps_trunk:
+        threads = torch.get_num_threads()
+        if isinstance(self.network, ClickNetwork):
+            use_trunk_engine(self.network, self.device, self.dtype, threads)
+        if not isinstance(self.network, VOSNetwork) or not self.network.keeps_trunk:
             return
         encoder: Any = self.network.query_encoder
         encoder.trunk_engine = None
         if not any(parameter.requires_grad for parameter in encoder.trunk.parameters()):
-            threads = torch.get_num_threads()
             use_engine(self.network, "auto", self.device, self.dtype, threads, learns=True)
 
     @contextmanager
@@ -138,14 +141,14 @@ class Learner:
         return sums
 
     @property
-    def averaged(self) -> VOSNetwork:
+    def averaged(self) -> Network:
         """The network with the running average of the weights."""
         network = self.average.module
-        assert isinstance(network, VOSNetwork)
+        assert isinstance(network, Network)
         return network
 
     @property
-    def result(self) -> VOSNetwork:
+    def result(self) -> Network:
         """What is scored and written: the running average, mixed with the weights at the start (Wortsman et
         al., Robust fine-tuning of zero-shot models, CVPR 2022)."""
         if self.start is None:

@@ -15,7 +15,17 @@ def bootstrapped_cross_entropy(logits: Tensor, ids: Tensor, kept: float) -> Tens
         logits: (N, 1 + K, H, W), ids: (N, H, W) int64.
         kept: share of the pixels that count, in (0, 1].
     """
-    losses = F.cross_entropy(logits, ids, reduction="none").flatten(1)
+    return mean_of_hardest(F.cross_entropy(logits, ids, reduction="none"), kept)
+
+
+def mean_of_hardest(losses: Tensor, kept: float) -> Tensor:
+    """The mean of the largest of each row's pixels.
+
+    Args:
+        losses: (N, ...), one for each pixel.
+        kept: share of the pixels that count, in (0, 1].
+    """
+    losses = losses.flatten(1)
     if kept < 1:
         losses = losses.topk(max(1, int(kept * losses.shape[1])), dim=1, sorted=False).values
     return losses.mean()
@@ -42,19 +52,26 @@ def dice_distances(logits: Tensor, masks: Tensor) -> Tensor:
     Returns:
         (N, K)
     """
-    prob = logits.softmax(dim=1)[:, 1:]
-    overlap = (prob * masks).sum(dim=(2, 3))
-    dice = (2 * overlap + 1) / (prob.sum(dim=(2, 3)) + masks.sum(dim=(2, 3)) + 1)
+    return soft_dice_distances(logits.softmax(dim=1)[:, 1:], masks)
+
+
+def soft_dice_distances(prob: Tensor, masks: Tensor) -> Tensor:
+    """1 - the soft Dice coefficient of probabilities and masks (..., H, W): (...)."""
+    overlap = torch.einsum("...hw,...hw->...", prob, masks)
+    dice = (2 * overlap + 1) / (prob.sum(dim=(-2, -1)) + masks.sum(dim=(-2, -1)) + 1)
     return 1 - dice
 
 
 @torch.no_grad()
 def overlaps(logits: Tensor, masks: Tensor) -> Tensor:
     """The region similarity J of each object's labels; as `dice_distances`."""
-    predicted = logits[:, 1:] == logits.amax(dim=1, keepdim=True)
-    truth = masks > 0.5
-    union = (predicted | truth).sum(dim=(2, 3))
-    overlap = (predicted & truth).sum(dim=(2, 3))
+    return hard_overlaps(logits[:, 1:] == logits.amax(dim=1, keepdim=True), masks > 0.5)
+
+
+def hard_overlaps(predicted: Tensor, truth: Tensor) -> Tensor:
+    """Intersection over union of boolean masks (..., H, W): (...); 1 where both are empty."""
+    union = (predicted | truth).sum(dim=(-2, -1))
+    overlap = (predicted & truth).sum(dim=(-2, -1))
     return torch.where(union > 0, overlap / union.clamp(min=1), 1.0)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from spvos_cli.errors import InputError
 from spvos_cli.files import atomic_path
 
-CURVES = ("entropy", "dice", "iou", "regret", "distance", "density", "J&F-Mean")
+CURVES = ("entropy", "dice", "iou", "iou0", "iou2", "regret", "distance", "density", "J&F-Mean", "box+3")
 
 
 class Metrics:

@@ -23,6 +23,7 @@ __all__ = [
     "FINE_TUNING",
     "RECIPE",
     "RECIPES",
+    "ClicksOptions",
     "LiteOptions",
     "LongOptions",
     "PaperOptions",
@@ -166,11 +167,35 @@ class StreamOptions(TrainOptions):
     learn: str = recipe_default(TrainOptions, "learn", "gates")
 
 
+@dataclasses.dataclass(frozen=True)
+class ClicksOptions(TrainOptions):
+    """For the network that makes masks of boxes and clicks (`model.clicks`), from stills:
+    `data.click_samples`."""
+
+    recipe: ClassVar[str] = "clicks"
+    score: ClassVar[str] = "box+3"
+    iterations: int = recipe_default(TrainOptions, "iterations", 10_000)
+    learning_rate: float = recipe_default(TrainOptions, "learning_rate", 1e-3)
+    turns: int = option(
+        2,
+        "How often the network is asked about a picture, each time with one more click where it was wrong.",
+        panel=RECIPE,
+        least=1,
+    )
+    crowded: float = option(
+        0.6,
+        "For which share of the pictures one with several objects is looked for.",
+        panel=RECIPE,
+        least=0.0,
+        most=1.0,
+    )
+
+
 FINE_TUNING = LiteOptions(
     iterations=150, batch_size=4, learning_rate=1e-4, start_share=0.5
 )  # minutes on two cores
 RECIPES: dict[str, type[TrainOptions]] = {
-    kind.recipe: kind for kind in (LiteOptions, LongOptions, PaperOptions, StreamOptions)
+    kind.recipe: kind for kind in (LiteOptions, LongOptions, PaperOptions, StreamOptions, ClicksOptions)
 }
 
 

@@ -7,7 +7,8 @@ from typing import Any
 from torch import nn
 
 from spvos_cli.errors import InputError
-from spvos_cli.model.network import VOSNetwork
+from spvos_cli.model.clicks import ClickNetwork
+from spvos_cli.model.network import Network
 from spvos_cli.sparse.gate_base import Gate
 from spvos_cli.sparse.module_gate import ModuleGate
 from spvos_cli.sparse.plan import PARTS
@@ -16,7 +17,7 @@ from spvos_cli.training.base_options import TrainOptions
 TRUNK = "query_encoder.trunk"
 
 
-def freeze(network: VOSNetwork, *, train_trunk: bool, learn: str = "all") -> VOSNetwork:
+def freeze(network: Network, *, train_trunk: bool, learn: str = "all") -> Network:
     """Parameters that shall not learn require no gradient afterwards. A trunk that is kept, the lite
     model's, stays as ImageNet made it, unless asked for: there is little video to learn from, and depthwise
     convolutions are slow backwards.
@@ -43,17 +44,19 @@ def freeze(network: VOSNetwork, *, train_trunk: bool, learn: str = "all") -> VOS
         module.requires_grad_(True)
     if network.keeps_trunk and not train_trunk:
         network.get_submodule(TRUNK).requires_grad_(False)
+    if isinstance(network, ClickNetwork):
+        network.trunk.requires_grad_(False)
     return network
 
 
-def learning_trunk(network: VOSNetwork) -> list[nn.Parameter]:
+def learning_trunk(network: Network) -> list[nn.Parameter]:
     """The parameters of a trunk that is kept, where they are to learn in some phase of the run."""
     if not network.keeps_trunk:
         return []
     return [p for p in network.get_submodule(TRUNK).parameters() if p.requires_grad]
 
 
-def parameter_groups(network: VOSNetwork, options: TrainOptions) -> list[dict[str, Any]]:
+def parameter_groups(network: Network, options: TrainOptions) -> list[dict[str, Any]]:
     """Weights and the rest, gates and a trunk that is kept apart: with what share of the learning rate, and
     with what weight decay."""
     deciding = [module for module in network.modules() if isinstance(module, Gate | ModuleGate)]

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
+from spvos_cli.data.click_samples import ClickRecipe, ClickSamples
 from spvos_cli.data.clips import ClipDataset, Recipe, Stage, normalized
 from spvos_cli.data.folders import WeightedDataset
 from spvos_cli.data.lite_clips import LiteClips
@@ -17,11 +18,13 @@ from spvos_cli.data.paper_clips import PaperClips
 from spvos_cli.data.streams import Streams
 from spvos_cli.distributed import Processes
 from spvos_cli.errors import InputError
+from spvos_cli.model.clicks import ClickNetwork
 from spvos_cli.model.config import ModelConfig
-from spvos_cli.model.network import VOSNetwork
+from spvos_cli.model.network import Network, VOSNetwork
 from spvos_cli.training.base_options import ClipOptions, Phase, TrainOptions
+from spvos_cli.training.click_loss import ClickLoss
 from spvos_cli.training.clips.clip_loss import ClipLoss
-from spvos_cli.training.options import LiteOptions, StreamOptions
+from spvos_cli.training.options import ClicksOptions, LiteOptions, StreamOptions
 from spvos_cli.training.streams.stream_loss import stream_loss
 
 
@@ -40,6 +43,8 @@ def make_dataset(options: TrainOptions, datasets: list[WeightedDataset], config:
         if not videos:
             raise _lacking(options, "nothing but stills", "videos")
         return Streams(videos, config.mem_every, options.side, options.seed, options.batch_size)
+    if isinstance(options, ClicksOptions):
+        return ClickSamples(datasets, ClickRecipe(options.side, options.crowded), options.seed)
     shares = [phase_shares(options, phase, datasets) for phase in options.phases()]
     stages = [
         Stage(phase.end, clip_recipe(options, phase), share)
@@ -83,7 +88,7 @@ def clip_recipe(options: TrainOptions, phase: Phase) -> Recipe:
 
 def make_loss(
     options: TrainOptions,
-    network: VOSNetwork,
+    network: Network,
     dtype: torch.dtype,
     processes: Processes,
     teacher: Path | None = None,
@@ -97,6 +102,10 @@ def make_loss(
     Raises:
         InputError: the network is none that the recipe can train.
     """
+    if isinstance(options, ClicksOptions):
+        assert isinstance(network, ClickNetwork)
+        return ClickLoss(network, options, dtype)
+    assert isinstance(network, VOSNetwork)
     if isinstance(options, StreamOptions):
         return stream_loss(network, options, dtype, processes, teacher)
     if network.gate is not None:

@@ -9,14 +9,18 @@ from typing import Any
 
 import torch
 
+from spvos_cli.benchmark.clicks import click_columns, click_on
 from spvos_cli.benchmark.in_memory import evaluate
 from spvos_cli.data.training_sets import TrainingData, training_data
 from spvos_cli.distributed import Processes, local_device, processes, world_size
 from spvos_cli.errors import InputError
 from spvos_cli.evaluation.scores import global_scores
+from spvos_cli.inference.clicks import ClickSuggest
 from spvos_cli.inference.machine import choose_device, choose_dtype
 from spvos_cli.inference.segmenter import VideoSegmenter
-from spvos_cli.model.checkpoint import build_model
+from spvos_cli.model.checkpoint import build_network
+from spvos_cli.model.clicks import ClickNetwork
+from spvos_cli.model.network import Network, VOSNetwork
 from spvos_cli.training.base_options import TrainOptions
 from spvos_cli.training.checks import check_source, check_uses, resumed_options, run_source
 from spvos_cli.training.job import TrainingJob
@@ -24,7 +28,7 @@ from spvos_cli.training.metrics import Metrics
 from spvos_cli.training.parameters import freeze
 from spvos_cli.training.recipes import make_dataset, make_loss
 from spvos_cli.training.reports import Reports, Row
-from spvos_cli.training.start import start_network
+from spvos_cli.training.start import start_click_network, start_network
 from spvos_cli.training.state import NAME, RunState, read_state
 from spvos_cli.training.time_limit import TimeLimit
 from spvos_cli.training.trainer import Trainer
@@ -38,8 +42,9 @@ def train(job: TrainingJob, options: TrainOptions, reporter: Reporter | None = N
     """Trains a network and scores it on what was held out. Under torchrun, with all processes.
 
     Returns:
-        The official columns (J&F-Mean, ...) over the held-out sequences, as fractions, of the last weights;
-        and "J&F-Start", before training, where it started from weights. Empty where nothing was held out.
+        The official columns (J&F-Mean, ...) over the held-out sequences, as fractions, of the last weights,
+        or of the network of clicks those of `benchmark.clicks`; and the recipe's score before training
+        ("J&F-Start"), where it started from weights. Empty where nothing was held out.
 
     Raises:
         InputError: data, weights or options cannot be used, or `job.out` holds a run already.
@@ -103,7 +108,7 @@ class TrainingSession:
     ) -> None:
         self.job, self.options, self.group, self.reporter = job, options, group, reporter
         dtype = choose_dtype(job.dtype, device)
-        network = build_model(state.config) if state else start_network(job, options)
+        network = build_network(state.config) if state else _new_network(job, options)
         check_uses(job, options, network.config)
         learns_trunk = any(phase.trunk for phase in options.phases())
         freeze(network, train_trunk=learns_trunk, learn=options.learn)
@@ -156,7 +161,8 @@ class TrainingSession:
         if self.metrics:
             self.metrics.draw()
         if before and self.job.init:
-            after["J&F-Start"] = before["J&F-Mean"]
+            score = self.options.score
+            after[score.removesuffix("-Mean") + "-Start"] = before[score]
         return after
 
     def _score_start(self, limit: TimeLimit | None) -> Row:
@@ -190,20 +196,33 @@ class TrainingSession:
 
     @torch.no_grad()
     def score_held_out(self) -> Row:
-        """The official columns of the averaged weights; empty in all processes but the first, which they
+        """The columns of the averaged weights; empty in all processes but the first, which they
         wait for."""
         row: Row = {}
         if self.group.first:
-            network = copy.deepcopy(self.trainer.result).for_inference(self.trainer.device, torch.float32)
-            results = evaluate(
-                self.data.held_out,
-                lambda: VideoSegmenter(network),
-                merge_objects=self.data.merge_objects,
-                all_frames=self.data.all_frames,
-            )
-            row = global_scores([score for result in results for score in result.objects.values()])
+            row = self._scores(copy.deepcopy(self.trainer.result))
         self.group.wait()
         return row
+
+    def _scores(self, network: Network) -> Row:
+        held_out, merge = self.data.held_out, self.data.merge_objects
+        if isinstance(network, ClickNetwork):
+            suggest = ClickSuggest(network, torch.float32)
+            frame = -1 if self.data.all_frames else 0  # of one's own frames the first one is trained on
+            return click_columns(list(click_on(held_out, suggest, merge_objects=merge, frame=frame)))
+        assert isinstance(network, VOSNetwork)
+        network.for_inference(self.trainer.device, torch.float32)
+        results = evaluate(
+            held_out,
+            lambda: VideoSegmenter(network),
+            merge_objects=merge,
+            all_frames=self.data.all_frames,
+        )
+        return global_scores([score for result in results for score in result.objects.values()])
+
+
+def _new_network(job: TrainingJob, options: TrainOptions) -> Network:
+    return start_click_network(job, options) if options.recipe == "clicks" else start_network(job, options)
 
 
 def describe(trainer: Trainer, data: TrainingData) -> str:

@@ -15,12 +15,14 @@ from torch import Tensor
 
 from spvos_cli.data.torchvision_import import torchvision_module
 from spvos_cli.errors import InputError
-from spvos_cli.model.checkpoint import build_model, load_checkpoint
+from spvos_cli.model.checkpoint import build_model, load_checkpoint, load_clicks, stored_config
+from spvos_cli.model.clicks import ClickNetwork
 from spvos_cli.model.config import ModelConfig
 from spvos_cli.model.efficientnet import EfficientNetLite
 from spvos_cli.model.host import host_of
 from spvos_cli.model.network import VOSNetwork
 from spvos_cli.model.resnet import ResNet
+from spvos_cli.resources import shipped_weights
 from spvos_cli.sparse.gate import TripleGate
 from spvos_cli.training.base_options import TrainOptions
 from spvos_cli.training.job import TrainingJob
@@ -55,6 +57,32 @@ def start_network(job: TrainingJob, options: TrainOptions) -> VOSNetwork:
             part = network.get_submodule(module)
             assert isinstance(part, ResNet)
             part.load_imagenet(resnet_weights(name, job.pretrained))
+    return network
+
+
+def start_click_network(job: TrainingJob, options: TrainOptions) -> ClickNetwork:
+    """The network of clicks from a weight file, else a fresh one on what the lite model's weights know: those
+    of --init, or those that ship.
+
+    Raises:
+        InputError: weights cannot be had, or are of another network.
+    """
+    for name, value in {"model": job.model, **job.overrides}.items():
+        if value is not None:
+            flag = {"structure": "--sparse"}.get(name) or "--" + name.replace("_", "-")
+            expected, fix = "--recipe clicks alone, which has one network", f"leave {flag} out"
+            raise InputError(f"{flag} {value}", found="--recipe clicks", expected=expected, fix=fix)
+    if len(job.init) > 1:
+        found = f"{len(job.init)} files"
+        raise InputError("--init", found=found, expected="one with --recipe clicks", fix="--init FILE")
+    start = job.init[0] if job.init else shipped_weights("lite")
+    if start.suffix == ".safetensors" and stored_config(start).architecture == "clicks":
+        return load_clicks(start)
+    lite = load_checkpoint(start, architecture="lite")
+    with torch.random.fork_rng():
+        torch.manual_seed(options.seed)
+        network = ClickNetwork()
+    network.start_from(lite)
     return network
 
 

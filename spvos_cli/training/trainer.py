@@ -17,7 +17,7 @@ from spvos_cli.data.clips import ClipKey
 from spvos_cli.distributed import Processes
 from spvos_cli.errors import RunError, Terminated
 from spvos_cli.model.checkpoint import save_weights
-from spvos_cli.model.network import VOSNetwork
+from spvos_cli.model.network import Network
 from spvos_cli.training.base_options import Phase, TrainOptions
 from spvos_cli.training.batches import load_batches
 from spvos_cli.training.learner import Figures, Learner, NotFiniteError
@@ -47,12 +47,12 @@ class Trainer:
     Attributes:
         clips: taken so far, over all processes.
         hurried: progress that a time limit has added to that of the iterations.
-        best: the highest J&F so far, -1 before the first.
+        best: the highest score so far, -1 before the first.
     """
 
     def __init__(
         self,
-        network: VOSNetwork,
+        network: Network,
         options: TrainOptions,
         folder: Path,
         *,
@@ -73,12 +73,12 @@ class Trainer:
         self._logged = time.perf_counter()
 
     @property
-    def network(self) -> VOSNetwork:
+    def network(self) -> Network:
         """What is trained."""
         return self.learner.network
 
     @property
-    def result(self) -> VOSNetwork:
+    def result(self) -> Network:
         """What is scored and written."""
         return self.learner.result
 
@@ -227,9 +227,10 @@ class Trainer:
             raise RunError(f"{self.folder}: {found}; {advice}") from error
 
     def keep_best(self, row: Row) -> None:
-        """Copies the weights to best.safetensors where their J&F is the highest so far."""
-        if row.get("J&F-Mean", -1.0) > self.best and self.processes.first:
-            self.best = row["J&F-Mean"]
+        """Copies the weights to best.safetensors where their score is the highest so far."""
+        score = self.options.score
+        if row.get(score, -1.0) > self.best and self.processes.first:
+            self.best = row[score]
             save_weights(self.result, self.folder / "best.safetensors")
 
     def save(self) -> None:

@@ -1,69 +1,58 @@
-"""What users say about objects, by frame: masks and boxes."""
+"""What users say about objects, by frame: masks, boxes and clicks."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from spvos_cli.errors import InputError
-from spvos_cli.video.boxes import Box, clip_box, object_in, parse_box
 from spvos_cli.video.frames import Frame, Note, Source
+from spvos_cli.video.grab_cut import suggest_with_grab_cut
 from spvos_cli.video.mask_files import masks_of
 from spvos_cli.video.mask_images import looks_inverted
 from spvos_cli.video.mask_opening import fit_mask, no_object
 from spvos_cli.video.masks import Mask, MaskReader
 from spvos_cli.video.moments import Moment, Range, split_moment
+from spvos_cli.video.object_names import names_in
 from spvos_cli.video.palettes import voc_palette
+from spvos_cli.video.prompted import Annotation, add_box, add_click, check_clicks, with_suggested
 from spvos_cli.video.remarks import summed_up
 from spvos_cli.video.small_ids import MOST_OBJECTS
-
-
-@dataclasses.dataclass(eq=False)
-class Annotation:
-    """A mask or a box.
-
-    Attributes:
-        moment: the frame that it is of.
-        name: for messages.
-        read: gives a mask; None for a box.
-        box: None for a mask.
-        file: that a mask is in.
-        label: what a mask's file name says about its object.
-        one_of_many: whether its file or folder has masks of other frames, too.
-        ids: the objects that it gives, none where it says that no object is there; renamed: a mask's own id
-            -> the object.
-    """
-
-    moment: Moment
-    name: str
-    read: Callable[[], Mask] | None = None
-    box: Box | None = None
-    file: Path | None = None
-    label: str | None = None
-    one_of_many: bool = False
-    ids: list[int] = dataclasses.field(default_factory=list)
-    renamed: dict[int, int] = dataclasses.field(default_factory=dict)
+from spvos_cli.video.suggest import Suggest
 
 
 class Annotations:
-    """Masks and boxes of one video. Masks are read once to check them, and again when their frame comes.
+    """Masks, boxes and clicks of one video. Masks are read once to check them, and again when their frame
+    comes.
+
+    Args:
+        masks, boxes, clicks: as the options' texts.
+        suggest: makes masks of boxes and clicks.
 
     Attributes:
         palette: (256, 3) uint8, the colours of the objects.
+        names: what objects are called, by id, as far as that is given.
         given: in the order of the options.
 
     Raises:
-        InputError: a mask or a box cannot be used.
+        InputError: a mask, a box or a click cannot be used.
     """
 
     def __init__(
-        self, masks: Sequence[str], boxes: Sequence[str], source: Source, note: Note = lambda text: None
+        self,
+        masks: Sequence[str],
+        boxes: Sequence[str],
+        source: Source,
+        note: Note = lambda text: None,
+        *,
+        clicks: Sequence[str] = (),
+        suggest: Suggest = suggest_with_grab_cut,
     ) -> None:
-        self.source, self.note = source, note
+        self.source, self.note, self.suggest = source, note, suggest
         self.palette = voc_palette()
+        self.names = {i: name for text in masks for i, name in names_in(Path(split_moment(text)[1])).items()}
         self._labels: dict[str, int] = {}  # what names of files say -> object
         self._remarks: list[str] = []  # about single masks
         reader = MaskReader(self._remarks.append)
@@ -76,11 +65,10 @@ class Annotations:
             note(text)
         reader.note = lambda text: None  # all is said
         for text in boxes:
-            moment, box = split_moment(text)
-            moment = moment.in_source(source, f"--box {text}")
-            box_in = clip_box(parse_box(box), source.width, source.height)
-            name = f"--box {','.join(map(str, box_in))}"
-            self.given.append(Annotation(moment, name, box=box_in, ids=[self._next_id()]))
+            add_box(self.given, text, source, self._next_id())
+        for text in clicks:
+            add_click(self.given, text, source, self._next_id)
+        check_clicks(self.given)
         self._left = list(self.given)
 
     @property
@@ -115,7 +103,7 @@ class Annotations:
         return [number for number, given in enumerate(self.given) if given in self._left]
 
     def restore(self, state: list[int]) -> None:
-        """Goes on where an earlier run with the same masks and boxes was."""
+        """Goes on where an earlier run with the same masks, boxes and clicks was."""
         self._left = [self.given[number] for number in state]
 
     def awaits(self, frame: Frame) -> bool:
@@ -147,10 +135,6 @@ class Annotations:
                 )
         return self._merged(due, frame) if due else None
 
-    def has_box(self, frame: Frame) -> bool:
-        """Whether a box is due at a frame."""
-        return any(g.box is not None for g in self._left if g.moment.reached(frame))
-
     def _check_masks(self) -> None:
         """Reads every mask, names the objects, and says what is odd about masks of one frame."""
         taken: dict[Moment, np.ndarray] = {}
@@ -161,7 +145,9 @@ class Annotations:
             before = taken.get(given.moment)
             own = [int(i) for i in np.unique(ids) if i]
             if given.label is not None and mask.white and own:
-                given.renamed = {1: self._labels.setdefault(given.label, self._next_id())}
+                number = self._labels.setdefault(given.label, self._next_id())
+                given.renamed = {1: number}
+                self.names.setdefault(number, given.label)
             elif before is not None:
                 given.renamed = self._named_apart(given, own, before, white=mask.white)
             known = self.objects
@@ -191,7 +177,7 @@ class Annotations:
     def _fitted(self, given: Annotation, note: Note = lambda text: None) -> tuple[Mask, np.ndarray]:
         """A mask as it is given, and its ids (H, W) at the frames' size."""
         if given.read is None:
-            raise ValueError("a box has no mask to read")
+            raise ValueError("a box and clicks have no mask to read")
         mask = given.read()
         return mask, fit_mask(mask.ids, self.source, given.name, note)
 
@@ -224,7 +210,10 @@ class Annotations:
         number = max(self.objects, default=0) + 1
         if number > MOST_OBJECTS:
             raise InputError(
-                "--mask, --box", found="more than 255 objects", expected="at most 255", fix="several runs"
+                "--mask, --box, --click",
+                found="more than 255 objects",
+                expected="at most 255",
+                fix="several runs",
             )
         return number
 
@@ -232,21 +221,12 @@ class Annotations:
         height, width = frame.image.shape[:2]
         merged = np.zeros((height, width), np.uint8)
         for given in due:
-            if given.box is None:
-                ids = _rename(self._fitted(given)[1], given.renamed)
-            else:
-                ids = np.where(merged == 0, self._found(given, given.box, frame), np.uint8(0))
+            if given.prompts is not None:
+                merged = with_suggested(given, given.prompts, self.suggest, frame.image, merged, self.note)
+                continue
+            ids = _rename(self._fitted(given)[1], given.renamed)
             merged = np.where(ids > 0, ids, merged)
         return merged
-
-    def _found(self, given: Annotation, box: Box, frame: Frame) -> np.ndarray:
-        box = clip_box(box, frame.image.shape[1], frame.image.shape[0])
-        found = object_in(frame.image, box)
-        if found is None:
-            self.note(f"{given.name}: GrabCut tells no object from its surroundings; the whole box is taken")
-            found = np.zeros(frame.image.shape[:2], bool)
-            found[box.y : box.y + box.height, box.x : box.x + box.width] = True
-        return np.asarray(found * np.uint8(given.ids[0]))
 
 
 def _rename(ids: np.ndarray, names: dict[int, int]) -> np.ndarray:

@@ -28,6 +28,7 @@ BROKEN = (
     OverflowError,
     MemoryError,
     OSError,
+    RecursionError,
 )  # of another structure
 
 
@@ -58,7 +59,7 @@ def read_mask_json(
     """
     try:
         data = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(path, found="not readable as JSON", expected=A_JSON, fix="--mask MASK") from error
     try:
         if isinstance(data, dict) and "shapes" in data:

@@ -239,6 +239,36 @@ def test_what_is_no_mask(change: Ask, session: Session, body: bytes) -> None:
     assert not session.masks.digests
 
 
+def test_import(client: TestClient, change: Ask, scene: Scene, session: Session) -> None:
+    """As --mask reads files: white is an object, JSON has the masks of many frames; sizes may differ."""
+    white = Image.fromarray(np.where(scene[1][3] == 1, 255, 0).astype(np.uint8))
+    buffer = io.BytesIO()
+    white.resize((256, 192), Image.Resampling.NEAREST).save(buffer, format="png")
+    change("PUT", "/import/3", buffer.getvalue())
+    assert np.array_equal(mask_of(client, 3)[0], scene[1][3] == 1)
+    square = {"label": "a", "points": [[10, 20], [39, 49]], "shape_type": "rectangle"}
+    change("PUT", "/import/4", {"shapes": [square], "imageHeight": 96, "imageWidth": 128})
+    assert mask_of(client, 4)[0].sum() == 900
+    region = {"size": [96, 128], "counts": [0, 96, 96 * 127]}
+    images = [{"id": i, "file_name": f"{i:05d}.png", "height": 96, "width": 128} for i in (5, 6)]
+    found = [{"image_id": i, "category_id": i, "track_id": i - 4, "segmentation": region} for i in (5, 6)]
+    coco = {"images": images, "annotations": found, "categories": []}
+    change("PUT", "/import/6", coco)
+    assert np.unique(mask_of(client, 6)[0][:, 0]).tolist() == [2]
+    error = change("PUT", "/import/7", coco, 409)["error"]
+    assert error == "no mask of frame 7 among those of 2 images"
+    assert list(session.masks.digests) == [3, 4, 6]
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"nonsense", b'{"a": 1}', png(np.zeros((96, 200))), bomb(), b"[" * 9999]
+)
+def test_what_cannot_be_imported(change: Ask, session: Session, body: bytes) -> None:
+    assert "expected" in (error := change("PUT", "/import/3", body, 409)["error"])
+    assert "/" not in error.replace("COCO's (images", "")  # no path of this machine
+    assert not session.masks.digests
+
+
 def test_more_than_a_mask_can_be(change: Ask, session: Session) -> None:
     change("PUT", "/mask/3", bytes(4 * 96 * 128 + 96 + 2**16 + 1), 413)
 
@@ -344,12 +374,15 @@ def test_backward(client: TestClient, change: Ask, session: Session, scene: Scen
 
 def test_export_and_its_files(client: TestClient, change: Ask, session: Session, scene: Scene) -> None:
     change("PUT", "/mask/0", png(scene[1][0]))
+    change("PUT", "/object/2", {"name": "disk"})
     for wrong in ({}, {"outputs": []}, {"outputs": ["../x.mp4"]}, {"outputs": "x"}, {"outputs": [["x"]]}):
         change("POST", "/export", wrong, 409)
     status = change("POST", "/export", {"outputs": ["", ".json"]})
     assert status["command"].endswith("-o in_masks -o in_coco.json")
     assert not wait(session)["failed"]
-    assert client.get("/output/.json").content == Path("in_coco.json").read_bytes()
+    coco = client.get("/output/.json")
+    assert coco.content == Path("in_coco.json").read_bytes()
+    assert [each["name"] for each in coco.json()["categories"]] == ["object 1", "disk"]
     assert client.get("/output/.mov").status_code == 404
 
 
@@ -399,7 +432,7 @@ def test_routes_that_change_things_are_all_guarded(session: Session) -> None:
     client = client_of(session)
     client.get("/status", headers={"x-tab": "other"})
     routes = [route for route in make_app(session).routes if route.methods & {"PUT", "POST"}]
-    assert len(routes) == 14
+    assert len(routes) == 15
     for route in routes:
         method = (route.methods & {"PUT", "POST"}).pop()
         address = route.path.replace("{number:int}", "0")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import threading
+import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -494,7 +496,7 @@ def test_frames_that_are_files(open_session: Opener, scene: Scene, tmp_path: Pat
 class LongSource(Source):
     """So many small frames, made as they are looked at."""
 
-    name, width, height, rate = "long", 16, 8, Fraction(25)
+    name, width, height, rate = "long", 64, 32, Fraction(25)
 
     def __init__(self, frames: int) -> None:
         self.frames = frames
@@ -523,6 +525,30 @@ def test_little_grows_with_length(open_session: Opener, monkeypatch: pytest.Monk
     session.follow(0, to_end=True)
     assert wait(session)["done"] == 1
     assert session.labels(99_999)[1] == "keyframe"
+
+
+@pytest.mark.slow
+def test_following_ten_thousand_frames(open_session: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process holds no more after the last frame than after a fifth of them."""
+    count = 10_000
+    monkeypatch.setattr("spvos_cli.annotate.session.open_input", lambda *rest: LongSource(count))
+    session = open_session(folder=Path("long"))
+    paint(session, 0, np.ones(session.shape, np.uint8))
+    session.follow(0, to_end=True)
+    early = 0.0
+    while (status := session.status()["job"])["running"]:
+        if not early and status["done"] > count / 5:
+            early = resident_mib()
+        time.sleep(0.1)
+    assert (status["done"], status["failed"]) == (count, False)
+    assert all(session.predictions.summary)
+    assert early > 0
+    assert resident_mib() - early < 20
+
+
+def resident_mib() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def test_streams_are_refused(open_session: Opener) -> None:

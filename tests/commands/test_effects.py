@@ -24,6 +24,7 @@ USUAL = "--weights w.safetensors --dtype fp32 --threads 1 --mem-every 4 -o label
 
 SEGMENT = {  # option -> what it is tried with, beside "in.mp4 --mask first.png"
     "box": "--box 5,12,60,48",
+    "click": "--click 14,24-",
     "start": "--start 2",
     "end": "--end 5",
     "stride": "--stride 2",

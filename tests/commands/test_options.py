@@ -69,6 +69,7 @@ CLIPS = {
     "checkpoint_activations",
 }
 MANY = {"mask_dir", "jobs", "workers", "cluster"}
+CLICKS = {"turns", "crowded"}
 SEGMENT_LOOKS = {"overlay_alpha", "contour"}
 CASES = {
     "segment": Case(
@@ -79,6 +80,7 @@ CASES = {
             "input": "other.mp4",
             "mask": "m.png",
             "box": "1,2,3,4",
+            "click": "1,2",
             "output": "out",
             "demo": "",
             "mask_dir": "masks",
@@ -114,11 +116,12 @@ CASES = {
                 *("demo", "format", "sparse", "gate_all", "strategy", "gate", "reuse"),
                 *MANY,
             },
-            "in.mp4 --mask-dir masks": {"mask", "box", "jobs", "format", "demo"},
-            "--jobs j.csv -o {name}/": {"input", "mask", "box", "format", "demo"},
+            "in.mp4 --mask-dir masks": {"mask", "box", "click", "jobs", "format", "demo"},
+            "--jobs j.csv -o {name}/": {"input", "mask", "box", "click", "format", "demo"},
             "--demo": {
                 *MANY,
-                *("input", "mask", "box", "start", "end", "stride", "backward", "live", "allow_network"),
+                *("input", "mask", "box", "click", "start", "end", "stride", "backward", "live"),
+                "allow_network",
                 *("track", "range", "fps", "format", "resume", "save_every"),
             },
         },
@@ -152,6 +155,7 @@ CASES = {
             "split": "train",
             "frames": "all",
             "only": "a,b",
+            "clicks": "",
             "compare": "dense,triple",
             "pred": "p",
             "truth": "t",
@@ -167,15 +171,24 @@ CASES = {
         },
         {
             "--pred p --truth t": {
-                *("data", "year", "split", "frames", "only", "compare", "out", "fresh"),
+                *("data", "year", "split", "frames", "only", "clicks", "compare", "out", "fresh"),
                 *(set(ENGINE) - {"threads", "quiet", "json"}),
             },
             "--dataset davis": {"frames", "pred", "truth"},
-            "--dataset youtube-vos": {"year", "pred", "truth"},
+            "--dataset youtube-vos": {"year", "pred", "truth", "clicks"},
             "--dataset folder": {"year", "split", "frames", "pred", "truth"},
-            "--dataset davis --compare dense,triple": {"frames", "pred", "truth", "csv", "method"},
+            "--dataset davis --compare dense,triple": {
+                *("frames", "pred", "truth", "csv", "method", "clicks"),
+            },
+            "--dataset davis --clicks": {
+                *("frames", "compare", "pred", "truth", "late_objects", "all_frames", "strict", "out"),
+                *("fresh", "report", "csv", "overwrite", "size", "mem_every", "top_k", "max_memory"),
+                *("long_memory", "reuse", "region"),
+                *(NETWORK - {"weights"}),
+            },
             "--dataset davis --method dense": {
                 *("frames", "pred", "truth", "sparse", "gate_all", "strategy", "gate", "reuse", "compare"),
+                "clicks",
             },
         },
     ),
@@ -281,6 +294,8 @@ CASES = {
             "max_gap": "4",
             "sparse_gap": "3",
             "sparse_motion": "0.5",
+            "turns": "4",
+            "crowded": "0.5",
             "stills_share": "0.2",
             "videos_share": "0.3",
             "final_share": "0.1",
@@ -290,11 +305,14 @@ CASES = {
             "trunk_share": "0.1",
         },
         {
-            "--dataset davis": LONG,
-            "--dataset davis --recipe lite --method dense": {*LONG, "sparse", "gate_all", "strategy", "gate"},
-            "--dataset davis --recipe long": set(),
-            "--dataset davis --recipe paper": {*LONG, *GAPS},
-            "--dataset davis --recipe stream": {*LONG, *GAPS, *CLIPS},
+            "--dataset davis": {*LONG, *CLICKS},
+            "--dataset davis --recipe lite --method dense": {
+                *(*LONG, *CLICKS, "sparse", "gate_all", "strategy", "gate"),
+            },
+            "--dataset davis --recipe long": CLICKS,
+            "--dataset davis --recipe paper": {*LONG, *GAPS, *CLICKS},
+            "--dataset davis --recipe stream": {*LONG, *GAPS, *CLIPS, *CLICKS},
+            "--dataset stills --recipe clicks": {*LONG, *GAPS, *CLIPS},
             "--dataset davis --resume": set(),
         },
     ),

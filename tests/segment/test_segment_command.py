@@ -145,6 +145,7 @@ BAD_INPUTS = {  # arguments -> what the one line names
     f"{USUAL} --backward -o o.soft": "--backward: an output of probabilities",
     f"{USUAL} --colours 300=red": "--colours 300=red: '300=red'",
     "clip.mp4 --box 1,2,3": "--box 1,2,3: no box",
+    "clip.mp4 --click 1": "--click 1: no click",
     "clip.mp4 --box 500,2,3,3": "--box 500,2,3,3: it lies outside",
     "http://127.0.0.1:9/clip.mp4 --mask first.png": "a network address",
     "list.m3u8 --mask first.png": "list.m3u8: not readable as video",

@@ -1,4 +1,4 @@
-"""Masks and boxes for several frames: who is who, and what is said about what is odd."""
+"""Masks, boxes and clicks for several frames: who is who, and what is said about what is odd."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from PIL import Image, ImageDraw
 from spvos_cli.errors import InputError
 from spvos_cli.video.annotations import Annotations
 from spvos_cli.video.frames import Frame
+from spvos_cli.video.grab_cut import suggest_with_grab_cut
 from spvos_cli.video.masks import read_mask
 from spvos_cli.video.moments import Moment, Range, split_moment
 from spvos_cli.video.palettes import recolour, voc_palette
+from spvos_cli.video.suggest import Prompts, Suggest
 from tests.conftest import make_frame, write_mask
 from tests.video.writing import MemorySource
 
@@ -24,9 +26,14 @@ def frame(index: int) -> Frame:
     return Frame(index, make_frame(index)[0], f"{index:05d}", index, (), index / 25)
 
 
-def annotations(*masks: str, box: tuple[str, ...] = ()) -> tuple[Annotations, list[str]]:
+def annotations(
+    *masks: str,
+    box: tuple[str, ...] = (),
+    click: tuple[str, ...] = (),
+    suggest: Suggest = suggest_with_grab_cut,
+) -> tuple[Annotations, list[str]]:
     notes: list[str] = []
-    return Annotations(masks, box, MemorySource(), notes.append), notes
+    return Annotations(masks, box, MemorySource(), notes.append, clicks=click, suggest=suggest), notes
 
 
 def white(path: Path, ids: np.ndarray) -> Path:
@@ -107,6 +114,87 @@ def test_a_box_finds_the_object_in_it() -> None:
     found = given.at(frame(0))
     assert ((found == 1) & (IDS == 1)).sum() / ((found == 1) | (IDS == 1)).sum() > 0.8
     assert set(np.unique(given.at(frame(4)))) == {0, 2}
+
+
+class Asked:
+    """A `Suggest` that finds the box, and a square about each positive click, and keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[Prompts, int]] = []
+
+    def __call__(self, frame: np.ndarray, prompts: Prompts, previous: np.ndarray) -> np.ndarray:
+        self.seen.append((prompts, int(previous.sum())))
+        found = previous.copy()
+        if prompts.box:
+            found[prompts.box.y :, prompts.box.x :][: prompts.box.height, : prompts.box.width] = True
+        for x, y, positive in prompts.clicks:
+            found[y - 2 : y + 3, x - 2 : x + 3] = positive
+        return found
+
+
+def test_clicks_make_an_object_or_say_more_of_the_one_that_is_there() -> None:
+    asked = Asked()
+    box, clicks = ("5,12,20,10",), ("15,15-", "4:70,40", "4:80,50-", "4:75,40+")
+    given, notes = annotations(box=box, click=clicks, suggest=asked)
+    assert (given.objects, notes) == ([1, 2], [])
+    first, later = given.at(frame(0)), given.at(frame(4))
+    assert ((first == 1).sum(), (later == 2).sum()) == (200 - 25, 25 + 25)
+    assert [(bool(p.box), [c.positive for c in p.clicks], area) for p, area in asked.seen] == [
+        (True, [], 0),
+        (True, [False], 200),
+        (False, [True], 0),
+        (False, [True, False], 25),
+        (False, [True, False, True], 25),
+    ]
+
+
+def test_a_click_corrects_a_mask(tmp_path: Path) -> None:
+    """The object that is meant is named where there are several; the other one stays as it is."""
+    mask = str(write_mask(tmp_path / "a.png", IDS))
+    with pytest.raises(InputError, match=r"2 objects in frame 0.*--click 1=20,30-"):
+        annotations(mask, click=("20,30-",))
+    given, _ = annotations(mask, click=("2=5,5", "1=20,30-", "3=60,80"), suggest=Asked())
+    assert given.objects == [1, 2, 3]
+    found = given.at(frame(0))
+    assert [(found == i).sum() for i in (1, 2, 3)] == [(IDS == 1).sum() - 25, (IDS == 2).sum() + 25, 25]
+
+
+@pytest.mark.parametrize(
+    ("click", "error"),
+    {
+        ("5,5-",): "only what does not belong to it",
+        ("5,-5",): "no click",
+        ("0=5,5",): "no click",
+        ("128,5",): "outside of the frame; expected a pixel of 128x96",
+        ("256=5,5",): "the id 256",
+    }.items(),
+)
+def test_clicks_that_mean_nothing(click: tuple[str, ...], error: str) -> None:
+    with pytest.raises(InputError, match=error):
+        annotations(click=click)
+
+
+def test_where_nothing_is_found_it_is_said() -> None:
+    def nothing(frame: np.ndarray, prompts: Prompts, previous: np.ndarray) -> np.ndarray:
+        return np.zeros_like(previous)
+
+    given, notes = annotations(box=("5,12,20,10",), click=("2=60,80",), suggest=nothing)
+    assert np.unique(given.at(frame(0)), return_counts=True)[1].tolist() == [96 * 128 - 200, 200]
+    assert [("the whole box is taken" in note, "no object is found" in note) for note in notes] == [
+        (True, False),
+        (False, True),
+    ]
+
+
+def test_names_of_objects(tmp_path: Path) -> None:
+    """What `annotate` leaves beside masks, and what files are called."""
+    write_mask(tmp_path / "00000.png", IDS)
+    (tmp_path / "objects.json").write_text('{"1": {"name": "cat"}, "2": {"name": ""}, "x": {}, "3": 4}')
+    assert annotations(str(tmp_path))[0].names == {1: "cat"}
+    for broken in ("[1]", "{", ""):
+        (tmp_path / "objects.json").write_text(broken)
+        assert annotations(str(tmp_path))[0].names == {}
+    assert annotations(box=("5,12,50,48",))[0].names == {}
 
 
 def test_range() -> None:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from spvos_cli.video.paint import cut_out, paint_overlay
 from spvos_cli.video.writers.choose import FILES, FOLDERS
+from spvos_cli.video.writers.sheet import grid_of
 from tests.video.writing import (
     TIMES,
     MemorySource,
@@ -83,6 +84,9 @@ def test_label_and_cutout_folders(tmp_path: Path) -> None:
         read = {s: np.array(Image.open(tmp_path / f"out{s}" / f"{t:05d}.png")) for s in ("", ".rgba")}
         assert np.array_equal(read[""], frame.labels)
         assert np.array_equal(read[".rgba"], cut_out(frame.frame.image, frame.labels))
+        mots = np.array(Image.open(tmp_path / "out.mots" / f"{t:05d}.png"))
+        assert mots.dtype == np.uint16
+        assert np.array_equal(mots, np.select([frame.labels == 1, frame.labels == 2], [1001, 1002]))
         for i in (1, 2):
             white = np.array(Image.open(tmp_path / "out.objects" / str(i) / f"{t:05d}.png"))
             assert np.array_equal(white, (frame.labels == i) * 255)
@@ -105,6 +109,7 @@ def test_coco_is_what_pycocotools_reads(tmp_path: Path, capsys: pytest.CaptureFi
     assert "Masks of clip" in capsys.readouterr().out
     assert set(coco.dataset) >= {"info", "licenses", "images", "annotations", "categories"}
     assert all({"id", "name", "supercategory"} <= set(category) for category in coco.dataset["categories"])
+    assert [category["name"] for category in coco.dataset["categories"]] == ["object 1", "object 2"]
     for t, frame in enumerate(frames):
         for annotation in coco.loadAnns(coco.getAnnIds(imgIds=[t + 1])):
             mask = frame.labels == annotation["category_id"]
@@ -125,13 +130,25 @@ def test_contact_sheet_spreads_over_any_length(tmp_path: Path) -> None:
     path = tmp_path / "sheet.png"
     writer = FILES[".png"](path, setting())
     for t in range(50):
-        writer.write(segmented(t % 8))
+        shown = segmented(t % 8)
+        writer.write(shown._replace(frame=shown.frame._replace(index=t)))
     kept = sorted(int(file.stem) for file in (tmp_path / "sheet.png.part").iterdir())
     assert kept == list(range(0, 50, 4))
     writer.close()
     writer.clean_up()
-    assert Image.open(path).size == (5 * 128, 3 * 96)
+    sheet = np.array(Image.open(path))
+    cells = sheet.reshape(3, 96, 4, 128, 3).transpose(0, 2, 1, 3, 4).reshape(12, 96, 128, 3)
+    assert all(cell.std() > 20 for cell in cells)  # no hole
+    assert len({cell[-24:, :70].tobytes() for cell in cells}) == 12  # each has its number
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_grid_of_a_contact_sheet() -> None:
+    for count in range(1, 21):
+        rows, columns = grid_of(count)
+        assert columns <= 5
+        assert count - 2 <= rows * columns <= count
+    assert [grid_of(count) for count in (4, 12, 13, 20)] == [(1, 4), (3, 4), (3, 4), (4, 5)]
 
 
 @pytest.mark.parametrize("suffix", [*VIDEOS, ".json", ".jsonl", ""])

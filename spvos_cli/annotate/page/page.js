@@ -10,7 +10,7 @@ const OUTPUTS = {
   "": "masks, a PNG a frame", ".mp4": "overlay video", ".mkv": "label video, lossless",
   ".mov": "cut-out, ProRes 4444", ".webm": "cut-out, VP9", ".json": "COCO", ".jsonl": "records",
   ".png": "contact sheet", ".objects": "a mask for each object", ".rgba": "cut-outs, a PNG a frame",
-  ".soft": "probabilities",
+  ".mots": "MOTS", ".soft": "probabilities",
 };
 
 let how = null; // what the server last said
@@ -31,7 +31,7 @@ let pending = 0, changes = 0, edits = 0, held = false, panned = false, timer = 0
 
 async function ask(method, address, body) {
   const headers = { "X-Tab": TAB };
-  if (body !== undefined) headers["Content-Type"] = body instanceof Blob ? "image/png" : "application/json";
+  if (body !== undefined) headers["Content-Type"] = body instanceof Blob ? body.type : "application/json";
   const content = body === undefined || body instanceof Blob ? body : JSON.stringify(body);
   let answer;
   try {
@@ -560,6 +560,7 @@ const DO = {
   unmark: () => setMarks({ start: null, end: null }),
   nextKeyframe: () => go(how.keyframes.find((k) => k > at.frame) ?? how.keyframes[0] ?? at.frame),
   leastSure,
+  bring: () => $("bring").click(),
   copy: async () => {
     try { await navigator.clipboard.writeText(how.command); say("the command is copied"); }
     catch { getSelection().selectAllChildren($("command")); say("press Ctrl+C to copy the command"); }
@@ -657,6 +658,11 @@ $("export").onclose = () => {
   if ($("export").returnValue !== "start") return;
   const outputs = [...document.querySelectorAll("#outputs input:checked")].map((box) => box.value);
   change("POST", "export", { outputs, overwrite: $("overwrite").checked }).then(() => pollIn(100));
+};
+$("bring").onchange = () => {
+  const file = $("bring").files[0], type = /\.json$/i.test(file?.name) ? "application/json" : "image/png";
+  $("bring").value = ""; // so that the same file can be chosen again
+  if (file) change("PUT", `import/${at.frame}`, new Blob([file], { type }));
 };
 $("size").oninput = () => setSize(Number($("size").value));
 $("look").onchange = $("opacity").oninput = () => { colour(); draw(); };

@@ -13,6 +13,7 @@ from spvos_cli.video.writers.folders import (
     PATTERN,
     CutoutFolder,
     LabelFolder,
+    MotsFolder,
     NumberedFolder,
     ObjectFolder,
     PngFolder,
@@ -36,6 +37,7 @@ FOLDERS: dict[str, type[PngFolder]] = {
     "": LabelFolder,
     ".objects": ObjectFolder,
     ".rgba": CutoutFolder,
+    ".mots": MotsFolder,
     ".soft": SoftFolder,
 }
 FILES: dict[str, type[Writer]] = {

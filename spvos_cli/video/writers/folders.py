@@ -15,6 +15,7 @@ from spvos_cli.video.palettes import indexed_image
 from spvos_cli.video.pngs import is_own_png, own_pngs, remove_own_pngs, save_png
 from spvos_cli.video.writers.writer import SegmentedFrame, Setting, Writer
 
+MOTS_CLASS = np.uint16(1000)
 PATTERN = re.compile(r"%0?\d*d")  # of printf and FFmpeg: a frame's number
 
 
@@ -97,6 +98,14 @@ class ObjectFolder(PngFolder):
         for i in segmented.facts.objects:
             white = np.where(segmented.labels == i, np.uint8(255), np.uint8(0))
             self.save(Image.fromarray(white), segmented.frame.name, str(i))
+
+
+class MotsFolder(PngFolder):
+    """16-bit PNGs as MOTS has them: 1000 times a class and the id. Objects have no class here: all are 1."""
+
+    def write(self, segmented: SegmentedFrame) -> None:
+        labels = segmented.labels.astype(np.uint16)
+        self.save(Image.fromarray(np.where(labels > 0, labels + MOTS_CLASS, 0)), segmented.frame.name)
 
 
 class CutoutFolder(PngFolder):

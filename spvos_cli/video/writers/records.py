@@ -97,7 +97,8 @@ class CocoFile(LineFile):
         yield '], "annotations": ['
         annotations = (a for record in self._records() for a in record["annotations"])
         yield from _separated(_numbered(annotations, ids))
-        categories = [{"id": i, "name": f"object {i}", "supercategory": "object"} for i in sorted(ids)]
+        named = [(i, self.names.get(i) or f"object {i}") for i in sorted(ids)]
+        categories = [{"id": i, "name": name, "supercategory": "object"} for i, name in named]
         yield f'], "categories": {json.dumps(categories)}}}\n'
 
     def _records(self) -> Iterator[dict[str, Any]]:
@@ -139,6 +140,7 @@ def _annotations(segmented: SegmentedFrame) -> Iterator[dict[str, Any]]:
             "image_id": segmented.frame.index + 1,
             "category_id": i,
             "track_id": i,
+            "attributes": {"track_id": i},  # where CVAT looks for it
             "iscrowd": 0,
             "area": area,
             "bbox": list(cv2.boundingRect(mask)),

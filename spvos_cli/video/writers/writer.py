@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,11 +50,13 @@ class SegmentedFrame(NamedTuple):
 
 
 class Setting(NamedTuple):
-    """What the outputs of a run share: where frames come from, how overlays look, who takes remarks."""
+    """What the outputs of a run share: where frames come from, how overlays look, who takes remarks, and
+    what objects are called, by id."""
 
     source: Source
     look: Look
     note: Note = lambda text: None
+    names: Mapping[int, str] = {}
 
 
 class Writer:
@@ -68,7 +71,7 @@ class Writer:
     needs_soft = needs_decisions = False
 
     def __init__(self, path: Path, setting: Setting, saved: dict[str, Any] | None = None) -> None:
-        self.path, self.source, self.look, self.note = path, *setting
+        self.path, self.source, self.look, self.note, self.names = path, *setting
 
     @classmethod
     def exists_at(cls, path: Path) -> bool:

@@ -1,54 +1,22 @@
-"""From a box and clicks to a mask. Whatever is a `Suggest` can take the place of GrabCut."""
+"""From a box and clicks to a mask without a network: OpenCV's GrabCut."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
 
-from spvos_cli.video.boxes import Box, clip_box, grab_cut
+from spvos_cli.video.boxes import Box, clip_box
 from spvos_cli.video.paint import resize_to
+from spvos_cli.video.suggest import Prompts
 
+ITERATIONS = 5
 LONGEST_SIDE = 320  # pixels that GrabCut sees of the part that is looked at: a click has to be answered soon
 MARGIN = 0.3  # of the longer side, that is looked at around what was said
 REACH = 0.12  # of the longer side, in which a click may find more of an object
 DOT = 0.02  # of the longer side: the radius of what a click is certain of
 ALONE = 0.25  # of the frame's short side: the reach of a click where there is no box and no mask
-
-
-class Click(NamedTuple):
-    """A pixel of a frame that belongs to an object, or does not."""
-
-    x: int
-    y: int
-    positive: bool = True
-
-
-class Prompts(NamedTuple):
-    """What was said about an object in a frame; where clicks disagree, the last one holds."""
-
-    box: Box | None = None
-    clicks: tuple[Click, ...] = ()
-
-    def with_click(self, click: Click) -> Prompts:
-        """With one more click."""
-        return self._replace(clicks=(*self.clicks, click))
-
-    def record(self) -> dict[str, Any]:
-        """In JSON's types."""
-        return self._asdict()
-
-    @classmethod
-    def of_record(cls, record: dict[str, Any]) -> Prompts:
-        """The inverse of `record`."""
-        clicks = tuple(Click(*click) for click in record["clicks"])
-        return cls(Box(*record["box"]) if record["box"] else None, clicks)
-
-
-# (frame (H, W, 3) uint8 RGB, what was said, the object's mask so far (H, W) bool) -> its mask (H, W) bool
-Suggest = Callable[[np.ndarray, Prompts, np.ndarray], np.ndarray]
 
 
 def suggest_with_grab_cut(frame: np.ndarray, prompts: Prompts, previous: np.ndarray) -> np.ndarray:
@@ -72,10 +40,7 @@ def suggest_with_grab_cut(frame: np.ndarray, prompts: Prompts, previous: np.ndar
     seeds[previous] = cv2.GC_PR_FGD
     for x, y, positive in prompts.clicks:
         cv2.circle(seeds, (x, y), dot, cv2.GC_FGD if positive else cv2.GC_BGD, -1)
-    found = _cut(frame, seeds, extent)
-    if box and not found.any():  # nothing tells the object from its surroundings
-        found[box.y : box.y + box.height, box.x : box.x + box.width] = True
-    return found
+    return _cut(frame, seeds, extent)
 
 
 def _extent(prompts: Prompts, previous: np.ndarray, box: Box | None) -> float:
@@ -109,3 +74,17 @@ def _cut(frame: np.ndarray, seeds: np.ndarray, extent: float) -> np.ndarray:
     found = resize_to((cut % 2).astype(np.float32), width, height, cv2.INTER_LINEAR) >= 0.5
     mask[part] = np.where(inside == cv2.GC_FGD, True, found & (inside != cv2.GC_BGD))
     return mask
+
+
+def grab_cut(image: np.ndarray, mask: np.ndarray) -> None:
+    """GrabCut of (H, W, 3) uint8 RGB, which changes a mask (H, W) of OpenCV's GC_ values in place. OpenCV's
+    random numbers are each thread's own: in one for this alone they start from a seed, and those of the
+    caller stay as they are."""
+    with ThreadPoolExecutor(1) as fresh:
+        fresh.submit(_grab_cut, np.ascontiguousarray(image[..., ::-1]), mask).result()
+
+
+def _grab_cut(bgr: np.ndarray, mask: np.ndarray) -> None:
+    cv2.setRNGSeed(0)
+    models, no_box = (np.zeros((1, 65)), np.zeros((1, 65))), (0, 0, 1, 1)
+    cv2.grabCut(bgr, mask, no_box, *models, ITERATIONS, cv2.GC_INIT_WITH_MASK)

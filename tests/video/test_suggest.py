@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from spvos_cli.annotate.suggest import Click, Prompts, suggest_with_grab_cut
 from spvos_cli.video.boxes import Box
+from spvos_cli.video.grab_cut import suggest_with_grab_cut
+from spvos_cli.video.suggest import Click, Prompts
 from tests.conftest import make_frame
 
 EMPTY = np.zeros((96, 128), bool)
