@@ -48,8 +48,8 @@ class Segmentation:
         "Where masks go; the suffix says in what form: a folder (indexed PNGs), .mp4 (overlay), .mkv"
         " (labels), .mov or .webm (cut-out), .json (COCO), .jsonl (a line for each frame), .png (contact"
         " sheet), - (labels on standard output); folders .objects, .rgba, .mots, .soft. May be given several"
-        " times. By default a folder and an overlay, named after INPUT. Of several videos with {name}, {parent}"
-        " or {number} in it.",
+        " times. By default a folder and an overlay, named after INPUT. Of several videos with {name},"
+        " {parent} or {number} in it.",
         names=("--output", "-o"),
         metavar="OUT",
         kind=list[str],

@@ -187,3 +187,9 @@ def test_segment_without_a_mask_names_it(spvos: Command, video: Path) -> None:
     code, _, error = spvos("segment clip.mp4")
     assert code == 2
     assert "spvos annotate clip.mp4" in error
+
+
+def test_a_glob_without_quotes(spvos: Command) -> None:
+    code, _, said = spvos("annotate 1.png 2.png 3.png")
+    assert code == 2
+    assert "more than one INPUT; several images are a folder, or a glob in quotes" in said
