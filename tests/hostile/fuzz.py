@@ -126,10 +126,12 @@ def stub_network() -> object:
 
     EngineOptions.segmenter = lambda options, reporter, network=None: StubSegmenter()
     EngineOptions.shaping = lambda options: {}
-    import spvos_cli.segment.api
     import spvos_cli.segment.demo  # so that no case imports it again
+    import spvos_cli.segment.pipeline
 
-    spvos_cli.segment.api.thread_count = lambda count, network: contextlib.nullcontext()  # imports PyTorch
+    spvos_cli.segment.pipeline.thread_count = lambda count, network: (
+        contextlib.nullcontext()
+    )  # imports PyTorch
     from spvos_cli.__main__ import main
 
     assert "torch" not in sys.modules

@@ -33,7 +33,8 @@ def probabilities(network: VOSNetwork, max_memory: int) -> torch.Tensor:
     return torch.stack(prob)
 
 
-@pytest.mark.parametrize("name", [pytest.param("prob", marks=pytest.mark.slow), "prob_long_term"])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["prob", "prob_long_term"])
 def test_probabilities(published: Path, name: str) -> None:
     """Without long-term memory, and with: at most four working frames, of which two stay."""
     long = name == "prob_long_term"

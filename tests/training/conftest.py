@@ -29,7 +29,9 @@ from spvos_cli.training.trainer import Trainer
 from tests.conftest import Command, write_mask
 
 Clip = tuple[list[np.ndarray], list[np.ndarray]]
-SMALL = dataclasses.replace(LITE, value_channels=16, decoder_channels=(16, 16, 16))
+SMALL = dataclasses.replace(
+    LITE, value_channels=16, decoder_channels=(16, 16, 16), mem_every=5, max_memory=4
+)  # figures of tests hold for this memory
 NARROW = dataclasses.replace(SPVOS, value_channels=32, decoder_channels=(16, 16, 16))
 OPTIONS = LiteOptions(
     iterations=6, batch_size=2, side=64, frames=3, learning_rate=2e-3, max_gap=3, noise=1.0, held_out=("two",)

@@ -80,6 +80,7 @@ def test_it_learns(stills: Path, tmp_path: Path) -> None:
     assert all(torch.equal(before[name], tensor) for name, tensor in network.trunk.state_dict().items())
 
 
+@pytest.mark.slow
 def test_command(spvos_train: Command, stills: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run, one that goes on with it, and one from its weights."""
     monkeypatch.setattr("spvos_cli.benchmark.clicks.MOST_CLICKS", 5)

@@ -107,7 +107,9 @@ def test_a_run_goes_through_its_phases(davis: Path, stills: Path, tmp_path: Path
     assert moved == [False] * 8 + [True] * 2
 
 
-@pytest.mark.parametrize("at", [2, 5, 9])
+@pytest.mark.parametrize(
+    "at", [pytest.param(2, marks=pytest.mark.slow), 5, pytest.param(9, marks=pytest.mark.slow)]
+)
 def test_resumed_inside_any_phase(davis: Path, stills: Path, tmp_path: Path, at: int) -> None:
     clips = make_dataset(LONG, datasets(davis, stills), SMALL)
     whole = long_trainer(tmp_path / "whole")

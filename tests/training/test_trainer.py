@@ -178,6 +178,7 @@ class Deadly(ClipDataset):
         return super().__getitem__(key)
 
 
+@pytest.mark.slow
 def test_a_dead_worker_stops_with_a_checkpoint(davis: Path, tmp_path: Path) -> None:
     whole = dataset_of(davis, OPTIONS)
     clips = Deadly(whole.datasets, whole.stages, whole.seed)
