@@ -40,6 +40,7 @@ def run(module: str, *arguments: str, out: Path, path: Path = ROOT) -> subproces
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_each_step_stands_for_itself(tmp_path: Path) -> None:
     """One that hangs, or fails, costs its own time and no other's; what it had found is kept."""
     (tmp_path / "prepared.py").write_text(RUN)

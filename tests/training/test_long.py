@@ -184,6 +184,7 @@ def test_phases_pass_in_time_too(davis: Path, stills: Path, tmp_path: Path) -> N
     assert trainer.iteration <= 11
 
 
+@pytest.mark.slow
 def test_command_with_a_limit(spvos_train: Command, davis: Path, start: Path) -> None:
     code, out, err = spvos_train(
         f"--dataset davis --data {davis} --init {start} --held-out two --side 64 --batch-size 2 --workers 0"
