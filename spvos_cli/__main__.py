@@ -4,16 +4,15 @@ code."""
 from __future__ import annotations
 
 import errno
-import os
 import signal
 import sys
-import warnings
 from typing import Any
 
 import typer
 
 from spvos_cli.app import app
 from spvos_cli.errors import InputError, ReaderGone, RunError, Terminated
+from spvos_cli.process import make_own, raise_terminated
 from spvos_cli.video.writers.stdout import forget_stdout
 
 UsageError: Any = typer.BadParameter.__base__  # Typer names only the subclass
@@ -22,11 +21,8 @@ BAD_INPUT, FAILED, INTERRUPTED, TERMINATED = 2, 1, 130, 143
 
 def main() -> None:
     """Exits with 0 done, 1 failed, 2 bad usage or input, 130 or 143 interrupted."""
-    # Waiting OpenMP threads spin by default: beside any other busy process that costs ten times the speed.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # Pillow's remark about large images; what is too large is refused in a line
-    warnings.filterwarnings("ignore", message="Image size .* exceeds limit")
-    signal.signal(signal.SIGTERM, _terminate)
+    make_own()
+    signal.signal(signal.SIGTERM, raise_terminated)
     try:
         code = app(standalone_mode=False)
         if code == INTERRUPTED:  # Typer turns the exception into this
@@ -57,10 +53,6 @@ def _usage(error: Any) -> str:
     if "unexpected extra argument" in text and error.ctx and error.ctx.info_name == "annotate":
         text = "more than one INPUT; several images are a folder, or a glob in quotes: 'frames/*.jpg'"
     return text
-
-
-def _terminate(number: int, frame: object) -> None:
-    raise Terminated
 
 
 def _end(text: str, code: int) -> None:

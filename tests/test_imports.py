@@ -26,6 +26,7 @@ FLOORS = (
         "files",
         "option",
         "policy_names",
+        "process",
         "processors",
         "resources",
         "ui",

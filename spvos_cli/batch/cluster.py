@@ -13,8 +13,9 @@ from typing import Any
 
 from spvos_cli.batch.crew import Died, Ready
 from spvos_cli.batch.video_job import VideoJob
-from spvos_cli.batch.work import Ended, Event, JobRunner, calm_threads, prepare_process
+from spvos_cli.batch.work import Ended, Event, JobRunner, share_processors
 from spvos_cli.errors import InputError
+from spvos_cli.process import make_own
 
 PATIENCE = 5.0  # seconds for a cluster to answer
 LISTENING = 1.0  # seconds that an actor waits for something to say
@@ -146,8 +147,8 @@ class Actor:
         if not Path(folder).is_dir():
             raise FileNotFoundError(f"{folder} is no folder on this machine; a cluster's machines share it")
         os.chdir(folder)
-        calm_threads()
-        prepare_process(threads)
+        make_own()
+        share_processors(threads)
         self._runner = JobRunner(threads, self._said.put)
         import ray
 

@@ -13,8 +13,9 @@ from typing import Any
 
 from spvos_cli.batch.crew import Died, Ready
 from spvos_cli.batch.video_job import VideoJob
-from spvos_cli.batch.work import Event, JobRunner, calm_threads, prepare_process
+from spvos_cli.batch.work import Event, JobRunner, share_processors
 from spvos_cli.errors import Terminated
+from spvos_cli.process import make_own, raise_terminated
 
 PATIENCE = 20.0  # seconds that a worker has to close what it writes
 
@@ -112,10 +113,10 @@ class LocalCrew:
 
 def _work(connection: Connection, threads: int) -> None:
     """A worker's life. It ends when nobody is at the other end of the pipe."""
-    calm_threads()
+    make_own()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is for the process that started it
-    signal.signal(signal.SIGTERM, _terminate)
-    prepare_process(threads)
+    signal.signal(signal.SIGTERM, raise_terminated)
+    share_processors(threads)
     talking = threading.Lock()
 
     def tell(event: Event | Ready) -> None:
@@ -129,7 +130,3 @@ def _work(connection: Connection, threads: int) -> None:
             tell(runner.run(connection.recv()))
     except (EOFError, BrokenPipeError, ConnectionResetError, Terminated):
         return
-
-
-def _terminate(number: int, frame: object) -> None:
-    raise Terminated

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -24,6 +22,7 @@ from spvos_cli.ui import Reporter
 if TYPE_CHECKING:  # a worker loads them, the process that starts workers does not
     from spvos_cli.inference.segmenter import VideoSegmenter
     from spvos_cli.model.network import VOSNetwork
+    from spvos_cli.video.suggest import Suggest
 
 PACE = 0.2  # seconds between two words about progress
 LOADING = tuple(name for name, uses in USES.items() if LOADS in uses)  # options that make another network
@@ -102,7 +101,7 @@ class JobRunner:
         self.threads, self.reporter = threads, Teller(tell)
         self._key: tuple[Any, ...] = ()
         self._network: VOSNetwork | None = None
-        self._shapes: dict[EngineOptions, dict[str, Any]] = {}
+        self._engines: dict[EngineOptions, tuple[dict[str, Any], Suggest]] = {}
 
     def run(self, job: VideoJob) -> Ended:
         """Makes a job's outputs, and the record of them. With the option resume an interrupted run goes on,
@@ -136,9 +135,9 @@ class JobRunner:
 
     def _prepare(self, video: VideoJob) -> Job:
         """The outputs that are there are this job's own: that was seen to when it was planned."""
-        if video.engine not in self._shapes:
-            self._shapes[video.engine] = engine_shape(video.engine)
-        shape = self._shapes[video.engine]
+        if video.engine not in self._engines:  # weights are read once
+            self._engines[video.engine] = engine_shape(video.engine), video.engine.suggest()
+        shape, suggest = self._engines[video.engine]
         for goes_on in dict.fromkeys((video.options.resume, False)):
             options = dataclasses.replace(video.options, overwrite=True, resume=goes_on)
             try:
@@ -150,7 +149,7 @@ class JobRunner:
                     shape,
                     self.reporter.note,
                     video.engine.weights,
-                    video.engine.suggest(),
+                    suggest,
                 )
             except InputError:  # the state may be another job's, or damaged
                 if not goes_on:
@@ -168,17 +167,11 @@ class JobRunner:
         return segmenter
 
 
-def prepare_process(threads: int) -> None:
-    """Makes this process a worker with its share of threads."""
+def share_processors(threads: int) -> None:
+    """Gives this process, which is a worker's own, its share of threads."""
     import cv2
 
     from spvos_cli.inference.machine import use_threads
 
-    warnings.filterwarnings("ignore", message="Image size .* exceeds limit")  # as the command line does
     use_threads(threads)
     cv2.setNumThreads(threads)
-
-
-def calm_threads() -> None:
-    """Before PyTorch is loaded: waiting threads do not spin, as `__main__` has it."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -85,7 +85,7 @@ def parameter_cells() -> list[Cell]:
 
 def xmem_operation_cells() -> list[Cell]:
     """Table VI's operations, counted as Table IV's; Tri-XMem's with the densities of Table IV, as the paper
-    does not say its own. They do not come out: docs/experiments.md."""
+    does not say its own. They do not come out: docs/hosts.md."""
     videos, xmem, cells = read_video_list(DAVIS_2017_VAL), host_of("xmem").config, []
     for method, (name, _, figure) in XMEM.items():
         total = mean_macs(on_meta(method, base=xmem), videos, PAPER_DENSITY)["total"]

@@ -14,8 +14,9 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from spvos_cli.data.clips import ClipKey
-from spvos_cli.data.folders import WeightedDataset, davis_sequences
+from spvos_cli.data.folders import VideoSequence, WeightedDataset, davis_sequences
 from spvos_cli.distributed import Processes
+from spvos_cli.inference.segmenter import VideoSegmenter
 from spvos_cli.model.checkpoint import build_model, save_weights
 from spvos_cli.model.config import LITE, SPVOS, ModelConfig
 from spvos_cli.model.network import VOSNetwork
@@ -25,6 +26,8 @@ from spvos_cli.training.options import LiteOptions
 from spvos_cli.training.parameters import freeze
 from spvos_cli.training.recipes import make_dataset, make_loss
 from spvos_cli.training.reports import Reports
+from spvos_cli.training.streams.learning_stream import LearningStream
+from spvos_cli.training.streams.module_stream import ModuleLearningStream
 from spvos_cli.training.trainer import Trainer
 from tests.conftest import Command, write_mask
 
@@ -120,6 +123,20 @@ def first_batch(dataset: Dataset[Any], trainer: Trainer) -> tuple[torch.Tensor, 
     """The clips of a run's first step."""
     keys = [ClipKey(number, 0.0) for number in range(trainer.phase.batch_size)]
     return next(load_batches(dataset, [keys], 0, torch.device("cpu")))
+
+
+def assert_as_at_test_time(
+    stream: LearningStream | ModuleLearningStream, segmenter: VideoSegmenter, sequence: VideoSequence
+) -> None:
+    """A stream that learns finds what a segmenter finds, and its gates compute some of it."""
+    for t in range(len(sequence.frames)):
+        frame, mask = sequence.read_frame(t), sequence.read_mask(t)
+        given = {1: torch.from_numpy(mask > 0).float()} if t == 0 else None
+        prob = stream.step(torch.from_numpy(frame).permute(2, 0, 1) / 255, given)
+        segmenter.step(frame, (mask > 0).astype(np.uint8) if t == 0 else None)
+        torch.testing.assert_close(prob.clone(), segmenter.prob.clone(), atol=1e-3, rtol=0)
+    computed = torch.cat([step.computed.flatten() for step in stream.steps]).float().mean()
+    assert 0.05 < computed < 0.95
 
 
 class Broken(Exception):

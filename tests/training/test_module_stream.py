@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -22,7 +21,7 @@ from spvos_cli.training.position import StepPosition
 from spvos_cli.training.recipes import make_loss
 from spvos_cli.training.streams.module_stream import ModuleLearningStream, label_errors
 from spvos_cli.training.streams.stream_loss import StreamLoss, stream_loss
-from tests.training.conftest import OPTIONS
+from tests.training.conftest import OPTIONS, assert_as_at_test_time
 
 STREAM = recipe_options("stream", iterations=4, batch_size=2, side=64)
 POSITION = StepPosition(0, 0.0, range(2))
@@ -64,14 +63,7 @@ def test_a_stream_that_learns_is_one_of_test_time(davis: Path) -> None:
     start, (sequence, *_) = shipped_weights("lite"), davis_sequences(davis, 2016, "train")
     stream = ModuleLearningStream(gated(start))
     segmenter = VideoSegmenter(gated(start).for_inference(torch.device("cpu"), torch.float32), region=False)
-    for t in range(len(sequence.frames)):
-        frame, mask = sequence.read_frame(t), sequence.read_mask(t)
-        given = {1: torch.from_numpy(mask > 0).float()} if t == 0 else None
-        prob = stream.step(torch.from_numpy(frame).permute(2, 0, 1) / 255, given)
-        segmenter.step(frame, (mask > 0).astype(np.uint8) if t == 0 else None)
-        torch.testing.assert_close(prob.clone(), segmenter.prob.clone(), atol=1e-3, rtol=0)
-    computed = torch.cat([step.computed.flatten() for step in stream.steps]).float().mean()
-    assert 0.05 < computed < 0.95
+    assert_as_at_test_time(stream, segmenter, sequence)
 
 
 def test_only_the_gate_learns_and_it_learns_to_compute_less(start: Path) -> None:

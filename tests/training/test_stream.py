@@ -6,7 +6,6 @@ import dataclasses
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -28,7 +27,7 @@ from spvos_cli.training.state import read_state
 from spvos_cli.training.streams.learning_stream import LearningStream, area_weight
 from spvos_cli.training.streams.stream_loss import StreamLoss
 from spvos_cli.training.trainer import Trainer
-from tests.training.conftest import SMALL, break_off, dataset_of, trainer_of
+from tests.training.conftest import SMALL, assert_as_at_test_time, break_off, dataset_of, trainer_of
 
 OPTIONS = recipe_options("stream", iterations=4, batch_size=2, side=64)
 FIRST = StepPosition(0, 0.0, range(2))
@@ -65,14 +64,7 @@ def test_a_stream_that_learns_is_one_of_test_time(method: str, busy: Path, davis
     network, sequence = gated(busy, method), davis_sequences(davis, 2016, "train")[0]
     stream = LearningStream(network)
     segmenter = VideoSegmenter(gated(busy, method).for_inference(torch.device("cpu"), torch.float32))
-    for t in range(len(sequence.frames)):
-        frame, mask = sequence.read_frame(t), sequence.read_mask(t)
-        given = {1: torch.from_numpy(mask > 0).float()} if t == 0 else None
-        prob = stream.step(torch.from_numpy(frame).permute(2, 0, 1) / 255, given)
-        segmenter.step(frame, (mask > 0).astype(np.uint8) if t == 0 else None)
-        torch.testing.assert_close(prob.clone(), segmenter.prob.clone(), atol=1e-3, rtol=0)
-    computed = torch.cat([step.computed.flatten() for step in stream.run.steps]).float().mean()
-    assert 0.05 < computed < 0.95
+    assert_as_at_test_time(stream, segmenter, sequence)
 
 
 def test_gates_that_compute_everything_are_no_distance_away(busy: Path, davis: Path) -> None:

@@ -11,7 +11,7 @@ from spvos_cli.model.encoders import Query
 from spvos_cli.model.matching import top_k_readout
 from spvos_cli.model.network import VOSNetwork
 from spvos_cli.sparse.run import ModuleRunner
-from spvos_cli.training.losses import bernoulli_divergence
+from spvos_cli.training.losses import bernoulli_divergence, mean_of_hardest
 from spvos_cli.training.streams.policy_costs import DecoderTarget, DenseRun, PolicyCostRun, PolicyCosts
 
 HARDEST = 0.15  # share of a frame's pixels that the distance is of, those that are furthest off
@@ -20,7 +20,26 @@ USUAL_AREA, SMALLEST_AREA = 0.05, 0.003  # shares of a frame that an object cove
 LEAST = 1e-3  # added to the variance of a pixel's mask, so that what is certain counts as well
 
 
-class LearningStream:
+class StreamInTraining:
+    """A stream that is run in the arithmetic that is trained in.
+
+    Attributes:
+        stream: the video's state.
+        dtype: of the network's arithmetic.
+    """
+
+    stream: Stream
+    dtype: torch.dtype
+
+    def step(self, image: Tensor, given: dict[int, Tensor] | None = None) -> Tensor:
+        """Segments the next frame; as `Stream.step`."""
+        lower = self.dtype != torch.float32
+        # without its cache: what is cast in inference mode cannot be used where there are gradients
+        with torch.autocast(image.device.type, self.dtype, enabled=lower, cache_enabled=False):
+            return self.stream.step(image, given)
+
+
+class LearningStream(StreamInTraining):
     """One video, followed from segment to segment.
 
     Args:
@@ -29,7 +48,6 @@ class LearningStream:
         teacher: a decoder that says what the network's is to say with gates; None: itself without them.
 
     Attributes:
-        stream: the video's state.
         run: runs the decoder's gated convolutions, and has their sparse steps.
         generator: of the random directions in which errors are measured.
         distances: from what the decoder is to say, for each frame that taught since the segment began.
@@ -53,13 +71,6 @@ class LearningStream:
             read_top_k=read_exactly,
         )
 
-    def step(self, image: Tensor, given: dict[int, Tensor] | None = None) -> Tensor:
-        """Segments the next frame; as `Stream.step`."""
-        lower = self.dtype != torch.float32
-        # without its cache: what is cast in inference mode cannot be used where there are gradients
-        with torch.autocast(image.device.type, self.dtype, enabled=lower, cache_enabled=False):
-            return self.stream.step(image, given)
-
     @property
     def steps(self) -> list[PolicyCosts]:
         """All sparse steps of gated convolutions since the segment began."""
@@ -81,7 +92,7 @@ class LearningStream:
             gated_logits = self.network.decode(readout.detach(), query, run).float()
             if target is not None:
                 divergence = bernoulli_divergence(gated_logits, target)
-                self.distances.append(mean_of_hardest(area_weight(target) * divergence))
+                self.distances.append(mean_of_hardest(area_weight(target) * divergence, HARDEST))
         return gated_logits.detach()
 
 
@@ -98,12 +109,6 @@ def area_weight(prob: Tensor) -> Tensor:
     so the more the smaller it is."""
     weight: Tensor = USUAL_AREA / prob.mean(dim=(2, 3), keepdim=True).clamp(min=SMALLEST_AREA)
     return weight
-
-
-def mean_of_hardest(distances: Tensor) -> Tensor:
-    """The mean over the pixels that are furthest off."""
-    kept = max(1, int(HARDEST * distances.numel()))
-    return distances.flatten().topk(kept, sorted=False).values.mean()
 
 
 def decoder_targets(

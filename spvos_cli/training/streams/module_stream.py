@@ -15,8 +15,8 @@ from spvos_cli.model.matching import as_map
 from spvos_cli.model.network import VOSNetwork
 from spvos_cli.sparse.module_gate import CELL, GateView
 from spvos_cli.sparse.policy import COMPUTE, argmax_policy
-from spvos_cli.training.losses import bernoulli_divergence
-from spvos_cli.training.streams.learning_stream import area_weight, mean_of_hardest, read_exactly
+from spvos_cli.training.losses import bernoulli_divergence, mean_of_hardest
+from spvos_cli.training.streams.learning_stream import HARDEST, StreamInTraining, area_weight, read_exactly
 from spvos_cli.training.streams.policy_costs import PolicyCosts
 
 SMALLEST = CELL**2  # pixels that an object counts as having at least
@@ -49,7 +49,7 @@ class LearningModuleRun(ModuleRun):
             self.steps.append(PolicyCosts(1, self._logits, errors.clone(), computed))
         prob = dense.sigmoid().unsqueeze(0)
         distance = area_weight(prob) * bernoulli_divergence(logits.unsqueeze(0), prob)
-        self.distances.append(mean_of_hardest(distance))
+        self.distances.append(mean_of_hardest(distance, HARDEST))
         return logits
 
     def choose(self, view: GateView) -> Tensor:
@@ -83,7 +83,7 @@ def label_errors(dense: Tensor, kept: Tensor) -> Tensor:
     return F.avg_pool2d(errors, CELL) * CELL**2 / area.unsqueeze(1)
 
 
-class ModuleLearningStream:
+class ModuleLearningStream(StreamInTraining):
     """One video, followed from segment to segment; as `LearningStream`.
 
     Args:
@@ -113,12 +113,6 @@ class ModuleLearningStream:
     def distances(self) -> list[Tensor]:
         """From the dense run, for each of them."""
         return self.run.distances
-
-    def step(self, image: Tensor, given: dict[int, Tensor] | None = None) -> Tensor:
-        """Segments the next frame; as `Stream.step`."""
-        lower = self.dtype != torch.float32
-        with torch.autocast(image.device.type, self.dtype, enabled=lower, cache_enabled=False):
-            return self.stream.step(image, given)
 
     def end_segment(self) -> None:
         """What was recorded goes, and gradients reach no further back."""
