@@ -17,6 +17,8 @@ from spvos_cli.batch.naming import MaskFolder, expand, fill_in
 from spvos_cli.batch.plan import Plan, make_plan
 from spvos_cli.batch.work import Ended, Event, JobRunner, Progress, Said
 from spvos_cli.errors import InputError
+from spvos_cli.video.grab_cut import suggest_with_grab_cut
+from spvos_cli.video.suggest import Suggest
 from tests.batch.conftest import FRAMES
 from tests.conftest import make_frame, write_mask
 
@@ -40,6 +42,22 @@ def test_jobs() -> None:
     assert (first.masks, first.options.box) == ((), box)
     assert (first.frames, second.frames) == (FRAMES - 1, 1)
     assert (first.options.start, first.engine.dtype) == ("1", "fp32")
+
+
+@pytest.mark.usefixtures("clips")
+def test_a_worker_loads_the_network_of_clicks_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = []
+
+    def load(*arguments: object) -> Suggest:
+        loaded.append(arguments)
+        return suggest_with_grab_cut
+
+    monkeypatch.setattr("spvos_cli.inference.clicks.load_suggest", load)
+    Path("out").mkdir()
+    plan = plan_of(*({"input": f"{name}.mp4", "box": "30,20,50,50"} for name in "abc"), mask_dir=False)
+    runner = JobRunner(1, lambda event: None)
+    assert all(runner.run(job).summary is not None for job in plan.jobs.values())
+    assert (len(plan.jobs), len(loaded)) == (3, 1)
 
 
 @pytest.mark.usefixtures("clips")
