@@ -11,8 +11,8 @@ from typing import Any
 import typer
 
 from spvos_cli.app import app
-from spvos_cli.errors import InputError, ReaderGone, RunError, Terminated
-from spvos_cli.process import make_own, raise_terminated
+from spvos_cli.errors import InputError, ReaderGone, RunError, Terminated, raise_terminated
+from spvos_cli.process import make_own
 from spvos_cli.video.writers.stdout import forget_stdout
 
 UsageError: Any = typer.BadParameter.__base__  # Typer names only the subclass

@@ -35,6 +35,11 @@ class Terminated(Exception):
     """SIGTERM came; the command line exits with 143."""
 
 
+def raise_terminated(number: int, frame: object) -> None:
+    """A handler of SIGTERM, so that what is being written is closed."""
+    raise Terminated
+
+
 class ReaderGone(Exception):
     """Who read standard output has closed it; nothing is wrong, and the command line exits with 0.
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import warnings
 
-from spvos_cli.errors import Terminated
-
 
 def make_own() -> None:
     """Before PyTorch is loaded."""
@@ -14,8 +12,3 @@ def make_own() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Pillow's remark about large images; what is too large is refused in a line
     warnings.filterwarnings("ignore", message="Image size .* exceeds limit")
-
-
-def raise_terminated(number: int, frame: object) -> None:
-    """A handler of SIGTERM, after which what is written is closed."""
-    raise Terminated

@@ -14,8 +14,8 @@ from typing import Any
 from spvos_cli.batch.crew import Died, Ready
 from spvos_cli.batch.video_job import VideoJob
 from spvos_cli.batch.work import Event, JobRunner, share_processors
-from spvos_cli.errors import Terminated
-from spvos_cli.process import make_own, raise_terminated
+from spvos_cli.errors import Terminated, raise_terminated
+from spvos_cli.process import make_own
 
 PATIENCE = 20.0  # seconds that a worker has to close what it writes
 
