@@ -13,6 +13,7 @@ from torch import Tensor
 
 from spvos_cli.inference.arrays import checked_frame, checked_mask, same_size
 from spvos_cli.inference.decisions import decisions_of
+from spvos_cli.inference.lines import lines_for
 from spvos_cli.inference.measurements import confidence_table, fetched, strongest
 from spvos_cli.inference.stream import State, Stream
 from spvos_cli.inference.views import ArrayView, Placed, resized
@@ -41,14 +42,15 @@ class VideoSegmenter:
 
     Args:
         network: prepared by `VOSNetwork.for_inference`; several segmenters may share it.
-        size: frames are scaled so that their short side is at most this many pixels; label maps have the
-            frame's size.
+        size: frames are scaled so that their short side is at most this many pixels, or more where `region`
+            makes that cheap (`lines_for`); label maps have the frame's size.
         mem_every, top_k, max_memory, long_memory: as in `ModelConfig`, whose values hold where None.
         inject: replaces the policies that gates chose, as in `InferenceRun`.
         region: whether on a CPU only a window about the objects goes through the network, where they are all
             to be seen in it; the time of a frame then depends on their size, not on its own.
 
     Attributes:
+        lines: what the short side of frames is scaled to at most, as long as the same objects are followed.
         measured: whether `confidence` and `gate_stats` are wanted of every frame: then they come with the
             label map, so that a GPU is waited for once. They can be had without it.
     """
@@ -92,6 +94,7 @@ class VideoSegmenter:
             region=self.region,
             long_memory=self.long_memory,
         )
+        self.lines = self.size
         self._found: Placed | None = None
         self._measurements: list[Tensor] = []  # confidence and counts of policies, fetched with the labels
         self._joining: dict[int, np.ndarray] = {}
@@ -165,7 +168,9 @@ class VideoSegmenter:
             self._found = None
             self._stream.forget_policies()
             return np.zeros((height, width), np.uint8)
-        scale = min(1.0, self.size / min(height, width))
+        if mask is not None and not self.objects:
+            self.lines = lines_for(mask, ids, self.size) if self.region else self.size
+        scale = min(1.0, self.lines / min(height, width))
         shape = (round(height * scale), round(width * scale))
         view = ArrayView(frame, *shape, self.device)
         if mask is None:
@@ -228,7 +233,8 @@ class VideoSegmenter:
 
     def state(self) -> State:
         """Copies of all that a segmenter of the same network needs to go on where `can_resume` holds."""
-        return self._stream.state()
+        state = self._stream.state()
+        return state._replace(facts=state.facts | {"lines": self.lines})
 
     def restore(self, state: State) -> None:
         """Goes on from there."""
@@ -238,6 +244,7 @@ class VideoSegmenter:
             name: x.to(self.device, memory_format=memory_format if x.ndim == 4 else torch.preserve_format)
             for name, x in state.tensors.items()
         }
+        self.lines = state.facts["lines"]
         self._stream.restore(state._replace(tensors=tensors))
 
     def _ids_in(self, mask: np.ndarray | None) -> list[int]:

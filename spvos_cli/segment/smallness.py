@@ -39,10 +39,11 @@ def extent_of(mask: np.ndarray) -> Extent:
 
 
 class SizeAdviser:
-    """Says a line when an object is annotated that the network can hardly see, with the --size that would do.
+    """Says a line when an object is annotated that the network can hardly see, with the --size that would do;
+    and one when frames are enlarged for an object.
 
     Args:
-        size: of the frames' shorter side, at most, as the network sees it.
+        size: of the frames' shorter side, at most, that was asked for.
         note: takes the lines.
     """
 
@@ -50,10 +51,17 @@ class SizeAdviser:
         self.size, self.note = size, note
         self._known: set[int] = set()
 
-    def look(self, frame: int, mask: np.ndarray) -> None:
-        """Looks at the objects of a mask (H, W) that are new."""
+    def look(self, frame: int, mask: np.ndarray, lines: int) -> None:
+        """Looks at the objects of a mask (H, W) that are new.
+
+        Args:
+            lines: of the frames' shorter side, at most, that the network sees.
+        """
         short = min(mask.shape)
-        scale = min(1.0, self.size / short)
+        if lines > self.size and not self._known:
+            seen = f"{min(lines, short)} lines of {short} instead of {self.size}"
+            self.note(f"frame {frame}: what is followed is small, so the network sees {seen}")
+        scale = min(1.0, lines / short)
         ids = [int(i) for i in np.flatnonzero(np.bincount(mask.ravel())) if i and i not in self._known]
         self._known.update(ids)
         small = {i: extent for i in ids if (extent := extent_of(mask == i)).scale_needed() > scale}
@@ -62,11 +70,12 @@ class SizeAdviser:
         worst = min(small.values(), key=lambda extent: extent.thickness)
         needed = max(extent.scale_needed() for extent in small.values()) * short
         best = min(short, math.ceil(needed / STEP) * STEP)
-        seen = f"{worst.thickness:.0f} pixels thick, {worst.thickness * scale:.1f} at --size {self.size}"
+        thickness = f"{worst.thickness:.0f} pixels thick, {worst.thickness * scale:.1f}"
+        seen = f"{thickness} in {min(lines, short)} lines"
         names = objects_named(sorted(small))
         verb, it = ("is", "it is") if len(small) == 1 else ("are", "the thinnest is")
         advice = f"--size {best} would do" if needed <= short else f"--size {best} is the most that there is"
-        if scale == 1 and best <= self.size:
+        if scale == 1:
             advice = "and that is all there is"
         self.note(f"frame {frame}: {names} {verb} small for the network ({it} {seen}); {advice}")
 

@@ -57,11 +57,11 @@ class Tracker:
 
     def step(self, frame: Frame, mask: np.ndarray | None) -> SegmentedFrame:
         """Segments the next frame."""
-        if mask is not None:
-            self.adviser.look(frame.number, mask)
         start = time.perf_counter()
         labels = self.segmenter.step(frame.image, mask)
         ms = 1000 * (time.perf_counter() - start)
+        if mask is not None:
+            self.adviser.look(frame.number, mask, self.segmenter.lines)
         stats = self.segmenter.gate_stats
         self.frames += 1
         self.computed, self.total = self.computed + stats.computed, self.total + stats.total

@@ -20,11 +20,11 @@ def drawn(height: int = 1080, width: int = 1920) -> np.ndarray:
     return mask
 
 
-def said(size: int, *masks: np.ndarray) -> list[str]:
+def said(size: int, *masks: np.ndarray, lines: int = 0) -> list[str]:
     notes: list[str] = []
     adviser = SizeAdviser(size, notes.append)
     for frame, mask in enumerate(masks):
-        adviser.look(frame, mask)
+        adviser.look(frame, mask, lines or size)
     return notes
 
 
@@ -48,6 +48,14 @@ def test_what_no_size_helps() -> None:
     dot[100, 100:103] = 1
     assert "that is all there is" in said(480, dot)[0]
     assert "--size 480 is the most" in said(240, dot)[0]
+
+
+def test_that_frames_are_enlarged_is_said_once_and_counts() -> None:
+    ball = np.where(drawn() == 3, 3, 0).astype(np.uint8)
+    assert len(said(480, ball)) == 1
+    notes = said(480, ball, ball, lines=1080)
+    seen = "1080 lines of 1080 instead of 480"
+    assert notes == [f"frame 0: what is followed is small, so the network sees {seen}"]
 
 
 def test_extents() -> None:
