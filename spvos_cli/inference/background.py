@@ -1,14 +1,17 @@
-"""Fewer memory pixels: those around which nothing changes are much alike, and matched by their mean."""
+"""Fewer pixels to match: those around which nothing changes are much alike, and matched by their mean."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from spvos_cli.model.network import VOSNetwork
+from spvos_cli.model.encoders import Query
+from spvos_cli.model.matching import as_map, as_rows
+from spvos_cli.model.network import Memory, VOSNetwork
 
 ABSENT = 1 / 256  # share of a pixel at stride 16 up to which an object is not in it: one pixel of the frame
 FULL = 0.9  # from which on it is all of the pixel
@@ -37,10 +40,35 @@ class Squares(NamedTuple):
         ]
         return torch.stack(sums).unflatten(0, rows.shape[:-2])
 
+    def spread(self, rows: Tensor) -> Tensor:
+        """The groups' rows, for each of their pixels: (..., N, C) -> (..., h * w, C)."""
+        lengths = self.starts.diff(append=self.starts.new_tensor([len(self.pixels)]))
+        groups = torch.empty_like(self.pixels)
+        groups[self.pixels] = torch.repeat_interleave(lengths)
+        return rows.index_select(-2, groups)
+
+
+def match_squares(
+    squares: Squares, query: Query, memory: Memory, positions: Tensor, match_rows: Callable[..., Tensor]
+) -> Tensor:
+    """The readout of a frame (1, K, C, h, w) whose squares are matched by their mean, as the memory's are.
+
+    Args:
+        squares: of the frame before, seen through the same windows, in which all objects were to be seen.
+        positions: (h * w, 2), rows and columns of both frames' pixels at stride 16.
+        match_rows: of a network, but for query and memory.
+    """
+    height, width = query.key.shape[2:]
+    key = squares.means(as_rows(query.key))
+    places = {"positions": positions, "query_positions": squares.means(positions.unsqueeze(0))[0]}
+    last = memory.last and memory.last._replace(**places)
+    rows = match_rows(query._replace(key=as_map(key, 1, key.shape[1])), memory._replace(last=last))
+    return as_map(squares.spread(rows), height, width)
+
 
 def merges_background(network: VOSNetwork, device: torch.device) -> bool:
-    """Whether memory pixels are merged: on a CPU, where a network bears it. A GPU matches all pixels at once
-    in little time, and would have to be waited for to learn how many are left."""
+    """Whether pixels are merged for matching: on a CPU, where a network bears it. A GPU matches all pixels at
+    once in little time, and would have to be waited for to learn how many are left."""
     return network.merges_background and device.type == "cpu"
 
 

@@ -22,6 +22,7 @@ CLOSE = 0.08  # of that side: objects that come closer to the window's edge move
 LEAST = 20  # cells that a window has at least in height and width
 STEP = 2  # cells: windows are of few sizes, as the first frame of a size takes longer
 LARGER = 1.6  # times the window that would do: then it is left for that
+VISIBLE = 0.5  # probability from which on an object is to be seen
 WHOLE = 0.85  # share of the frame from which on a window does not pay
 
 
@@ -93,7 +94,7 @@ class Region(NamedTuple):
         """masks: (K, H, W), the objects' probabilities in the windows."""
         # rows first, which is ten times as fast as a pooling of squares
         rows = masks.unflatten(1, (-1, CELL)).amax(dim=2)
-        visible = (rows.unflatten(2, (-1, CELL)).amax(dim=3) > 0.5).cpu().numpy()
+        visible = (rows.unflatten(2, (-1, CELL)).amax(dim=3) > VISIBLE).cpu().numpy()
         whole = np.zeros((len(visible), height // CELL, width // CELL), bool)
         start = 0
         for window in windows:
@@ -155,6 +156,11 @@ class Region(NamedTuple):
             top = min(max(0, (top + bottom - height) // 2), rows - height)
             found.append(Window(*(CELL * n for n in (top, left, height, right - left))))
         return tuple(sorted(found, key=lambda window: window.left))
+
+
+def all_visible(masks: Tensor) -> bool:
+    """Whether every object is to be seen: (K, H, W), probabilities."""
+    return bool((masks.flatten(1).amax(dim=1) > VISIBLE).all())
 
 
 def _partings(groups: list[list[Box]]) -> Iterator[list[list[Box]]]:

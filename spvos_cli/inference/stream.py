@@ -11,13 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from spvos_cli.inference.background import like_squares, merges_background
+from spvos_cli.inference.background import like_squares, match_squares, merges_background
 from spvos_cli.inference.hidden_states import HiddenStates
 from spvos_cli.inference.long_memory import bank_for
 from spvos_cli.inference.memory_bank import MemoryBank, MemoryFrame
 from spvos_cli.inference.module_run import ModuleRun, Place
 from spvos_cli.inference.previous_frame import PreviousFrame, tensors_below
-from spvos_cli.inference.region import Region, Window, Windows, cells_of
+from spvos_cli.inference.region import Region, Window, Windows, all_visible, cells_of
 from spvos_cli.inference.views import Placed, TensorView, View, padded_size, placed, seen_through
 from spvos_cli.model.encoders import Query
 from spvos_cli.model.layers import aggregate, pad_to_multiple
@@ -136,9 +136,9 @@ class Stream:
     @torch.inference_mode()
     def segment(self, view: View, given: Mapping[int, Tensor] | None = None) -> Placed:
         """As `step`, of a frame that is only looked at as far as it must be."""
-        given, previous = given or {}, self.previous
+        given = given or {}
         self.forget_policies()
-        self._remember_previous()
+        previous = self._remember_previous()
         annotated, self.since_memory = bool(given), self.since_memory + 1
         memory_frame = annotated or self.since_memory >= self.mem_every
         if memory_frame:
@@ -298,14 +298,33 @@ class Stream:
             place = Place(windows[0], padded_size(view))
             match = partial(self._match, query, memories)
             return self.module_run.decode(query, place, previous, match).sigmoid()
-        readouts = [self.network.match(query, memory, self.top_k, self.read_top_k) for memory in memories]
-        readout = torch.cat(readouts, dim=1)
+        readout = torch.cat(self._readouts(query, memories, windows, previous, padded_size(view)), dim=1)
         if self.decode is not None:
             return self.decode(readout, query, run)[0].float().sigmoid()
         hidden = self._hidden_before(query)
         logits, hidden = self.network.decode_step(readout, query, hidden, run, memory_frame=memory_frame)
         self.hidden.put(self.ids, hidden)
         return logits[0].float().sigmoid()
+
+    def _readouts(
+        self,
+        query: Query,
+        memories: list[Memory],
+        windows: Windows,
+        previous: PreviousFrame | None,
+        size: tuple[int, int],
+    ) -> list[Tensor]:
+        """Of each memory: (1, K, C, h, w). Where the frame before was seen through the same windows, and all
+        objects in it, squares of it that were merged are matched by their mean."""
+        same = previous is not None and (previous.windows, previous.size) == (windows, size)
+        if previous is None or previous.squares is None or not same or not all_visible(previous.masks):
+            return [self.network.match(query, memory, self.top_k, self.read_top_k) for memory in memories]
+        match_rows = partial(self.network.match_rows, top_k=self.top_k, read_top_k=self.read_top_k)
+        cells = cells_of(windows, query.key.device)
+        return [
+            match_squares(previous.squares, query, memory, cells - cells[0], match_rows)
+            for memory in memories
+        ]
 
     def _hidden_before(self, query: Query) -> Tensor | None:
         """The objects' hidden states, at the size of a frame."""
@@ -330,16 +349,16 @@ class Stream:
         if new := [i for i in given if i not in self.ids]:
             self.groups.append(Group(new, self.make_bank(self.network, self.max_memory, self.long_memory)))
 
-    def _remember_previous(self) -> None:
+    def _remember_previous(self) -> PreviousFrame | None:
         """Encodes the previous frame into the banks, where it is a memory frame or the network reads every
-        frame."""
+        frame. Returns it."""
         previous, self.previous = self.previous, None
         if (
             previous is None
             or not (previous.memory_frame or self.network.reads_last_frame)
             or not self.groups
         ):
-            return
+            return previous
         masks = previous.masks.unsqueeze(0).to(self.dtype)
         strategy = self.network.config.strategy
         sparse = runs_sparsely(strategy, annotated=previous.annotated, memory_frame=True)
@@ -358,3 +377,4 @@ class Stream:
                 frame = MemoryFrame(*(squares.means(rows) for rows in (key, part)))
             kind = {"annotated": previous.annotated, "memory_frame": previous.memory_frame}
             group.bank.add(frame, last=LastFrame(key, part), **kind)
+        return previous._replace(squares=squares)

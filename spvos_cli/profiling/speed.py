@@ -67,7 +67,8 @@ class TimedNetwork:
         self.spent: dict[str, float] = {}
 
     def __getattr__(self, name: str) -> Any:
-        attribute, module = getattr(self._network, name), name.removesuffix("_step")
+        attribute = getattr(self._network, name)
+        module = name.removesuffix("_step").removesuffix("_rows")
         return self._timed(module, attribute) if module in MODULES else attribute
 
     def _timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:

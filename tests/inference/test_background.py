@@ -1,11 +1,16 @@
-"""Averaging memory pixels around which nothing changes."""
+"""Averaging pixels around which nothing changes."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from spvos_cli.inference.background import NEAR, like_squares
+from spvos_cli.inference.background import NEAR, like_squares, match_squares
+from spvos_cli.model.config import LITE
+from spvos_cli.model.encoders import Query
+from spvos_cli.model.lite import LiteVOS
+from spvos_cli.model.matching import as_map, grid_positions
+from spvos_cli.model.network import LastFrame, Memory
 
 HEIGHT, WIDTH = 25, 31  # pixels at stride 16; the last row and column are in no square
 
@@ -43,3 +48,45 @@ def test_means(dtype: torch.dtype) -> None:
         expected = rows[:, :, group].float().mean(dim=2).to(dtype)
         torch.testing.assert_close(means[:, :, number], expected)
     assert len(squares.starts) < 11 * 13
+
+
+def test_rows_of_groups_are_those_of_their_pixels() -> None:
+    masks = torch.zeros(1, 16 * 11, 16 * 13)
+    masks[0, :100, :20] = 1
+    squares = like_squares(masks)
+    rows = torch.randn(2, len(squares.starts), 5)
+    spread = squares.spread(rows)
+    for number, group in enumerate(squares.pixels.tensor_split(squares.starts[1:])):
+        assert torch.equal(spread[:, group], rows[:, [number]].expand(-1, len(group), -1))
+
+
+def test_a_square_reads_what_its_pixels_read_where_they_are_alike() -> None:
+    """Of the memory exactly, of the frame before with the place of its middle."""
+    torch.manual_seed(0)
+    network = LiteVOS(LITE).for_inference(torch.device("cpu"), torch.float32)
+    height, width = 12, 14
+    pixels = height * width
+    masks = torch.zeros(1, 16 * height, 16 * width)
+    masks[0, :20, :20] = 1
+    squares = like_squares(masks)
+    assert len(squares.starts) < 0.6 * pixels
+    rows = squares.spread(squares.means(3 * torch.randn(1, pixels, LITE.key_channels)))
+    value = torch.rand(1, 1, 2 * pixels, LITE.value_channels + 2)
+    positions = grid_positions(height, width)
+    last = LastFrame(rows, value[:, :, :pixels], positions, positions)
+    memory = Memory(torch.randn(1, 2 * pixels, LITE.key_channels), value, last)
+    query = Query(as_map(rows, height, width), *[torch.zeros(1)] * 4)
+    plain = network.match(query, memory, 20)
+    asked = []
+
+    def match_rows(query: Query, memory: Memory) -> torch.Tensor:
+        asked.append(query.key.shape)
+        return network.match_rows(query, memory, 20)
+
+    merged = match_squares(squares, query, memory, positions, match_rows)
+    assert asked == [(1, LITE.key_channels, 1, len(squares.starts))]
+    far, near = (merged - plain).abs().chunk(2, dim=2)
+    assert far.max() < 1e-5
+    alone = squares.weights[squares.pixels.argsort()] == 1
+    assert near.flatten(3)[..., alone].max() < 1e-5
+    assert near.max() > 0
