@@ -10,12 +10,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from spvos_cli.model.encoders import Query
-from spvos_cli.model.matching import as_map, as_rows
+from spvos_cli.model.matching import as_map, as_rows, grid_positions
 from spvos_cli.model.network import Memory, VOSNetwork
 
 ABSENT = 1 / 256  # share of a pixel at stride 16 up to which an object is not in it: one pixel of the frame
 FULL = 0.9  # from which on it is all of the pixel
 NEAR = 4  # pixels at stride 16 from an object's edge up to which memory stays as it is
+FAR = 8  # from which on no edge comes by the next frame
 
 
 class Squares(NamedTuple):
@@ -49,16 +50,15 @@ class Squares(NamedTuple):
 
 
 def match_squares(
-    squares: Squares, query: Query, memory: Memory, positions: Tensor, match_rows: Callable[..., Tensor]
+    squares: Squares, query: Query, memory: Memory, match_rows: Callable[[Query, Memory], Tensor]
 ) -> Tensor:
     """The readout of a frame (1, K, C, h, w) whose squares are matched by their mean, as the memory's are.
 
     Args:
-        squares: of the frame before, seen through the same windows, in which all objects were to be seen.
-        positions: (h * w, 2), rows and columns of both frames' pixels at stride 16.
-        match_rows: of a network, but for query and memory.
+        match_rows: of a network.
     """
     height, width = query.key.shape[2:]
+    positions = grid_positions(height, width, query.key.device)
     key = squares.means(as_rows(query.key))
     places = {"positions": positions, "query_positions": squares.means(positions.unsqueeze(0))[0]}
     last = memory.last and memory.last._replace(**places)
@@ -72,20 +72,21 @@ def merges_background(network: VOSNetwork, device: torch.device) -> bool:
     return network.merges_background and device.type == "cpu"
 
 
-def like_squares(masks: Tensor) -> Squares:
+def like_squares(masks: Tensor, near: int = NEAR) -> Squares:
     """Squares of 2x2 pixels at stride 16 near which each object is everywhere or nowhere; all other pixels by
     themselves.
 
     Args:
         masks: (K, H, W) in [0, 1], H and W multiples of 16.
+        near: up to how many pixels at stride 16.
     """
     # rows first, which is faster than a pooling of squares
     share = masks.unflatten(1, (-1, 16)).mean(dim=2).unflatten(2, (-1, 16)).mean(dim=3)
     edge = 1 - torch.stack([share <= ABSENT, share >= FULL]).float()
-    near = F.max_pool2d(edge, 2 * NEAR + 1, stride=1, padding=NEAR).amin(dim=0).amax(dim=0)
-    alike = F.max_pool2d(near[None], 2)[0] == 0  # a last odd row or column is in no square
+    mixed = F.max_pool2d(edge, 2 * near + 1, stride=1, padding=near).amin(dim=0).amax(dim=0)
+    alike = F.max_pool2d(mixed[None], 2)[0] == 0  # a last odd row or column is in no square
     down, across = 2 * alike.shape[0], 2 * alike.shape[1]
-    first = torch.arange(near.numel(), device=masks.device).view_as(near)
+    first = torch.arange(mixed.numel(), device=masks.device).view_as(mixed)
     corners = enlarged(first[:down:2, :across:2])
     first[:down, :across] = torch.where(enlarged(alike), corners, first[:down, :across])
     pixels = first.flatten().argsort(stable=True)

@@ -8,7 +8,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from spvos_cli.inference.background import Squares
 from spvos_cli.inference.region import Window, Windows
 from spvos_cli.model.encoders import Query
 
@@ -25,7 +24,6 @@ class PreviousFrame(NamedTuple):
         memory_frame: whether it stays in the memory.
         windows: where in the frame that lies.
         size: height and width of the frame, padded.
-        squares: as which its pixels are remembered; None: each by itself, or they are not remembered yet.
     """
 
     image: Tensor
@@ -35,7 +33,6 @@ class PreviousFrame(NamedTuple):
     memory_frame: bool
     windows: Windows
     size: tuple[int, int]
-    squares: Squares | None = None
 
     @property
     def window(self) -> Window:

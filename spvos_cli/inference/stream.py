@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from spvos_cli.inference.background import like_squares, match_squares, merges_background
+from spvos_cli.inference.background import FAR, like_squares, match_squares, merges_background
 from spvos_cli.inference.hidden_states import HiddenStates
 from spvos_cli.inference.long_memory import bank_for
 from spvos_cli.inference.memory_bank import MemoryBank, MemoryFrame
@@ -136,9 +136,9 @@ class Stream:
     @torch.inference_mode()
     def segment(self, view: View, given: Mapping[int, Tensor] | None = None) -> Placed:
         """As `step`, of a frame that is only looked at as far as it must be."""
-        given = given or {}
+        given, previous = given or {}, self.previous
         self.forget_policies()
-        previous = self._remember_previous()
+        self._remember_previous()
         annotated, self.since_memory = bool(given), self.since_memory + 1
         memory_frame = annotated or self.since_memory >= self.mem_every
         if memory_frame:
@@ -314,17 +314,15 @@ class Stream:
         previous: PreviousFrame | None,
         size: tuple[int, int],
     ) -> list[Tensor]:
-        """Of each memory: (1, K, C, h, w). Where the frame before was seen through the same windows, and all
-        objects in it, squares of it that were merged are matched by their mean."""
+        """Of each memory: (1, K, C, h, w). In whole frames, after one in which all objects were to be seen,
+        squares that are far from all of their edges are matched by their mean."""
+        merges = merges_background(self.network, query.key.device) and windows == (Window.whole(*size),)
         same = previous is not None and (previous.windows, previous.size) == (windows, size)
-        if previous is None or previous.squares is None or not same or not all_visible(previous.masks):
+        if previous is None or not merges or not same or not all_visible(previous.masks):
             return [self.network.match(query, memory, self.top_k, self.read_top_k) for memory in memories]
+        squares = like_squares(previous.masks, FAR)
         match_rows = partial(self.network.match_rows, top_k=self.top_k, read_top_k=self.read_top_k)
-        cells = cells_of(windows, query.key.device)
-        return [
-            match_squares(previous.squares, query, memory, cells - cells[0], match_rows)
-            for memory in memories
-        ]
+        return [match_squares(squares, query, memory, match_rows) for memory in memories]
 
     def _hidden_before(self, query: Query) -> Tensor | None:
         """The objects' hidden states, at the size of a frame."""
@@ -349,16 +347,16 @@ class Stream:
         if new := [i for i in given if i not in self.ids]:
             self.groups.append(Group(new, self.make_bank(self.network, self.max_memory, self.long_memory)))
 
-    def _remember_previous(self) -> PreviousFrame | None:
+    def _remember_previous(self) -> None:
         """Encodes the previous frame into the banks, where it is a memory frame or the network reads every
-        frame. Returns it."""
+        frame."""
         previous, self.previous = self.previous, None
         if (
             previous is None
             or not (previous.memory_frame or self.network.reads_last_frame)
             or not self.groups
         ):
-            return previous
+            return
         masks = previous.masks.unsqueeze(0).to(self.dtype)
         strategy = self.network.config.strategy
         sparse = runs_sparsely(strategy, annotated=previous.annotated, memory_frame=True)
@@ -377,4 +375,3 @@ class Stream:
                 frame = MemoryFrame(*(squares.means(rows) for rows in (key, part)))
             kind = {"annotated": previous.annotated, "memory_frame": previous.memory_frame}
             group.bank.add(frame, last=LastFrame(key, part), **kind)
-        return previous._replace(squares=squares)

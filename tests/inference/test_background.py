@@ -83,7 +83,7 @@ def test_a_square_reads_what_its_pixels_read_where_they_are_alike() -> None:
         asked.append(query.key.shape)
         return network.match_rows(query, memory, 20)
 
-    merged = match_squares(squares, query, memory, positions, match_rows)
+    merged = match_squares(squares, query, memory, match_rows)
     assert asked == [(1, LITE.key_channels, 1, len(squares.starts))]
     far, near = (merged - plain).abs().chunk(2, dim=2)
     assert far.max() < 1e-5
