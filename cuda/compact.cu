@@ -1,5 +1,7 @@
 // From policies to work: writes the skipped pixels, and lists the computed ones for the convolution.
-constexpr int SKIP = 0, REUSE = 1, COMPUTE = 2;  // as in spvos_cli/sparse/policy.py
+// The pixels may also be cells, whose computed ones are listed for many layers, which write the skipped ones themselves.
+#include "policy.cuh"
+
 constexpr unsigned WARP = 0xffffffff;
 
 // As spvos_cli/sparse/kernels/cuda_launch.py fills it.
@@ -26,15 +28,6 @@ __device__ void append(const Compaction& job, int pixel, bool computed) {
     }
 }
 
-template <typename Unit>
-__device__ void write_row(const Compaction& job, int pixel) {
-    const int units = job.row_bytes / sizeof(Unit);
-    Unit* row = static_cast<Unit*>(job.output) + static_cast<long long>(pixel) * units;
-    for (int unit = threadIdx.x % 32; unit < units; unit += 32) {
-        row[unit] = static_cast<const Unit*>(job.skipped)[unit];
-    }
-}
-
 extern "C" __global__ void compact(const Compaction job) {
     const int pixel = blockIdx.x * blockDim.x + threadIdx.x;
     const int policy = pixel < job.pixels ? job.policy[pixel] : REUSE;
@@ -42,10 +35,6 @@ extern "C" __global__ void compact(const Compaction job) {
     unsigned skipped = __ballot_sync(WARP, policy == SKIP && job.skipped);
     for (; skipped; skipped &= skipped - 1) {  // the whole warp writes one row after another
         const int row = pixel - static_cast<int>(threadIdx.x % 32) + __ffs(skipped) - 1;
-        if (job.row_bytes % sizeof(uint4) == 0) {
-            write_row<uint4>(job, row);
-        } else {
-            write_row<unsigned short>(job, row);  // the smallest element
-        }
+        write_skipped(job.output, job.skipped, row, job.row_bytes);
     }
 }

@@ -3,6 +3,7 @@
 // channel, and in between the taps, one after another, each with its channels in chunks.
 #pragma once
 #include "element.cuh"
+#include "policy.cuh"
 
 constexpr int TILE = 64;  // rows, and columns, of the product that a block makes at a time
 
@@ -12,18 +13,46 @@ struct Layer {
     const Element* common;  // (images / objects, height, width, common_channels): further channels, or null
     const Element* weight;  // (outputs, size, size, channels + common_channels)
     const Element* bias;    // (outputs), or null
-    const int* counter;     // how many pixels are computed
-    const int* list;        // their positions in the flattened output
+    const int* counter;     // how many pixels, or cells of pixels, are computed
+    const int* list;        // their positions in the flattened output, or grid of cells
     Element* output;        // (images, out_height, out_width, outputs)
+    const unsigned char* policy;  // (cells), to write the skipped ones
+    const unsigned char* before;  // (cells), under which the output was left: what was skipped then is written already
+    const Element* skipped;       // (outputs), what a skipped pixel holds
     int channels, common_channels, outputs;
     int height, width, out_height, out_width;
     int size, stride, objects;
     int relu, accumulate;
+    int cells, side_bits;  // cells, 0 where pixels are listed; of 2^side_bits pixels in height and width
 };
+
+// The position in the flattened output of a pixel of a cell; cells and their pixels are counted line by line.
+__device__ inline int pixel_of(const Layer& layer, int cell, int within) {
+    const int bits = layer.side_bits, across = layer.out_width >> bits, last = (1 << bits) - 1;
+    const int y = (cell / across << bits) + (within >> bits), x = (cell % across << bits) + (within & last);
+    return y * layer.out_width + x;
+}
+
+// Pixels that are computed.
+__device__ inline int row_count(const Layer& layer) { return *layer.counter << 2 * layer.side_bits; }
 
 // The position of a listed pixel in the flattened output, -1 past the end of the list.
 __device__ inline int position_of(const Layer& layer, int row, int rows) {
-    return row < rows ? layer.list[row] : -1;
+    const int bits = 2 * layer.side_bits;
+    return row < rows ? pixel_of(layer, layer.list[row >> bits], row & ((1 << bits) - 1)) : -1;
+}
+
+// Writes the pixels of cells that are skipped and were not before; a warp takes a cell.
+__device__ inline void write_skipped_cells(const Layer& layer) {
+    const int warps = blockDim.x / 32, pixels = 1 << 2 * layer.side_bits;
+    for (int cell = blockIdx.x * warps + threadIdx.x / 32; cell < layer.cells; cell += gridDim.x * warps) {
+        if (layer.policy[cell] == SKIP && layer.before[cell] != SKIP) {
+            for (int within = 0; within < pixels; ++within) {
+                write_skipped(layer.output, layer.skipped, pixel_of(layer, cell, within),
+                              layer.outputs * sizeof(Element));
+            }
+        }
+    }
 }
 
 // The upper left corner of a pixel's neighbourhood; outside of every image where there is no pixel.

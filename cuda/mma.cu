@@ -76,11 +76,12 @@ __device__ void store_quarter(const Layer& layer, int first_row, int rows, int f
 extern "C" __global__ void __launch_bounds__(THREADS) convolve(const Layer layer) {
     SHARED(unsigned, pixels, [STAGES][TILE][PITCH]);
     SHARED(unsigned, weights, [STAGES][TILE][PITCH]);
-    const int count = *layer.counter, columns = (layer.outputs + TILE - 1) / TILE;
+    const int count = row_count(layer), columns = (layer.outputs + TILE - 1) / TILE;
     const int chunks = chunk_count(layer, LENGTH), tiles = (count + TILE - 1) / TILE * columns;
     const int loaded_row = threadIdx.x / PIECES, piece = threadIdx.x % PIECES;
     const int warp = threadIdx.x / 32, warp_row = warp / 2 * 32, warp_column = warp % 2 * 32;
 
+    write_skipped_cells(layer);
     for (int tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
         const int first_row = tile / columns * TILE, first_column = tile % columns * TILE;
         const Corner corners[2] = {

@@ -60,10 +60,11 @@ __device__ void store_sums(const Layer& layer, int row, int rows, int column, co
 extern "C" __global__ void __launch_bounds__(THREADS) convolve(const Layer layer) {
     SHARED(float, pixels, [2][LENGTH][PITCH]);
     SHARED(float, weights, [2][LENGTH][PITCH]);
-    const int count = *layer.counter, columns = (layer.outputs + TILE - 1) / TILE;
+    const int count = row_count(layer), columns = (layer.outputs + TILE - 1) / TILE;
     const int chunks = chunk_count(layer, LENGTH), tiles = (count + TILE - 1) / TILE * columns;
     const int loaded_row = threadIdx.x / QUAD, offset = threadIdx.x % QUAD * QUAD;
 
+    write_skipped_cells(layer);
     for (int tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
         const int first_row = tile / columns * TILE, first_column = tile % columns * TILE;
         const Corner corner = corner_of(layer, position_of(layer, first_row + loaded_row, count));

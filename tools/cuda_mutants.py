@@ -62,6 +62,10 @@ def compact(name: str, before: str, after: str) -> Mutant:
     return Mutant(name, "cuda/compact.cu", before, after)
 
 
+def skipped_row(name: str, before: str, after: str) -> Mutant:
+    return Mutant(name, "cuda/policy.cuh", before, after)
+
+
 def layer(name: str, before: str, after: str, equal: str | None = None) -> Mutant:
     return Mutant(name, "cuda/layer.cuh", before, after, equal=equal)
 
@@ -76,6 +80,14 @@ def ptx(name: str, before: str, after: str, equal: str | None = None) -> Mutant:
 
 def cuda(name: str, before: str, after: str, equal: str | None = None) -> Mutant:
     return Mutant(name, f"{KERNELS}/cuda.py", before, after, PYTHON, equal)
+
+
+def operands(name: str, before: str, after: str) -> Mutant:
+    return Mutant(name, f"{KERNELS}/cuda_layer.py", before, after, PYTHON)
+
+
+def cells(name: str, before: str, after: str) -> Mutant:
+    return Mutant(name, f"{KERNELS}/cuda.py", before, after, ("cells",))
 
 
 def counts(name: str, before: str, after: str) -> Mutant:
@@ -96,8 +108,8 @@ MUTANTS = (
     # Grids and offsets.
     compact("every block looks at the first pixels", "blockIdx.x * blockDim.x + threadIdx.x", "threadIdx.x"),
     compact("blocks of 128 assumed", "blockIdx.x * blockDim.x +", "blockIdx.x * 128 +"),
-    compact("offset of a skipped row in 16 bits", WIDE_OFFSET, "(unsigned short)(pixel * units);"),
-    compact("offset of a skipped row in 32 bits", WIDE_OFFSET, "pixel * units;"),
+    skipped_row("offset of a skipped row in 16 bits", WIDE_OFFSET, "(unsigned short)(pixel * units);"),
+    skipped_row("offset of a skipped row in 32 bits", WIDE_OFFSET, "pixel * units;"),
     layer(
         "offset in the input in 16 bits",
         "features + pixel * channels + channel",
@@ -196,17 +208,17 @@ MUTANTS = (
     cuda("wrong block size of the list", "COMPACTION_THREADS = 256", "COMPACTION_THREADS = 128"),
     cuda("wrong block size of the convolution", '"simt.cu": 256', '"simt.cu": 128'),
     # Types, limits, alignment, layout.
-    cuda("no limit of 32 bits", "LARGEST = 2**31 - 1", "LARGEST = 2**63"),
-    cuda("limit of unsigned numbers", "LARGEST = 2**31 - 1", "LARGEST = 2**32 - 1"),
-    cuda("types mixed", "same = {tensor.dtype for tensor in tensors} == {output.dtype}", "same = True"),
-    cuda("output that is not aligned", " and output.data_ptr() % PIECE == 0", ""),
-    cuda("alignment without addresses", "[*channels, *(t.data_ptr() for t in tensors)]", "channels"),
-    cuda(
+    operands("no limit of 32 bits", "LARGEST = 2**31 - 1", "LARGEST = 2**63"),
+    operands("limit of unsigned numbers", "LARGEST = 2**31 - 1", "LARGEST = 2**32 - 1"),
+    operands("types mixed", "same = {tensor.dtype for tensor in tensors} == {output.dtype}", "same = True"),
+    operands("output that is not aligned", " and output.data_ptr() % PIECE == 0", ""),
+    operands("alignment without addresses", "[*channels, *(t.data_ptr() for t in tensors)]", "channels"),
+    operands(
         "alignment without the common channels",
         "for t in (self.input, self.common) if t is not None",
         "for t in (self.input,)",
     ),
-    cuda("alignment of 8 bytes", "PIECE = 16", "PIECE = 8"),
+    operands("alignment of 8 bytes", "PIECE = 16", "PIECE = 8"),
     cuda("policy as it lies", "policy, job = policy.contiguous(), np", "policy, job = policy, np"),
     cuda("input as it lies", "Operands(channels_last(x),", "Operands(x,"),
     cuda("common channels as they lie", "else channels_last(shared)", "else shared"),
@@ -215,9 +227,8 @@ MUTANTS = (
     cuda("list an entry short", "torch.empty(count,", "torch.empty(count - 1,"),
     cuda(
         "streams share layers and counts",
-        "        self._limits: dict[tuple[ConvUnit, int], float] = {}\n",
-        "        self._limits: dict[tuple[ConvUnit, int], float] = {}\n"
-        '        self._layers = globals().setdefault("all_layers", {})\n'
+        "        self._numbers: dict[Hashable, int] = {}\n",
+        '        self._numbers = globals().setdefault("all_numbers", {})\n'
         '        self.__dict__["counts"] = globals().setdefault("all_counts", Counts(launcher.device))\n',
     ),
     counts("counter not zeroed", "return counter.zero_()", "return counter"),
@@ -245,6 +256,13 @@ MUTANTS = (
         "        else:\n            REFERENCE.add(",
         "        elif False:\n            REFERENCE.add(",
     ),
+    # Lists of cells.
+    cells(
+        "grid of as many tiles as cells", "-(-output[:, 0].numel() // TILE)", "-(-len(listed.list) // TILE)"
+    ),
+    cells("lists never above a limit", "if fits and self._pays(cells.number, conv, output):", "if fits:"),
+    cells("lists on what they do not fit", "fits = cells.side_bits(output) is not None and", "fits ="),
+    cells("lists without skipped cells", "        if cells is not None:\n", "        if False:\n"),
     # CuPy, device, stream.
     launch("one kernel a source, whatever the defines", "key = (source, *defines)", "key = (source,)"),
     launch("torch's default stream", "torch.cuda.current_stream(index)", "torch.cuda.default_stream(index)"),

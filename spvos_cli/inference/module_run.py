@@ -14,18 +14,20 @@ from spvos_cli.model.cell_decoder import CellDecoder, takes_cells
 from spvos_cli.model.encoders import Query
 from spvos_cli.model.matching import as_map
 from spvos_cli.model.network import VOSNetwork
-from spvos_cli.sparse.conv import SparseConv2d
+from spvos_cli.sparse.conv import LayerRunner, SparseConv2d
+from spvos_cli.sparse.kernels.kernel import Kernel, ModuleKernel
+from spvos_cli.sparse.kernels.reference import REFERENCE
 from spvos_cli.sparse.module_gate import GateView
 from spvos_cli.sparse.module_state import (
+    ListedRun,
     ModuleState,
     OnePolicyRun,
     Outputs,
-    of_pixels,
     shifted,
     updated_logits,
     updated_readout,
 )
-from spvos_cli.sparse.policy import COMPUTE, argmax_policy
+from spvos_cli.sparse.policy import COMPUTE, argmax_policy, of_pixels
 
 MatchRows = Callable[[Tensor | None], Tensor]  # cells (L,) line by line, None for all -> readout (K, L, C)
 Override = Callable[[Tensor], Tensor]  # (K, h, w) policies that the gate chose -> those that hold
@@ -51,8 +53,11 @@ class ModuleRun:
         network: with a module's gate.
         override: replaces the policies that the gate chose, for measurements and comparisons. Cells that
             nothing is known of are computed whatever it says.
+        kernel: where it is a `ModuleKernel`, convolutions compute what it lists; then the host does not wait
+            for a device, and what is kept stays where it is in memory as long as the objects are the same and
+            the frames of one size.
         by_definition: whether matching and decoder run densely and their results are then chosen from, cell
-            by cell; otherwise, on a CPU, only what is to be computed runs.
+            by cell; otherwise, on a CPU without such a kernel, only what is to be computed runs.
 
     Attributes:
         state: what is kept; None: nothing.
@@ -61,11 +66,17 @@ class ModuleRun:
     """
 
     def __init__(
-        self, network: VOSNetwork, override: Override | None = None, *, by_definition: bool = False
+        self,
+        network: VOSNetwork,
+        override: Override | None = None,
+        kernel: Kernel = REFERENCE,
+        *,
+        by_definition: bool = False,
     ) -> None:
         self.network, self.override = network, override
-        on_cells = network.device.type == "cpu" and takes_cells(network.decoder)
-        self.by_definition = by_definition or not on_cells
+        self.kernel = kernel if isinstance(kernel, ModuleKernel) and not by_definition else None
+        on_cells = self.kernel is None and network.device.type == "cpu" and takes_cells(network.decoder)
+        self.on_cells = on_cells and not by_definition
         self.state: ModuleState | None = None
         self.policy: Tensor | None = None
         self.policies: dict[SparseConv2d, Tensor] = {}
@@ -103,15 +114,15 @@ class ModuleRun:
         policy = self._decide(state, query, place, previous)
         self.policy = policy
         self.policies = policies_by_convolution(state.outputs, policy)
-        if bool((policy == COMPUTE).all()):
-            logits = self._dense(query, match)
-        elif self.by_definition:
-            logits = self._by_definition(state, policy, query, match)
+        if not self.on_cells:
+            self._under_policy(state, policy, query, match)
+        elif bool((policy == COMPUTE).all()):
+            self._dense(query, match)
         else:
-            logits = self._cells(state, policy, query, match)
+            self._cells(state, policy, query, match)
         assert self.state is not None
         self.state.decided(policy)
-        return logits
+        return self.state.logits
 
     def choose(self, view: GateView) -> Tensor:
         """What the gate decides: (K, h, w) uint8."""
@@ -148,18 +159,22 @@ class ModuleRun:
         readout = channels_last(as_map(match(None), *query.key.shape[2:]))
         outputs: Outputs = {}
         logits = self.network.decode(readout.unsqueeze(0), query, OnePolicyRun(outputs))[0]
-        self.state = ModuleState.dense(readout, outputs, logits.float().clone())
+        state = ModuleState.dense(readout, outputs, logits.float().clone())
+        if self.kernel is None or self.state is None or not self.state.renew(state):
+            self.state = state
         return self.state.logits
 
-    def _by_definition(self, state: ModuleState, policy: Tensor, query: Query, match: MatchRows) -> Tensor:
+    def _under_policy(self, state: ModuleState, policy: Tensor, query: Query, match: MatchRows) -> None:
+        """All is matched; layers run on what is listed, or by definition densely."""
         readout = as_map(match(None), *query.key.shape[2:])
-        state.readout = channels_last(updated_readout(state, readout, policy))
-        run = OnePolicyRun(state.outputs, policy)
+        state.readout.copy_(updated_readout(state, readout, policy))
+        run: LayerRunner = OnePolicyRun(state.outputs, policy)
+        if self.kernel is not None:
+            run = ListedRun(self.kernel, state, policy)
         logits = self.network.decode(state.readout.unsqueeze(0), query, run)[0].float()
-        state.logits = updated_logits(state, logits, policy)
-        return state.logits
+        state.logits.copy_(updated_logits(state, logits, policy))
 
-    def _cells(self, state: ModuleState, policy: Tensor, query: Query, match: MatchRows) -> Tensor:
+    def _cells(self, state: ModuleState, policy: Tensor, query: Query, match: MatchRows) -> None:
         decoder = self.network.decoder
         assert takes_cells(decoder)
         step = CellDecoder(decoder, state, policy)
@@ -167,7 +182,6 @@ class ModuleRun:
             image, y, x = step.cells.unbind(1)
             matched, places = (y * policy.shape[2] + x).unique(return_inverse=True)
             step.step(match(matched)[image, places], query)
-        return state.logits
 
 
 def cells_between(one: Window, other: Window) -> tuple[int, int]:

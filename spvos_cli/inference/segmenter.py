@@ -81,7 +81,7 @@ class VideoSegmenter:
 
     def reset(self) -> None:
         """Forgets all objects and frames."""
-        gated = self.network.gated_parts  # without gates nothing has to be compiled
+        gated = self.network.config.method != "dense"  # without gates nothing has to be compiled
         kernel = kernel_for(self.device, self.dtype) if gated else REFERENCE
         self._stream = Stream(
             self.network,

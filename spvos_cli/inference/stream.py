@@ -106,7 +106,7 @@ class Stream:
         self.long_memory = network.config.long_memory if long_memory is None else long_memory
         if module_run is None and network.gate is not None:
             last = cast(SparseConv2d, network.decoder.predict)
-            module_run = ModuleRun(network, None if inject is None else partial(inject, last))
+            module_run = ModuleRun(network, None if inject is None else partial(inject, last), kernel)
         self.module_run = module_run
         self.runs: Mapping[str, ModuleRunner] = (
             {part: InferenceRun(kernel, inject) for part in network.gated_parts} if runs is None else runs

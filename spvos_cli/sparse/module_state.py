@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from spvos_cli.sparse.conv import SparseConv2d
+from spvos_cli.sparse.kernels.kernel import ModuleKernel
 from spvos_cli.sparse.kernels.reference import REFERENCE
 from spvos_cli.sparse.module_gate import CELL
-from spvos_cli.sparse.policy import COMPUTE, SKIP
+from spvos_cli.sparse.policy import COMPUTE, SKIP, of_pixels
 
 CERTAIN = -20.0  # the logit of certain background
 Outputs = dict[SparseConv2d, Tensor]
@@ -28,7 +29,7 @@ class ModuleState:
         age: (K, h, w) float32, how many frames ago a cell was computed.
         known: (K, h, w) bool, cells of which anything is kept; the others have to be computed.
         blank: (K, h, w) bool, cells that were skipped and whose skipped values are not written yet.
-        frame_blank: (1, h, w) bool, likewise of what is a frame's.
+        frame_policy, frame_blank: (1, h, w), likewise of what is a frame's.
     """
 
     readout: Tensor
@@ -38,6 +39,7 @@ class ModuleState:
     age: Tensor
     known: Tensor
     blank: Tensor
+    frame_policy: Tensor
     frame_blank: Tensor
 
     @classmethod
@@ -46,12 +48,28 @@ class ModuleState:
         policy = torch.full_like(readout[:, 0], COMPUTE, dtype=torch.uint8)
         computed = policy == COMPUTE
         age = torch.zeros_like(policy).float()
-        return cls(readout, outputs, logits, policy, age, computed, ~computed, ~computed[:1])
+        frame_policy = policy[:1].clone()
+        return cls(readout, outputs, logits, policy, age, computed, ~computed, frame_policy, ~computed[:1])
+
+    def renew(self, other: ModuleState) -> bool:
+        """Takes what another has, of the same layers, into the memory that is there; False where that is of
+        other sizes."""
+        pairs = [(self.outputs[conv], x) for conv, x in other.outputs.items()]
+        for field in dataclasses.fields(self):
+            if field.name != "outputs":
+                pairs.append((getattr(self, field.name), getattr(other, field.name)))
+        if any(kept.shape != x.shape for kept, x in pairs):
+            return False
+        for kept, x in pairs:
+            kept.copy_(x)
+        return True
 
     def decided(self, policy: Tensor) -> None:
         """After a sparse step under the policy."""
-        self.age = (self.age + 1).masked_fill(policy == COMPUTE, 0)
-        self.policy, self.known = policy, torch.ones_like(self.known)
+        self.age.add_(1).masked_fill_(policy == COMPUTE, 0)
+        self.policy.copy_(policy)
+        self.frame_policy.copy_(policy.amax(dim=0, keepdim=True))
+        self.known.fill_(True)
 
     def rows(self, indices: list[int]) -> ModuleState:
         """The objects of the given rows; -1 is one that nothing is known of."""
@@ -69,6 +87,7 @@ class ModuleState:
             chosen(self.age),
             chosen(self.known),
             chosen(self.blank),
+            self.frame_policy,
             self.frame_blank,
         )
         state.known[index < 0] = False
@@ -90,6 +109,7 @@ class ModuleState:
             placed(self.age),
             placed(self.known),
             placed(self.blank),
+            placed(self.frame_policy),
             placed(self.frame_blank),
         )
 
@@ -141,9 +161,24 @@ class OnePolicyRun:
         return output.clone()
 
 
-def of_pixels(policy: Tensor, scale: int) -> Tensor:
-    """(K, h, w) of cells -> (K, scale * h, scale * w)."""
-    return policy.repeat_interleave(scale, dim=1).repeat_interleave(scale, dim=2)
+class ListedRun:
+    """As `OnePolicyRun`, on a backend that lists what is computed: once for all layers.
+
+    Args:
+        state: whose outputs are changed in place; layers put those out.
+        policy: (K, h, w) uint8, of cells.
+    """
+
+    def __init__(self, kernel: ModuleKernel, state: ModuleState, policy: Tensor) -> None:
+        self.kernel, self.outputs = kernel, state.outputs
+        self.own = kernel.list_cells(policy, state.policy)
+        self.frame = kernel.list_cells(policy.amax(dim=0, keepdim=True), state.frame_policy)
+
+    def convolve(self, conv: SparseConv2d, x: Tensor, shared: Tensor | None) -> Tensor:
+        """One layer."""
+        output = self.outputs[conv]
+        self.kernel.update_cells(conv, x, shared, self.frame if conv.per_frame else self.own, output)
+        return output
 
 
 def updated_readout(state: ModuleState, readout: Tensor, policy: Tensor) -> Tensor:

@@ -17,6 +17,11 @@ def argmax_policy(logits: Tensor) -> Tensor:
     return (reuse > skip).byte().masked_fill_(compute > skip.maximum(reuse), COMPUTE)
 
 
+def of_pixels(policy: Tensor, scale: int) -> Tensor:
+    """(B, h, w) of cells -> (B, scale * h, scale * w)."""
+    return policy.repeat_interleave(scale, dim=1).repeat_interleave(scale, dim=2)
+
+
 def without_reuse(layer: nn.Module, policy: Tensor) -> Tensor:
     """A triple gate's decision with SKIP for REUSE, to be injected into runs: what reusing is worth."""
     return policy.masked_fill(policy == REUSE, SKIP)

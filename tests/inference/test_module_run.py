@@ -4,7 +4,7 @@ of convolutions give under the same policy."""
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import pytest
@@ -20,11 +20,15 @@ from spvos_cli.model.encoders import Query
 from spvos_cli.model.lite import LABELS
 from spvos_cli.model.network import VOSNetwork
 from spvos_cli.sparse.gate import TripleGate
+from spvos_cli.sparse.kernels.cuda import CUDAKernel
 from spvos_cli.sparse.kernels.reference import REFERENCE
-from spvos_cli.sparse.module_state import CERTAIN, of_pixels, shifted
+from spvos_cli.sparse.module_state import CERTAIN, shifted
 from spvos_cli.sparse.plan import gated_convolutions
-from spvos_cli.sparse.policy import COMPUTE, REUSE, SKIP
+from spvos_cli.sparse.policy import COMPUTE, REUSE, SKIP, of_pixels
 from spvos_cli.sparse.run import InferenceRun
+from tests.sparse.definition import Lists
+from tests.sparse.host_gpu import HostGPU, Launch, needs_compiler
+from tests.sparse.host_waits import host_waits
 
 SMALL = {"value_channels": 16, "decoder_channels": (8, 12, 8), "key_channels": 4}
 CONFIGS = [dataclasses.replace(config, method="triple", gate="module", **SMALL) for config in (LITE, SPVOS)]
@@ -133,27 +137,49 @@ def test_cells_are_as_defined(config: ModelConfig, dtype: torch.dtype) -> None:
     """Logits, readout and all that is kept, on every frame of sequences in which everything happens."""
     network, decided = network_of(config, dtype), 0
     for seed in range(4):
-        defined, cells = ModuleRun(network, by_definition=True), ModuleRun(network)
-        for frame in frames_of(network, seed):
-            expected, found = step(defined, frame), step(cells, frame)
-            scale = (
-                max(1.0, expected[expected > CERTAIN].abs().max().item()) if (expected > CERTAIN).any() else 1
-            )
-            torch.testing.assert_close(found, expected, rtol=0, atol=scale * TOLERANCE[dtype])
-            one, other = defined.state, cells.state
-            assert torch.equal(one.policy, other.policy)
-            assert torch.equal(one.age, other.age)
-            kept = [(one.readout, other.readout, other.blank)]
-            kept += [
-                (x, other.outputs[c], other.frame_blank if c.per_frame else other.blank)
-                for c, x in one.outputs.items()
-            ]
-            for a, b, blank in kept:
-                there = ~of_pixels(blank, a.shape[2] // blank.shape[1]).unsqueeze(1)
-                difference = ((a.float() - b.float()) * there).abs().max()
-                assert difference <= TOLERANCE[dtype] * max(1.0, a.abs().max().item())
-            decided += int(cells.policy is not None and not (cells.policy == COMPUTE).all())
+        decided += compare_with_definition(network, ModuleRun(network), frames_of(network, seed))
     assert decided > 20
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    ("dtype", "capability"),
+    [(torch.float32, 70), pytest.param(torch.bfloat16, 80, marks=pytest.mark.slow)],
+    ids=["fp32", "bf16"],
+)
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.architecture)
+def test_cuda_is_as_defined(config: ModelConfig, dtype: torch.dtype, capability: int) -> None:
+    """The same of the CUDA sources."""
+    network, launches = network_of(config, dtype), list[Launch]()
+    kernel = CUDAKernel(HostGPU(capability, 2, on_launch=launches.append).launcher, dense_above=1.0)
+    decided = compare_with_definition(network, ModuleRun(network, kernel=kernel), frames_of(network, 2, 7))
+    assert decided > 2
+    assert [launch.kernel for launch in launches].count("compact") == 2 * decided
+
+
+def compare_with_definition(network: VOSNetwork, run: ModuleRun, frames: Iterable[Frame]) -> int:
+    """How often the gate decided."""
+    defined, decided = ModuleRun(network, by_definition=True), 0
+    tolerance = TOLERANCE[network.dtype]
+    for frame in frames:
+        expected, found = step(defined, frame), step(run, frame)
+        scale = max(1.0, expected[expected > CERTAIN].abs().max().item()) if (expected > CERTAIN).any() else 1
+        torch.testing.assert_close(found, expected, rtol=0, atol=scale * tolerance)
+        one, other = defined.state, run.state
+        assert torch.equal(one.policy, other.policy)
+        assert torch.equal(one.age, other.age)
+        kept = [(one.readout, other.readout, other.blank)]
+        kept += [
+            (x, other.outputs[c], other.frame_blank if c.per_frame else other.blank)
+            for c, x in one.outputs.items()
+        ]
+        for a, b, blank in kept:
+            there = ~of_pixels(blank, a.shape[2] // blank.shape[1]).unsqueeze(1)
+            difference = ((a.float() - b.float()) * there).abs().max()
+            assert difference <= tolerance * max(1.0, a.abs().max().item())
+        all_computed = run.policy is None or (run.on_cells and bool((run.policy == COMPUTE).all()))
+        decided += not all_computed
+    return decided
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.architecture)
@@ -216,6 +242,34 @@ def test_what_nothing_is_known_of_is_computed() -> None:
     inside = run.state.known[0].float().mean()
     assert 0 < inside < 1
     assert not run.state.known[2].any()
+
+
+def memory_of(run: ModuleRun) -> list[int]:
+    """Where all lies that is kept."""
+    state = run.state
+    tensors = [getattr(state, f.name) for f in dataclasses.fields(state) if f.name != "outputs"]
+    return [x.data_ptr() for x in [*tensors, *state.outputs.values()]]
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.architecture)
+def test_what_is_kept_stays_in_place_on_lists(config: ModelConfig) -> None:
+    """On dense and sparse frames, for a CUDA graph to find it; until an object comes. Nothing is waited
+    for."""
+    network = network_of(config)
+    run, frames = ModuleRun(network, kernel=Lists()), list(frames_of(network, 0, 40))
+    frame = next(f for f in frames if len(f.ids) == 2)._replace(leaving=[])
+    step(run, frame._replace(sparse=False))
+    places = memory_of(run)
+    for sparse in (True, False, True, True):
+        other = frame._replace(sparse=sparse, readout=frame.readout + 1)
+        with host_waits() as seen:
+            logits = step(run, other)
+        assert seen.waits == seen.uploads == []
+        assert (run.policy is not None) == sparse
+        assert memory_of(run) == places
+        assert torch.equal(run.state.logits, logits)
+    run.remove(frame.ids[:1])
+    assert memory_of(run) != places
 
 
 def test_hidden_objects_are_looked_for_everywhere() -> None:

@@ -107,9 +107,7 @@ MUTANTS = {
         "mma",
         "address",
     ),
-    "past the list": Mutant(
-        "layer.cuh", "row < rows ? layer.list[row] : -1", "layer.list[row]", "mma", "address"
-    ),
+    "past the list": Mutant("layer.cuh", "row < rows ? pixel_of(", "true ? pixel_of(", "mma", "address"),
     "past the biases": Mutant(
         "layer.cuh", "layer.bias && output < layer.outputs", "layer.bias", "mma", "address"
     ),
@@ -155,6 +153,29 @@ MUTANTS = {
     "a lane counts itself": Mutant("compact.cu", "(1u << lane) - 1", "(2u << lane) - 1"),
     "the wrong lane's place": Mutant("compact.cu", "first, 0);", "first, 1);"),
     "only the first skipped pixel of a warp": Mutant("compact.cu", "skipped &= skipped - 1", "skipped = 0"),
-    "rows too long": Mutant("compact.cu", "unit < units", "unit <= units", "mma", "address"),
+    "rows too long": Mutant("policy.cuh", "unit < units", "unit <= units", "mma", "address"),
     "list from the second on": Mutant("compact.cu", "job.list[first +", "job.list[1 + first +"),
+    # Cells.
+    "a pixel a cell": Mutant("layer.cuh", "*layer.counter << 2 * layer.side_bits", "*layer.counter"),
+    "as many pixels as a side has": Mutant(
+        "layer.cuh", "bits = 2 * layer.side_bits", "bits = layer.side_bits", "simt"
+    ),
+    "cells across a line of pixels": Mutant(
+        "layer.cuh", "across = layer.out_width >> bits", "across = layer.out_width"
+    ),
+    "pixels of a cell in one line": Mutant("layer.cuh", "(within >> bits)", "0", "simt"),
+    "pixels of a cell in one column": Mutant("layer.cuh", "(within & last)", "0"),
+    "skips cells that are reused": Mutant(
+        "layer.cuh", "layer.policy[cell] == SKIP", "layer.policy[cell] <= REUSE"
+    ),
+    "skips no cells": Mutant("layer.cuh", "layer.policy[cell] == SKIP", "false", "simt, any channels"),
+    "skips again what was skipped": Mutant("layer.cuh", " && layer.before[cell] != SKIP", "", "simt"),
+    "skips a cell's first pixel": Mutant("layer.cuh", "within < pixels", "within < 1"),
+    "skips a cell a block": Mutant("layer.cuh", "blockIdx.x * warps + threadIdx.x / 32", "blockIdx.x"),
+    "skips past the last cell": Mutant(
+        "layer.cuh", "cell < layer.cells", "cell <= layer.cells", "mma", "address"
+    ),
+    "skips the first cells": Mutant(
+        "layer.cuh", "cell += gridDim.x * warps", "cell += layer.cells", "simt, any channels"
+    ),
 }

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from spvos_cli.sparse.conv import SparseConv2d
 from spvos_cli.sparse.conv_unit import ConvUnit
-from spvos_cli.sparse.policy import COMPUTE, REUSE, SKIP
+from spvos_cli.sparse.kernels.reference import ReferenceKernel
+from spvos_cli.sparse.policy import COMPUTE, REUSE, SKIP, of_pixels
 
 
 class Definition:
@@ -54,6 +55,18 @@ class Definition:
             return kept + torch.where(policy == COMPUTE, change, 0)
         out = torch.where(policy == COMPUTE, dense, 0)
         return out if self.conv.gate.method == "static" else torch.where(policy == REUSE, kept, out)
+
+
+class Lists(ReferenceKernel):
+    """A `ModuleKernel` whose lists are the policies."""
+
+    def list_cells(self, policy: Tensor, before: Tensor) -> Tensor:
+        return policy
+
+    def update_cells(
+        self, conv: ConvUnit, x: Tensor, shared: Tensor | None, cells: Tensor, output: Tensor
+    ) -> None:
+        self.update(conv, x, shared, of_pixels(cells, output.shape[2] // cells.shape[1]), output)
 
 
 def random_conv(

@@ -18,7 +18,10 @@ from torch import Tensor
 from spvos_cli.resources import cuda_folder
 from spvos_cli.sparse.conv import SparseConv2d
 from spvos_cli.sparse.kernels.cuda import CUDAKernel
+from spvos_cli.sparse.kernels.kernel import Kernel
 from spvos_cli.sparse.kernels.reference import REFERENCE
+from spvos_cli.sparse.layer_state import without_repeated_skips
+from spvos_cli.sparse.policy import COMPUTE, SKIP, of_pixels
 from tests.sparse.definition import folded, random_conv, random_policy
 from tests.sparse.host_gpu import SHIM, HostGPU, Launch, compile_with
 
@@ -51,7 +54,8 @@ VARIANTS = {
 
 
 class Case(NamedTuple):
-    """A layer and its input; `common` channels are the same for two objects of a frame."""
+    """A layer and its input; `common` channels are the same for two objects of a frame. Policies are of
+    pixels, or of cells of `side` pixels in height and width."""
 
     own: int
     common: int
@@ -59,28 +63,38 @@ class Case(NamedTuple):
     kind: tuple[int, int]
     size: tuple[int, int]
     adds: bool = False
+    side: int | None = None
 
 
-# More tiles than blocks, the last one partial; stride 2 with common channels; rows of no quads; an addition.
+# More tiles than blocks, the last one partial; stride 2 with common channels; rows of no quads; an addition;
+# cells.
 ALIGNED = (
     Case(24, 0, 264, (3, 1), (5, 7)),
     Case(8, 40, 72, (3, 2), (9, 8)),
     Case(8, 0, 6, (1, 1), (9, 8), adds=True),
+    Case(8, 0, 72, (3, 1), (8, 12), side=4),
 )
 UNALIGNED = (
     Case(13, 0, 71, (3, 1), (5, 7)),
     Case(5, 3, 7, (3, 2), (9, 8)),
     Case(7, 0, 8, (1, 1), (9, 8), adds=True),
+    Case(5, 0, 7, (1, 1), (6, 10), side=2),
 )
 
 
 class Recorder:
-    """Told of launches, keeps their parameters and the memory behind their pointers as it was before."""
+    """Told of launches, keeps their parameters and the memory behind their pointers as it was before.
 
-    def __init__(self) -> None:
+    Args:
+        output: of the layer, (B, C, H, W).
+    """
+
+    def __init__(self, output: Tensor) -> None:
         self.launches: list[Launch] = []
         self.buffers: dict[int, bytes] = {}
-        self._pixels = self._row_bytes = 0
+        self._pixels, self._element = output[:, 0].numel(), output.element_size()
+        self._row_bytes = output.shape[1] * self._element
+        self._listed = 0
 
     def __call__(self, launch: Launch) -> None:
         self.launches.append(launch._replace(parameters=launch.parameters.copy()))
@@ -92,19 +106,21 @@ class Recorder:
     def _lengths(self, launch: Launch) -> dict[str, int]:
         job = {name: int(launch.parameters[name][0]) for name in launch.parameters.dtype.names}
         if launch.kernel == "compact":
-            self._pixels, self._row_bytes = job["pixels"], job["row_bytes"]
-            own = {"policy": self._pixels, "skipped": self._row_bytes}
+            self._listed = job["pixels"]
+            own = {"policy": self._listed, "skipped": job["row_bytes"]}
         else:
-            element = self._row_bytes // job["outputs"]
             images = self._pixels // (job["out_height"] * job["out_width"])
             area, taps = job["height"] * job["width"], job["outputs"] * job["size"] ** 2
             own = {
-                "input": images * area * job["channels"] * element,
-                "common": images // job["objects"] * area * job["common_channels"] * element,
-                "weight": taps * (job["channels"] + job["common_channels"]) * element,
+                "input": images * area * job["channels"] * self._element,
+                "common": images // job["objects"] * area * job["common_channels"] * self._element,
+                "weight": taps * (job["channels"] + job["common_channels"]) * self._element,
                 "bias": self._row_bytes,
+                "policy": job["cells"],
+                "before": job["cells"],
+                "skipped": self._row_bytes,
             }
-        return {**own, "output": self._pixels * self._row_bytes, "counter": 4, "list": 4 * self._pixels}
+        return {**own, "output": self._pixels * self._row_bytes, "counter": 4, "list": 4 * self._listed}
 
     def written(self, output: int, expected: Tensor, tolerance: float) -> bytes:
         """As `replay.cpp` reads it.
@@ -152,8 +168,9 @@ def record_case(variant: Variant, case: Case, seed: int) -> bytes:
     )
     output = torch.randn_like(conv.dense(x, shared if case.common else None))
     output = output.contiguous(memory_format=torch.channels_last)
-    policy = random_policy(seed, output[:, 0].shape, 0.6)
-    recorder, expected = Recorder(), output.clone()
+    height, width = (length // (case.side or 1) for length in output.shape[2:])
+    policy = random_policy(seed, (2, height, width), 0.6 if case.side is None else 0.3)
+    recorder, expected = Recorder(output), output.clone()
     kernel = CUDAKernel(HostGPU(variant.capability, on_launch=recorder).launcher, dense_above=1.0)
     for backend, target in ((kernel, output), (REFERENCE, expected)):
         step(backend, case)(conv, x, shared if case.common else None, policy, target)
@@ -161,15 +178,26 @@ def record_case(variant: Variant, case: Case, seed: int) -> bytes:
     return recorder.written(output.data_ptr(), expected, variant.tolerance * scale)
 
 
-def step(backend: CUDAKernel, case: Case) -> Callable[..., None]:
+def step(backend: Kernel, case: Case) -> Callable[..., None]:
     """The kernel's method for a case."""
-    if not case.adds:
-        return backend.update
+    side = case.side
 
     def add(conv: SparseConv2d, x: Tensor, shared: Tensor | None, policy: Tensor, output: Tensor) -> None:
         backend.add(conv, x, policy, output)
 
-    return add
+    def update_cells(
+        conv: SparseConv2d, x: Tensor, shared: Tensor | None, policy: Tensor, output: Tensor
+    ) -> None:
+        """Every third cell was skipped before, and is left as it is where it is skipped again."""
+        before = policy.flatten().clone().fill_(COMPUTE)
+        before[::3] = SKIP
+        before = before.view_as(policy)
+        if isinstance(backend, CUDAKernel):
+            backend.update_cells(conv, x, shared, backend.list_cells(policy, before), output)
+        else:
+            backend.update(conv, x, shared, of_pixels(without_repeated_skips(policy, before), side), output)
+
+    return add if case.adds else backend.update if side is None else update_cells
 
 
 def build(variant: Variant, sanitizer: str, target: Path, sources: Path | None = None) -> None:

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from spvos_cli.sparse.conv import ConvUnit
-from spvos_cli.sparse.kernels.kernel import Kernel
+from spvos_cli.sparse.kernels.kernel import Kernel, ModuleKernel
 from spvos_cli.sparse.kernels.reference import REFERENCE
+from spvos_cli.sparse.policy import SKIP, of_pixels
 
 SUMMED = 1e-5  # sums of some thousand terms in float32
 LARGEST_ERROR = {
@@ -86,5 +87,20 @@ def relative_error(kernel: Kernel, problem: Problem, policy: Tensor, *, add: boo
     else:
         REFERENCE.update(conv.double(), *wide, policy, expected)
         kernel.update(conv.to(dtype, memory_format=torch.channels_last), x, shared, policy, found)
+    error = (found.double() - expected).abs().nan_to_num(torch.inf).max()
+    return float(error / expected.abs().max().clamp(min=1e-6))
+
+
+def relative_cell_error(kernel: ModuleKernel, problem: Problem, policy: Tensor, before: Tensor) -> float:
+    """As `relative_error`, of an update under a policy of cells; what was skipped before holds the skipped
+    value already."""
+    conv, x, shared, output = problem
+    side, dtype = output.shape[2] // policy.shape[1], output.dtype
+    skipped = (of_pixels(before, side) == SKIP).unsqueeze(1)
+    found = channels_last(torch.where(skipped, conv.skipped()[:, None, None].to(output), output))
+    expected, wide = found.double(), None if shared is None else shared.double()
+    kernel.update_cells(conv, x, shared, kernel.list_cells(policy, before), found)
+    REFERENCE.update(conv.double(), x.double(), wide, of_pixels(policy, side), expected)
+    conv.to(dtype, memory_format=torch.channels_last)
     error = (found.double() - expected).abs().nan_to_num(torch.inf).max()
     return float(error / expected.abs().max().clamp(min=1e-6))

@@ -29,6 +29,7 @@ from tests.sparse.rounding import (
     Arithmetic,
     Problem,
     channels_last,
+    relative_cell_error,
     relative_error,
     rounded_problem,
 )
@@ -138,6 +139,15 @@ def test_add_small(kernel: CUDAKernel, arithmetic: Arithmetic) -> None:
         problem = problem_on_card(seed, (*channels, *kind), (9, 13), arithmetic)
         policy = random_policy(seed, problem.output[:, 0].shape, 0.4).to(DEVICE)
         assert relative_error(kernel, problem, policy, add=True) <= LARGEST_ERROR[arithmetic.dtype]
+
+
+@pytest.mark.parametrize("arithmetic", TYPES, indirect=True)
+def test_update_of_cells_small(kernel: CUDAKernel, arithmetic: Arithmetic) -> None:
+    """Under one policy of cells, as for layers of a module that has one gate."""
+    for seed, (channels, size, side) in enumerate(itertools.product(CHANNELS, (1, 3), (1, 2, 4))):
+        problem = problem_on_card(seed, (*channels, size, 1), (3 * side, 5 * side), arithmetic)
+        policy, before = (random_policy(seed + n, (2, 3, 5), 0.4).to(DEVICE) for n in (0, 1000))
+        assert relative_cell_error(kernel, problem, policy, before) <= LARGEST_ERROR[arithmetic.dtype]
 
 
 @pytest.mark.parametrize("arithmetic", TYPES, indirect=True)
@@ -292,18 +302,19 @@ def test_a_second_card() -> None:
         assert error <= LARGEST_ERROR[torch.float16]
 
 
-def test_the_whole_network_runs() -> None:
+@pytest.mark.parametrize("gate", ["conv", "module"])
+def test_the_whole_network_runs(gate: str) -> None:
     """As `spvos profile --speed --compare dense,triple --device cuda` does."""
     frame, dtype = ((96, 64), "fp32") if REHEARSE else ((854, 480), "fp16")
     model = "lite" if REHEARSE else "spvos"
-    engine = EngineOptions(model=model, method="triple", device=DEVICE.type, dtype=dtype)
+    engine = EngineOptions(model=model, method="triple", gate=gate, device=DEVICE.type, dtype=dtype)
     result = profile(
         engine,
         params=False,
         flops=False,
         speed=True,
         compare=("dense", "triple"),
-        density={"D": 0.1} if REHEARSE else {"D": 0.1, "Q": 0.3},
+        density={"D": 0.1} if REHEARSE or gate == "module" else {"D": 0.1, "Q": 0.3},
         cycles=1 if REHEARSE else 2,
         frame=frame,
     )

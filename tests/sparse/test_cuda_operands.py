@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from spvos_cli.sparse.conv import ConvUnit
-from spvos_cli.sparse.kernels.cuda import CUDAKernel, Operands, takes
+from spvos_cli.sparse.kernels.cuda import CUDAKernel
+from spvos_cli.sparse.kernels.cuda_layer import Operands, takes
 from spvos_cli.sparse.kernels.reference import REFERENCE
 from spvos_cli.sparse.policy import COMPUTE
 from tests.sparse.definition import folded, random_conv, random_policy

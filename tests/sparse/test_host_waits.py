@@ -14,26 +14,34 @@ from spvos_cli.model.checkpoint import build_model
 from spvos_cli.model.config import LITE
 from spvos_cli.model.hosts import HOSTS
 from spvos_cli.model.matching import grouped_top_k_readout
+from spvos_cli.model.network import VOSNetwork
 from spvos_cli.segment.tracker import Tracker
+from spvos_cli.sparse.kernels.kernel import Kernel
 from spvos_cli.sparse.kernels.reference import REFERENCE
 from spvos_cli.video.frames import Frame
 from tests.conftest import make_frame
 from tests.hosts import small
+from tests.sparse.definition import Lists
 from tests.sparse.host_waits import host_waits
 
 
 @pytest.fixture(params=list(HOSTS))
 def segmenter(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> VideoSegmenter:
     """With triple gates, and a backend that asks for nothing of its own."""
-    monkeypatch.setattr("spvos_cli.inference.segmenter.kernel_for", lambda device, dtype: REFERENCE)
     torch.manual_seed(0)
     structure = "D" if request.param == "lite" else "QD"
     network = build_model(
         small(request.param, method="triple", structure=structure, max_memory=1, mem_every=3)
     )
-    monkeypatch.setattr("spvos_cli.inference.stream.merges_background", lambda *_: False)  # as on a GPU
+    return on_a_card(network, REFERENCE, monkeypatch)
+
+
+def on_a_card(network: VOSNetwork, kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> VideoSegmenter:
+    """Everything but the device as on a GPU."""
+    monkeypatch.setattr("spvos_cli.inference.segmenter.kernel_for", lambda device, dtype: kernel)
+    monkeypatch.setattr("spvos_cli.inference.stream.merges_background", lambda *_: False)
     network = network.for_inference(torch.device("cpu"), torch.float32)
-    segmenter = VideoSegmenter(network, size=64, region=False)  # as on a GPU
+    segmenter = VideoSegmenter(network, size=64, region=False)
     segmenter._stream.read_top_k = grouped_top_k_readout
     return segmenter
 
@@ -54,6 +62,23 @@ def test_a_step_waits_for_the_labels_alone(segmenter: VideoSegmenter) -> None:
             assert files(seen.uploads) == [("aten::lift_fresh", "inference/views.py")], t  # the image
         sparse += any(run.policies for run in segmenter.runs)
     assert sparse >= 4
+
+
+@pytest.mark.parametrize("model", ["lite", "spvos"])
+def test_a_modules_gate_waits_for_nothing_more(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its policies, and the lists that are made of them, stay on the card."""
+    network = build_model(small(model, method="triple", gate="module", max_memory=1, mem_every=3))
+    follower = on_a_card(network, Lists(), monkeypatch)
+    sparse = 0
+    for t in range(6):
+        frame, ids = make_frame(t)
+        with host_waits() as seen:
+            follower.step(frame, ids if t == 0 else None)
+        if t > 1:
+            assert files(seen.waits) == [("cpu", "inference/measurements.py")], t
+            assert files(seen.uploads) == [("aten::lift_fresh", "inference/views.py")], t
+        sparse += any(run.policies for run in follower.runs)
+    assert sparse >= 3
 
 
 def test_the_background_is_merged_on_a_cpu_alone() -> None:

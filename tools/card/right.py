@@ -3,6 +3,7 @@ against the CPU's, and where a frame's launches and waits come from."""
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import os
 import shutil
@@ -20,12 +21,16 @@ from spvos_cli.data.demo_scene import scene
 from spvos_cli.evaluation.measures import region_similarity
 from spvos_cli.inference.engine import EngineOptions
 from spvos_cli.inference.segmenter import VideoSegmenter
+from spvos_cli.profiling.blobs import BlobPolicies
+from spvos_cli.profiling.variants import variant
 from spvos_cli.sparse.kernels.cuda_launch import Launcher, Program
 from tests.sparse.host_waits import host_waits
 from tools.card.mutants import run_mutants
 from tools.card.steps import Step, emit, main, skip
 
 TESTS = "tests/sparse/test_cuda_card.py"
+MODULE_DENSITY = {"D": 0.3}
+MEM_EVERY = 5  # whatever the weights say: the fourth frame is sparse
 PYTEST = (sys.executable, "-m", "pytest", "-q", "-o", "addopts=", "-p", "no:cacheprovider", "--color=no")
 
 
@@ -93,18 +98,26 @@ def sanitize(tool: str) -> Any:
     return run
 
 
-def segmenter_for(method: str, device: str, dtype: str) -> VideoSegmenter:
-    return VideoSegmenter(EngineOptions(model="lite", method=method, device=device, dtype=dtype).network())
+def segmenter_for(gates: str, device: str, dtype: str) -> VideoSegmenter:
+    """Of whole frames: dense, with the gates that ship, or with one for a module that is made to choose this
+    and that, as none ships."""
+    options = EngineOptions(model="lite", method="dense" if gates == "dense" else "triple", device=device)
+    options = dataclasses.replace(options, dtype=dtype)
+    if gates != "module":
+        return VideoSegmenter(options.network(), region=False, mem_every=MEM_EVERY)
+    network = variant(dataclasses.replace(options, gate="module"), None)
+    policies = BlobPolicies(network, MODULE_DENSITY)
+    return VideoSegmenter(network, region=False, mem_every=MEM_EVERY, inject=policies)
 
 
 def compare_labels(rehearse: bool) -> None:
     """The demo clip's label maps, against those of the CPU in float32 and against the truth."""
     clip = list(itertools.islice(scene(), 3 if rehearse else 48))
     types = ("fp32",) if rehearse else ("fp32", "fp16", "bf16")
-    for method in ("dense", "triple"):
+    for gates in ("dense", "triple", "module"):
 
-        def labels(device: str, dtype: str, method: str = method) -> list[np.ndarray]:
-            segmenter = segmenter_for(method, device, dtype)
+        def labels(device: str, dtype: str, gates: str = gates) -> list[np.ndarray]:
+            segmenter = segmenter_for(gates, device, dtype)
             return [segmenter.step(image, ids if t == 0 else None) for t, (image, ids) in enumerate(clip)]
 
         expected = labels("cpu", "fp32")
@@ -116,14 +129,20 @@ def compare_labels(rehearse: bool) -> None:
                 for f, (_, ids) in zip(found, clip, strict=True)
                 for i in (1, 2)
             ]
-            emit(method=method, dtype=dtype, same_as_cpu=round(same, 6), J=float(np.mean(truth)))
+            emit(gates=gates, dtype=dtype, same_as_cpu=round(same, 6), J=float(np.mean(truth)))
             if same < (0.9999 if dtype == "fp32" else 0.99):
-                print(f"{method} {dtype}: only {same:.4%} of the pixels as on the CPU")
+                print(f"{gates} {dtype}: only {same:.4%} of the pixels as on the CPU")
 
 
-def look_at_a_frame(rehearse: bool) -> None:
+def look_at_frames(rehearse: bool) -> None:
+    """A sparse frame with gates of convolutions, and one with a module's."""
+    for gates in ("triple", "module"):
+        look_at_a_frame(gates, rehearse)
+
+
+def look_at_a_frame(gates: str, rehearse: bool) -> None:
     """Launches of our kernels by source, all kernels, and waits by line, of one sparse frame."""
-    segmenter = segmenter_for("triple", device_of(rehearse), "fp32" if rehearse else "fp16")
+    segmenter = segmenter_for(gates, device_of(rehearse), "fp32" if rehearse else "fp16")
     clip = list(itertools.islice(scene(), 4))
     for t, (image, ids) in enumerate(clip[:3]):
         segmenter.step(image, ids if t == 0 else None)
@@ -153,11 +172,12 @@ def look_at_a_frame(rehearse: bool) -> None:
             segmenter.step(clip[3][0])
             torch.cuda.synchronize()
         kernels = sum(event.device_type == torch.autograd.DeviceType.CUDA for event in profiler.events())
+    Launcher.start = original  # type: ignore[method-assign]
     for source, count in started.items():
-        emit(what=f"launches of {source}", count=count)
-    emit(what="kernels and copies in all", count=kernels)
+        emit(gates=gates, what=f"launches of {source}", count=count)
+    emit(gates=gates, what="kernels and copies in all", count=kernels)
     for place, count in places.items():
-        emit(what=f"waits at {place}", count=count)
+        emit(gates=gates, what=f"waits at {place}", count=count)
     if not rehearse and torch.cuda.get_device_capability() >= (7, 5) and not started["mma.cu"]:
         print("mma.cu was not started")
         sys.exit(1)
@@ -168,7 +188,7 @@ STEPS = {
     "tests": Step(150, run_tests),
     "mutants": Step(80, run_mutants),
     "labels": Step(90, compare_labels),
-    "frame": Step(40, look_at_a_frame),
+    "frames": Step(60, look_at_frames),
     "memcheck": Step(60, sanitize("memcheck")),
     "racecheck": Step(60, sanitize("racecheck")),
 }

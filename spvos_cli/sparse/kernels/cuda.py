@@ -1,10 +1,11 @@
 """The sparse convolution on an NVIDIA GPU: one launch lists the computed pixels and writes the skipped ones,
-one convolves what is listed. The host never waits for the device."""
+one convolves what is listed; for layers under one policy a list is made once, and each is one launch. The
+host never waits for the device."""
 
 from __future__ import annotations
 
 import functools
-from typing import NamedTuple
+from collections.abc import Hashable
 
 import numpy as np
 import torch
@@ -12,20 +13,27 @@ from torch import Tensor
 
 from spvos_cli.sparse.conv_unit import ConvUnit
 from spvos_cli.sparse.kernels.cuda_counts import Counts
-from spvos_cli.sparse.kernels.cuda_launch import COMPACTION, ELEMENTS, LAYER, Launcher, Program
+from spvos_cli.sparse.kernels.cuda_launch import COMPACTION, ELEMENTS, Launcher, Program
+from spvos_cli.sparse.kernels.cuda_layer import (
+    CellList,
+    Listed,
+    Operands,
+    channels_last,
+    layer_parameters,
+    pointer,
+    takes,
+)
 from spvos_cli.sparse.kernels.cuda_limits import default_limit
 from spvos_cli.sparse.kernels.limits import Limits, limit_of
 from spvos_cli.sparse.kernels.precision import tf32_allowed
 from spvos_cli.sparse.kernels.reference import REFERENCE
-from spvos_cli.sparse.policy import COMPUTE
+from spvos_cli.sparse.policy import COMPUTE, of_pixels
 
 TILE = 64  # pixels, and output channels, that a block makes at a time: layer.cuh
 THREADS = {"mma.cu": 128, "simt.cu": 256}
 COMPACTION_THREADS = 256
 BLOCKS = 4  # on a multiprocessor at a time; each works through as many tiles as there are
-LARGEST = 2**31 - 1  # indices are 32 bits wide
 COMPACT = Program("compact.cu", (), "compact")
-PIECE = 16  # bytes that the wide loads take at a time
 
 
 class CUDAKernel:
@@ -42,7 +50,8 @@ class CUDAKernel:
         self, launcher: Launcher, limits: Limits | None = None, dense_above: float | None = None
     ) -> None:
         self.launcher, self.limits, self.dense_above = launcher, limits or {}, dense_above
-        self._layers: dict[ConvUnit, _Layer] = {}
+        self._numbers: dict[Hashable, int] = {}
+        self._skipped: dict[ConvUnit, Tensor] = {}
         self._limits: dict[tuple[ConvUnit, int], float] = {}
 
     @functools.cached_property
@@ -56,10 +65,10 @@ class CUDAKernel:
         if not takes(conv, x, shared, output):
             REFERENCE.update(conv, x, shared, policy, output)
             return
-        layer = self._layer(conv, output)
-        pixels = self._compact(layer, policy, output, layer.skipped)
-        if self._pays(layer, conv, output):
-            self._convolve(conv, x, shared, pixels, output, accumulate=False)
+        number = self._number(conv)
+        listed = self._compact(number, policy, output, self._skipped_value(conv, output))
+        if self._pays(number, conv, output):
+            self._convolve(conv, x, shared, listed, output, accumulate=False)
         else:
             dense = conv.dense(x, shared)
             output.copy_(torch.where(policy.unsqueeze(1) == COMPUTE, dense, output))
@@ -68,21 +77,44 @@ class CUDAKernel:
         if not takes(conv, change, None, output):
             REFERENCE.add(conv, change, policy, output)
             return
-        layer = self._layer(conv, output)
-        pixels = self._compact(layer, policy, output, None)
-        if self._pays(layer, conv, output):
-            self._convolve(conv, change, None, pixels, output, accumulate=True)
+        number = self._number(conv)
+        listed = self._compact(number, policy, output, None)
+        if self._pays(number, conv, output):
+            self._convolve(conv, change, None, listed, output, accumulate=True)
         else:
             REFERENCE.add(conv, change, policy, output)
 
-    def _layer(self, conv: ConvUnit, output: Tensor) -> _Layer:
-        if conv not in self._layers:
-            self._layers[conv] = _Layer(self.counts.new_layer(), conv.skipped().to(output.dtype))
-        return self._layers[conv]
+    def list_cells(self, policy: Tensor, before: Tensor) -> CellList:
+        """As in `ModuleKernel`: one launch."""
+        policy, number = policy.contiguous(), self._number(policy.shape)
+        return CellList(self._compact(number, policy, None, None), policy, before.contiguous(), number)
 
-    def _pays(self, layer: _Layer, conv: ConvUnit, output: Tensor) -> bool:
+    def update_cells(
+        self, conv: ConvUnit, x: Tensor, shared: Tensor | None, cells: CellList, output: Tensor
+    ) -> None:
+        """As in `ModuleKernel`: one launch, where the density of the list is not above the layer's limit."""
+        fits = cells.side_bits(output) is not None and takes(conv, x, shared, output)
+        if fits and self._pays(cells.number, conv, output):
+            self._convolve(conv, x, shared, cells.computed, output, accumulate=False, cells=cells)
+        else:
+            policy = of_pixels(cells.policy, output.shape[2] // cells.policy.shape[1])
+            REFERENCE.update(conv, x, shared, policy, output)
+
+    def _number(self, what: Hashable) -> int:
+        """Of a layer, or of lists of cells of one shape, by which its counts are known."""
+        if what not in self._numbers:
+            self._numbers[what] = self.counts.new_layer()
+        return self._numbers[what]
+
+    def _skipped_value(self, conv: ConvUnit, output: Tensor) -> Tensor:
+        """(Cout,) what a skipped pixel holds."""
+        if conv not in self._skipped:
+            self._skipped[conv] = conv.skipped().to(output.dtype)
+        return self._skipped[conv]
+
+    def _pays(self, number: int, conv: ConvUnit, output: Tensor) -> bool:
         """Whether our kernel convolves: whether the density, as last heard of, is not above the limit."""
-        return self.counts.density(layer.number) <= self.limit(conv, len(output))
+        return self.counts.density(number) <= self.limit(conv, len(output))
 
     def limit(self, conv: ConvUnit, rows: int) -> float:
         """The density above which a layer runs densely, with so many images, or objects, at a time."""
@@ -95,90 +127,42 @@ class CUDAKernel:
             self._limits[conv, rows] = limit_of(conv, self.limits, default, rows)
         return self._limits[conv, rows]
 
-    def _compact(self, layer: _Layer, policy: Tensor, output: Tensor, skipped: Tensor | None) -> _Pixels:
-        """Writes skipped pixels, and lists those that are computed."""
+    def _compact(self, number: int, policy: Tensor, output: Tensor | None, skipped: Tensor | None) -> Listed:
+        """Lists what is computed, and writes skipped pixels where there are values for them."""
         count = policy.numel()
-        pixels = _Pixels(
-            self.counts.begin(layer.number, count),
-            torch.empty(count, dtype=torch.int32, device=output.device),
+        listed = Listed(
+            self.counts.begin(number, count),
+            torch.empty(count, dtype=torch.int32, device=policy.device),
         )
         policy, job = policy.contiguous(), np.zeros(1, COMPACTION)
         job["policy"], job["skipped"], job["output"] = (pointer(t) for t in (policy, skipped, output))
-        job["counter"], job["list"] = (pointer(tensor) for tensor in pixels)
-        job["pixels"], job["row_bytes"] = count, output.shape[1] * output.element_size()
+        job["counter"], job["list"] = (pointer(tensor) for tensor in listed)
+        job["pixels"] = count
+        job["row_bytes"] = 0 if output is None else output.shape[1] * output.element_size()
         blocks = -(-count // COMPACTION_THREADS)
         self.launcher.start(COMPACT, blocks, COMPACTION_THREADS, job)
-        return pixels
+        return listed
 
     def _convolve(
         self,
         conv: ConvUnit,
         x: Tensor,
         shared: Tensor | None,
-        pixels: _Pixels,
+        listed: Listed,
         output: Tensor,
         *,
         accumulate: bool,
+        cells: CellList | None = None,
     ) -> None:
         common = None if shared is None else channels_last(shared)
         operands = Operands(channels_last(x), common, channels_last(conv.weight))
-        layer = layer_parameters(conv, operands, pixels, output, accumulate=accumulate)
+        layer = layer_parameters(conv, operands, listed, output, accumulate=accumulate)
+        if cells is not None:
+            cells.write_into(layer, output, self._skipped_value(conv, output))
         program = convolution(self.launcher.card.capability, output.dtype, aligned=operands.aligned())
-        tiles = -(-len(pixels.list) // TILE) * -(-conv.out_channels // TILE)
+        tiles = -(-output[:, 0].numel() // TILE) * -(-conv.out_channels // TILE)
         blocks = min(tiles, BLOCKS * self.launcher.card.multiprocessors)
         self.launcher.start(program, blocks, THREADS[program.source], layer)
-
-
-class _Pixels(NamedTuple):
-    """What is computed, on the device: (1,) how many pixels, and (pixels,) int32, those first.
-
-    Attributes:
-        counter: stays what it is until the layer runs again.
-    """
-
-    counter: Tensor
-    list: Tensor
-
-
-class Operands(NamedTuple):
-    """What a convolution reads, channels last."""
-
-    input: Tensor
-    common: Tensor | None
-    weight: Tensor
-
-    def aligned(self) -> bool:
-        """Whether all pixels and taps start, and end, where wide loads do."""
-        tensors = [tensor for tensor in self if tensor is not None]
-        channels = [t.shape[1] * t.element_size() for t in (self.input, self.common) if t is not None]
-        return not any(number % PIECE for number in [*channels, *(t.data_ptr() for t in tensors)])
-
-
-def layer_parameters(
-    conv: ConvUnit, operands: Operands, pixels: _Pixels, output: Tensor, *, accumulate: bool
-) -> np.ndarray:
-    """(1,) of LAYER; with `accumulate` the convolution alone is added to the output."""
-    x, shared, weight = operands
-    layer = np.zeros(1, LAYER)
-    layer["input"], layer["common"], layer["weight"] = x.data_ptr(), pointer(shared), weight.data_ptr()
-    layer["bias"] = 0 if accumulate else pointer(conv.bias)
-    layer["counter"], layer["list"] = (pointer(tensor) for tensor in pixels)
-    layer["output"] = output.data_ptr()
-    layer["channels"], layer["outputs"] = x.shape[1], conv.out_channels
-    layer["common_channels"] = 0 if shared is None else shared.shape[1]
-    layer["height"], layer["width"] = x.shape[2:]
-    layer["out_height"], layer["out_width"] = output.shape[2:]
-    layer["size"], layer["stride"] = conv.kernel_size[0], conv.stride[0]
-    layer["objects"] = 1 if shared is None else len(x) // len(shared)
-    layer["relu"], layer["accumulate"] = conv.relu and not accumulate, accumulate
-    return layer
-
-
-class _Layer(NamedTuple):
-    """What is kept for a layer: its number, and (Cout,) what a skipped pixel holds."""
-
-    number: int
-    skipped: Tensor
 
 
 def source_for(capability: int, dtype: torch.dtype) -> str:
@@ -200,19 +184,3 @@ def programs(capability: int, dtype: torch.dtype) -> list[Program]:
     if dtype not in ELEMENTS:
         return []
     return [COMPACT, *(convolution(capability, dtype, aligned=aligned) for aligned in (True, False))]
-
-
-def takes(conv: ConvUnit, x: Tensor, shared: Tensor | None, output: Tensor) -> bool:
-    """Whether the kernels can: the type, 32-bit indices, the alignment of what is written."""
-    tensors = [tensor for tensor in (x, shared, output, conv.weight) if tensor is not None]
-    same = {tensor.dtype for tensor in tensors} == {output.dtype}
-    small = all(tensor.numel() <= LARGEST for tensor in tensors)
-    return output.dtype in ELEMENTS and same and small and output.data_ptr() % PIECE == 0
-
-
-def pointer(tensor: Tensor | None) -> int:
-    return 0 if tensor is None else tensor.data_ptr()
-
-
-def channels_last(x: Tensor) -> Tensor:
-    return x.contiguous(memory_format=torch.channels_last)

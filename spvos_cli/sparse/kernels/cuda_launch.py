@@ -22,8 +22,9 @@ def _parameters(pointers: str, numbers: str) -> np.dtype:
 
 COMPACTION = _parameters("policy skipped output counter list", "pixels row_bytes")
 LAYER = _parameters(
-    "input common weight bias counter list output",
-    "channels common_channels outputs height width out_height out_width size stride objects relu accumulate",
+    "input common weight bias counter list output policy before skipped",
+    "channels common_channels outputs height width out_height out_width size stride objects relu accumulate"
+    " cells side_bits",
 )
 ELEMENTS = {torch.float32: "float", torch.float16: "__half", torch.bfloat16: "__nv_bfloat16"}
 

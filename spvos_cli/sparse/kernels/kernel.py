@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -24,3 +24,22 @@ class Kernel(Protocol):
 
     def add(self, conv: ConvUnit, change: Tensor, policy: Tensor, output: Tensor) -> None:
         """COMPUTE: adds the convolution of the change, without bias or ReLU; elsewhere nothing."""
+
+
+@runtime_checkable
+class ModuleKernel(Protocol):
+    """A backend that lists what one policy has computed once, for all layers of a module."""
+
+    def list_cells(self, policy: Tensor, before: Tensor) -> Any:
+        """What `update_cells` wants to know of a policy.
+
+        Args:
+            policy: (B, h, w) uint8, of cells.
+            before: likewise, under which the layers' outputs were left: a cell that was skipped then, and is
+                now, holds the skipped values already.
+        """
+
+    def update_cells(
+        self, conv: ConvUnit, x: Tensor, shared: Tensor | None, cells: Any, output: Tensor
+    ) -> None:
+        """As `Kernel.update` under the policy of pixels' cells; output: (B, C, n * h, n * w)."""
