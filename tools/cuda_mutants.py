@@ -62,6 +62,10 @@ def compact(name: str, before: str, after: str) -> Mutant:
     return Mutant(name, "cuda/compact.cu", before, after)
 
 
+def decide(name: str, before: str, after: str) -> Mutant:
+    return Mutant(name, "cuda/decide.cu", before, after, ("decide",))
+
+
 def skipped_row(name: str, before: str, after: str) -> Mutant:
     return Mutant(name, "cuda/policy.cuh", before, after)
 
@@ -193,11 +197,11 @@ MUTANTS = (
     ),
     layer("not a number becomes 0", "fmaxf(sum, 0.0f) : sum)", "fmaxf(sum, 0.0f) : sum == sum ? sum : 0.0f)"),
     # The launcher's grids.
-    cuda("one block lists", "blocks = -(-count // COMPACTION_THREADS)", "blocks = 1"),
+    cuda("one block lists", "blocks = -(-count // LIST_THREADS)", "blocks = 1"),
     cuda(
         "grid of the list rounded down",
-        "blocks = -(-count // COMPACTION_THREADS)",
-        "blocks = max(1, count // COMPACTION_THREADS)",
+        "blocks = -(-count // LIST_THREADS)",
+        "blocks = max(1, count // LIST_THREADS)",
     ),
     cuda(
         "one block convolves",
@@ -205,7 +209,7 @@ MUTANTS = (
         "blocks = 1",
     ),
     cuda("grid from the wrong channels", "-(-conv.out_channels // TILE)", "-(-conv.in_channels // TILE)"),
-    cuda("wrong block size of the list", "COMPACTION_THREADS = 256", "COMPACTION_THREADS = 128"),
+    cuda("wrong block size of the list", "LIST_THREADS = 256", "LIST_THREADS = 128"),
     cuda("wrong block size of the convolution", '"simt.cu": 256', '"simt.cu": 128'),
     # Types, limits, alignment, layout.
     operands("no limit of 32 bits", "LARGEST = 2**31 - 1", "LARGEST = 2**63"),
@@ -263,6 +267,29 @@ MUTANTS = (
     cells("lists never above a limit", "if fits and self._pays(cells.number, conv, output):", "if fits:"),
     cells("lists on what they do not fit", "fits = cells.side_bits(output) is not None and", "fits ="),
     cells("lists without skipped cells", "        if cells is not None:\n", "        if False:\n"),
+    # The decision.
+    decide(
+        "the last of those that are largest",
+        "logits[REUSE] > logits[SKIP] ?",
+        "logits[REUSE] >= logits[SKIP] ?",
+    ),
+    decide("computes at a tie", "logits[COMPUTE] > logits[SKIP] &&", "logits[COMPUTE] >= logits[SKIP] &&"),
+    decide("computes what only beats SKIP", " && logits[COMPUTE] > logits[REUSE]", ""),
+    decide("this frame's part kept", "job.parts[6 * pixel + 3 + i]", "job.parts[6 * pixel + i]"),
+    decide("nothing kept", "        *kept = to_float(job.parts[6 * pixel + 3 + i]);\n", ""),
+    decide("no bias", " + to_float(job.bias[i])", ""),
+    decide(
+        "bias first",
+        "to_float(job.parts[6 * pixel + i]) + *kept + to_float(job.bias[i])",
+        "to_float(job.bias[i]) + *kept + to_float(job.parts[6 * pixel + i])",
+    ),
+    decide("new rows as others", "job.unknown && job.unknown[pixel / job.row_pixels]", "false"),
+    decide("the first row's news", "job.unknown[pixel / job.row_pixels]", "job.unknown[0]"),
+    decide(
+        "nothing given", "return job.given ? job.given[pixel] : largest(logits);", "return largest(logits);"
+    ),
+    decide("skips again what was skipped", "policy == SKIP && job.policy[pixel] != SKIP", "policy == SKIP"),
+    decide("policy forgotten", "        job.policy[pixel] = policy;\n", ""),
     # CuPy, device, stream.
     launch("one kernel a source, whatever the defines", "key = (source, *defines)", "key = (source,)"),
     launch("torch's default stream", "torch.cuda.current_stream(index)", "torch.cuda.default_stream(index)"),

@@ -22,6 +22,8 @@ from spvos_cli.sparse.conv import SparseConv2d
 from spvos_cli.sparse.conv_unit import ConvUnit
 from spvos_cli.sparse.gate import TripleGate
 from spvos_cli.sparse.kernels.cuda import TILE
+from spvos_cli.sparse.module_gate import CELL, GateView, ModuleGate
+from spvos_cli.sparse.policy import argmax_policy
 from spvos_cli.sparse.run import InferenceRun
 
 PAGE = Path(__file__).parents[1] / "docs" / "gpu.md"
@@ -33,7 +35,9 @@ SIZES = {"480p": (854, 480), "1080p": (1920, 1080)}
 OBJECTS = (1, 5)
 MEMORY_FRAMES = 10  # that a query is matched with
 
-OWN_LAUNCHES = 3  # the counter is cleared, pixels are listed, pixels are convolved
+OWN_LAUNCHES = 3  # the counter is cleared, a launch decides and lists, one convolves
+MODULE_LAUNCHES = 76  # of one gate for a module, and of its lists: `counted_module_launches`
+LIST_LAUNCHES = 2  # the counter is cleared, cells are listed
 LAUNCH = 1.5e-6  # seconds from one kernel to the next in a CUDA graph
 OPERATION, UPDATE = 5e-6, 45e-6  # seconds that Python takes for an operation, and for our kernels of a layer
 MATCHING = 14  # operations, and passes over the similarities
@@ -178,6 +182,9 @@ def frame(size: tuple[int, int], objects: int, card: GPU, gated: str, launches: 
         launches: kernels that a gated layer starts.
     """
     on_card, in_python = matching_seconds(size, card), MATCHING * OPERATION
+    if gated == "module":
+        on_card += MODULE_LAUNCHES * LAUNCH
+        in_python += MODULE_LAUNCHES * OPERATION
     parts = {"query_encoder": "Q" in gated, "decoder": "D" in gated}
     for layer in layers(size, objects):
         part = layer.name.partition(".")[0]
@@ -206,7 +213,10 @@ class _Launches(TorchDispatchMode):
 
 
 class _NoKernel:
-    """A backend that does nothing."""
+    """A backend that does nothing, and decides in its own way."""
+
+    def decide(self, *arguments: object) -> bool:
+        return True
 
     def update(
         self, conv: ConvUnit, x: Tensor, shared: Tensor | None, policy: Tensor, output: Tensor
@@ -219,7 +229,8 @@ def counted_launches() -> int:
     """Kernels that a triple layer starts on a sparse frame: its gate's, counted as they are dispatched, and
     ours."""
     conv = SparseConv2d(8, 8, 3).requires_grad_(False)
-    conv.gate = TripleGate(conv).requires_grad_(False)
+    gate = conv.gate = TripleGate(conv).requires_grad_(False)
+    gate.join_halves()
     run, x = InferenceRun(_NoKernel()), torch.zeros(1, 8, 4, 4).to(memory_format=torch.channels_last)
     run.begin(sparse=False)
     run.convolve(conv, x, None)
@@ -227,6 +238,17 @@ def counted_launches() -> int:
     with _Launches() as launches:
         run.convolve(conv, x, None)
     return launches.count + OWN_LAUNCHES
+
+
+@torch.no_grad()
+def counted_module_launches() -> int:
+    """Kernels that one gate for a module starts on a sparse frame, before the layers: those that decide, and
+    those that list cells, for the objects and for the frame."""
+    gate, key, cells = ModuleGate(8), torch.zeros(1, 8, 4, 4), torch.zeros(1, 4, 4)
+    view = GateView(key, key, torch.zeros(1, 4 * CELL, 4 * CELL), cells.byte(), cells)
+    with _Launches() as launches:
+        argmax_policy(gate(view))
+    return launches.count + 2 * LIST_LAUNCHES
 
 
 def prediction(launches: int) -> str:
@@ -250,7 +272,8 @@ def prediction(launches: int) -> str:
         f"gate for all after the query encoder, {MODULE_DENSITY:.0%}. Dense: milliseconds of the card.",
         "Others: how many times as fast as dense, both started from Python or both in a CUDA graph; below 1",
         "dense is faster.",
-        f"A gated layer starts {launches} kernels, {OWN_LAUNCHES} of them ours.",
+        f"A gated layer starts {launches} kernels, {OWN_LAUNCHES} of them ours; a module's gate",
+        f"{MODULE_LAUNCHES}, and each of its layers one.",
         "",
         row_of(columns),
         row_of(["---"] + ["---:"] * (len(columns) - 1)),

@@ -14,6 +14,7 @@ from spvos_cli.model.encoders import MemoryEncoder, Query, QueryEncoder
 from spvos_cli.model.matching import TopKReadout, as_map, as_rows, readout, similarity, top_k_readout
 from spvos_cli.sparse.conv import LayerRunner
 from spvos_cli.sparse.conv_unit import ConvUnit
+from spvos_cli.sparse.gate import TripleGate
 from spvos_cli.sparse.module_gate import ModuleGate
 
 RESNETS = {"query_encoder.trunk": "resnet50", "memory_encoder.trunk": "resnet18"}
@@ -257,6 +258,8 @@ class VOSNetwork(Network):
         for module in self.modules():
             if isinstance(module, ConvUnit):
                 module.prepare_winograd()
+            elif isinstance(module, TripleGate):
+                module.join_halves()
         return self
 
 

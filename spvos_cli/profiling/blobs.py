@@ -40,14 +40,19 @@ class BlobPolicies:
         self._maps: dict[tuple[int, int, int, float, int], Tensor] = {}
 
     def __call__(self, conv: SparseConv2d, policy: Tensor) -> Tensor:
+        blobs = self.policy_of(conv, policy)
+        return policy if blobs is None else blobs
+
+    def policy_of(self, conv: SparseConv2d, like: Tensor) -> Tensor | None:
+        """As in `Prescribed`."""
         if conv not in self.density:
-            return policy
-        height, width = policy.shape[1:]
-        key = (len(policy), height, width, self.density[conv], self.frame % PERIOD)
+            return None
+        height, width = like.shape[1:]
+        key = (len(like), height, width, self.density[conv], self.frame % PERIOD)
         if key not in self._maps:
             step = self.frame % PERIOD * max(1, height // 60)
-            blobs = blob_map(*key[1:4]).to(policy.device)
-            rows = [blobs.roll((step, step + row * width // 3), (0, 1)) for row in range(len(policy))]
+            blobs = blob_map(*key[1:4]).to(like.device)
+            rows = [blobs.roll((step, step + row * width // 3), (0, 1)) for row in range(len(like))]
             self._maps[key] = torch.stack(rows)
         return self._maps[key]
 

@@ -12,8 +12,17 @@ from torch import Tensor, nn
 
 from spvos_cli.model.cpu.products import fast_conv2d
 from spvos_cli.sparse.conv_unit import ConvUnit, join_channels, split_conv2d
-from spvos_cli.sparse.gate_base import Gate, GatedOutput, Noise, Override, PolicyChoices, Previous
-from spvos_cli.sparse.kernels.kernel import Kernel
+from spvos_cli.sparse.gate_base import (
+    Gate,
+    GatedOutput,
+    Given,
+    Noise,
+    Override,
+    PolicyChoices,
+    Previous,
+    as_chosen,
+)
+from spvos_cli.sparse.kernels.kernel import DecidingKernel, Kernel
 from spvos_cli.sparse.layer_state import (
     LayerState,
     all_computed,
@@ -129,9 +138,11 @@ class TripleGate(Gate):
 
     method, needs_previous = "triple", True
     frames_seen, logit_count = 2, 3
+    joined: Tensor | None
 
     def __init__(self, conv: ConvUnit) -> None:
         super().__init__(conv)
+        self.register_buffer("joined", None, persistent=False)
         nn.init.zeros_(self.weight)
         with torch.no_grad():
             self.bias.copy_(torch.tensor(TRIPLE_START))
@@ -170,6 +181,14 @@ class TripleGate(Gate):
         override: Override,
     ) -> Tensor:
         parts = split_conv2d(x, shared, self.halves(), None, self.stride, self.padding)
+        given = override.policy if isinstance(override, Given) else None
+        blind = override is as_chosen or given is not None
+        if (
+            blind
+            and isinstance(kernel, DecidingKernel)
+            and kernel.decide(conv, x, shared, parts, self.bias, state, given)
+        ):
+            return state.output
         now, later = parts.float().chunk(2, dim=1)
         assert state.logits is not None
         policy = argmax_policy(now + state.logits + self.bias.float()[:, None, None])
@@ -181,8 +200,15 @@ class TripleGate(Gate):
     def halves(self) -> Tensor:
         """The gate as one convolution with 6 outputs on the current input, for it is linear: the first three
         are its part in this frame's logits, the others its part in the next frame's. (6, Cin, k, k)"""
+        if self.joined is not None:
+            return self.joined
         next_frame, this_frame = self.weight.chunk(2, dim=1)
         return torch.cat([this_frame, next_frame])
+
+    def join_halves(self) -> None:
+        """Keeps what `halves` makes; for inference only."""
+        self.joined = None
+        self.joined = self.halves().contiguous(memory_format=torch.channels_last)
 
 
 GATES: dict[str, type[Gate]] = {gate.method: gate for gate in (StaticGate, ResidualGate, TripleGate)}

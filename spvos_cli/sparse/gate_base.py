@@ -16,6 +16,24 @@ Override = Callable[[Tensor], Tensor]  # (B, H, W) policies that a gate chose ->
 Noise = Callable[[Tensor], Tensor]  # standard Gumbel noise in the shape of a tensor
 
 
+def as_chosen(policy: Tensor) -> Tensor:
+    """The `Override` that lets gates decide."""
+    return policy
+
+
+class Given(NamedTuple):
+    """An `Override` that does not look at what the gate chose.
+
+    Attributes:
+        policy: (B, H, W) uint8.
+    """
+
+    policy: Tensor
+
+    def __call__(self, policy: Tensor) -> Tensor:
+        return self.policy
+
+
 class Previous(NamedTuple):
     """What a layer took in and put out, before normalisation, at t-1."""
 

@@ -5,17 +5,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from spvos_cli.sparse.conv import LayerRunner, SparseConv2d
-from spvos_cli.sparse.gate_base import Override
+from spvos_cli.sparse.gate_base import Given, Override, as_chosen
 from spvos_cli.sparse.kernels.kernel import Kernel
 from spvos_cli.sparse.layer_state import LayerState
 
 Inject = Callable[[SparseConv2d, Tensor], Tensor]
+
+
+@runtime_checkable
+class Prescribed(Protocol):
+    """An `Inject` that does not look at what gates chose."""
+
+    def policy_of(self, conv: SparseConv2d, like: Tensor) -> Tensor | None:
+        """For a layer, in the shape of a policy and where that lies; None: what its gate chooses."""
 
 
 class ModuleRunner(LayerRunner, Protocol):
@@ -51,7 +59,7 @@ class InferenceRun:
     Attributes:
         kernel, inject: as given; they may be replaced between two frames.
         states: what is kept of each layer.
-        policies: of every layer that ran sparsely since `begin`: (B, H, W) uint8.
+        policies: of every layer that ran sparsely since `begin`: (B, H, W) uint8, until it runs again.
         sparse: whether gates decide in this frame.
     """
 
@@ -96,7 +104,14 @@ class InferenceRun:
             return output
         if state is None:
             state = self.states[conv] = LayerState.blank(conv, x)
-        override: Override = (lambda policy: policy) if self.inject is None else partial(self.inject, conv)
-        output = gate.sparse_step(conv, x, shared, state, self.kernel, override)
+        output = gate.sparse_step(conv, x, shared, state, self.kernel, self._override(conv, state))
         self.policies[conv] = state.policy
         return output
+
+    def _override(self, conv: SparseConv2d, state: LayerState) -> Override:
+        if self.inject is None:
+            return as_chosen
+        if not isinstance(self.inject, Prescribed):
+            return partial(self.inject, conv)
+        policy = self.inject.policy_of(conv, state.policy)
+        return as_chosen if policy is None else Given(policy)

@@ -150,11 +150,17 @@ MUTANTS = {
     "policies past the end": Mutant(
         "compact.cu", "pixel < job.pixels ?", "pixel <= job.pixels ?", "mma", "address"
     ),
-    "a lane counts itself": Mutant("compact.cu", "(1u << lane) - 1", "(2u << lane) - 1"),
-    "the wrong lane's place": Mutant("compact.cu", "first, 0);", "first, 1);"),
-    "only the first skipped pixel of a warp": Mutant("compact.cu", "skipped &= skipped - 1", "skipped = 0"),
+    "a lane counts itself": Mutant("policy.cuh", "(1u << lane) - 1", "(2u << lane) - 1"),
+    "the wrong lane's place": Mutant("policy.cuh", "first, 0);", "first, 1);"),
+    "only the first skipped pixel of a warp": Mutant("policy.cuh", "left &= left - 1", "left = 0"),
     "rows too long": Mutant("policy.cuh", "unit < units", "unit <= units", "mma", "address"),
-    "list from the second on": Mutant("compact.cu", "job.list[first +", "job.list[1 + first +"),
+    "list from the second on": Mutant("policy.cuh", "list[first +", "list[1 + first +"),
+    "decides past the end": Mutant(
+        "decide.cu", "pixel < job.pixels", "pixel <= job.pixels", "mma", "address"
+    ),
+    "decides by the wrong half": Mutant(
+        "decide.cu", "parts[6 * pixel + i]", "parts[6 * pixel + 5 - i]", "simt"
+    ),
     # Cells.
     "a pixel a cell": Mutant("layer.cuh", "*layer.counter << 2 * layer.side_bits", "*layer.counter"),
     "as many pixels as a side has": Mutant(

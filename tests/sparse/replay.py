@@ -20,7 +20,12 @@ from spvos_cli.sparse.conv import SparseConv2d
 from spvos_cli.sparse.kernels.cuda import CUDAKernel
 from spvos_cli.sparse.kernels.kernel import Kernel
 from spvos_cli.sparse.kernels.reference import REFERENCE
-from spvos_cli.sparse.layer_state import without_repeated_skips
+from spvos_cli.sparse.layer_state import (
+    LayerState,
+    channels_last,
+    computed_where_new,
+    without_repeated_skips,
+)
 from spvos_cli.sparse.policy import COMPUTE, SKIP, of_pixels
 from tests.sparse.definition import folded, random_conv, random_policy
 from tests.sparse.host_gpu import SHIM, HostGPU, Launch, compile_with
@@ -31,7 +36,7 @@ SANITIZERS = {
     "address and undefined": ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g1"),
     "thread": ("-fsanitize=thread", "-g1"),
 }
-KERNELS = ("compact", "convolve")
+KERNELS = ("compact", "convolve", "decide")
 
 
 class Variant(NamedTuple):
@@ -64,21 +69,24 @@ class Case(NamedTuple):
     size: tuple[int, int]
     adds: bool = False
     side: int | None = None
+    decides: bool = False  # by logits, not by a policy that is given
 
 
 # More tiles than blocks, the last one partial; stride 2 with common channels; rows of no quads; an addition;
-# cells.
+# cells; a decision.
 ALIGNED = (
     Case(24, 0, 264, (3, 1), (5, 7)),
     Case(8, 40, 72, (3, 2), (9, 8)),
     Case(8, 0, 6, (1, 1), (9, 8), adds=True),
     Case(8, 0, 72, (3, 1), (8, 12), side=4),
+    Case(8, 0, 8, (1, 1), (5, 7), decides=True),
 )
 UNALIGNED = (
     Case(13, 0, 71, (3, 1), (5, 7)),
     Case(5, 3, 7, (3, 2), (9, 8)),
     Case(7, 0, 8, (1, 1), (9, 8), adds=True),
     Case(5, 0, 7, (1, 1), (6, 10), side=2),
+    Case(5, 0, 7, (1, 1), (5, 7), decides=True),
 )
 
 
@@ -105,7 +113,12 @@ class Recorder:
 
     def _lengths(self, launch: Launch) -> dict[str, int]:
         job = {name: int(launch.parameters[name][0]) for name in launch.parameters.dtype.names}
-        if launch.kernel == "compact":
+        if launch.kernel == "decide":
+            self._listed = pixels = job["pixels"]
+            own = {"parts": 6 * pixels * self._element, "bias": 3 * self._element, "logits": 12 * pixels}
+            own |= {"policy": pixels, "given": pixels, "unknown": pixels // job["row_pixels"]}
+            own["skipped"] = job["row_bytes"]
+        elif launch.kernel == "compact":
             self._listed = job["pixels"]
             own = {"policy": self._listed, "skipped": job["row_bytes"]}
         else:
@@ -197,6 +210,25 @@ def step(backend: Kernel, case: Case) -> Callable[..., None]:
         else:
             backend.update(conv, x, shared, of_pixels(without_repeated_skips(policy, before), side), output)
 
+    def decide(conv: SparseConv2d, x: Tensor, shared: Tensor | None, policy: Tensor, output: Tensor) -> None:
+        """As `update_cells`, by logits that say what the policy does, in the second row, which is new, as in
+        the first."""
+        before = policy.flatten().clone().fill_(COMPUTE)
+        before[::3] = SKIP
+        before, is_new = before.view_as(policy), torch.tensor([False, True])
+        chosen = torch.nn.functional.one_hot(policy.long(), 3).permute(0, 3, 1, 2).to(x)
+        if isinstance(backend, CUDAKernel):
+            state = LayerState(
+                x.shape[2:], output, before, channels_last(torch.zeros(chosen.shape)), is_new=is_new
+            )
+            parts = channels_last(torch.cat([chosen, chosen], dim=1))
+            assert backend.decide(conv, x, shared, parts, torch.zeros(3).to(x), state)
+        else:
+            policy = computed_where_new(policy, is_new)
+            backend.update(conv, x, shared, without_repeated_skips(policy, before), output)
+
+    if case.decides:
+        return decide
     return add if case.adds else backend.update if side is None else update_cells
 
 

@@ -10,8 +10,8 @@ from tests.sparse.nvrtc import compiled, instructions, source_text
 
 CAPABILITIES = (61, 70, 75, 80, 86, 89, 90, 100, 120)
 ALIKE = (86, 89, 100)  # the instructions of 80, and of 90: a type is enough there
-REGISTERS = {"compact.cu": 64, "simt.cu": 96, "mma.cu": 128}
-THREADS = {"compact.cu": 0, "simt.cu": 256, "mma.cu": 128}  # launch bounds; 0: none
+REGISTERS = {"compact.cu": 64, "decide.cu": 64, "simt.cu": 96, "mma.cu": 128}
+THREADS = {"compact.cu": 0, "decide.cu": 0, "simt.cu": 256, "mma.cu": 128}  # launch bounds; 0: none
 RING = 2 * 4 * 64 * 20 * 4  # bytes: pixels and weights, four stages, 64 rows of 16 words and a gap of 4
 
 
@@ -20,7 +20,7 @@ def variants(capability: int) -> list[tuple[str, tuple[str, ...]]]:
     on_tensor_cores = ["float", "__half", "__nv_bfloat16"] if capability >= 80 else ["__half"]
     if capability in ALIKE:
         return [("compact.cu", ()), ("mma.cu", ("ELEMENT=__half", "ALIGNED=1"))]
-    found = [("compact.cu", ())]
+    found = [("compact.cu", ()), ("decide.cu", ("ELEMENT=__half",))]
     found += [("simt.cu", ("ELEMENT=__half", "ALIGNED=1")), ("simt.cu", ("ELEMENT=float", "ALIGNED=0"))]
     if capability >= 75:
         found += [("mma.cu", (f"ELEMENT={element}", "ALIGNED=1")) for element in on_tensor_cores]

@@ -76,7 +76,7 @@ def test_without_cupy_one_line_says_why(
     assert "\n" not in record.getMessage()
 
 
-@pytest.mark.parametrize("failing", ["compact", "convolve", "ALIGNED=0"])
+@pytest.mark.parametrize("failing", ["compact", "decide", "convolve", "ALIGNED=0"])
 def test_a_cupy_that_fails_is_said_in_one_line(
     cupy: FakeCuPy, failing: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -99,10 +99,10 @@ def test_all_that_a_type_needs_is_compiled_at_once(
     assert found.launcher is cupy_launcher(index)
     assert found.launcher.device == torch.device("cuda", index)
     compiled = [call for call in cupy.calls if call.what == "compile"]
-    assert [call.device for call in compiled] == [index] * 3
+    assert [call.device for call in compiled] == [index] * 4
     for program in programs(found.launcher.card.capability, dtype):
         found.launcher.start(program, 1, 32, np.zeros(1, COMPACTION))
-    assert len([call for call in cupy.calls if call.what == "compile"]) == 3
+    assert len([call for call in cupy.calls if call.what == "compile"]) == 4
     assert not caplog.records
 
 
@@ -117,8 +117,8 @@ def test_slow_compilers_are_said(
     cupy: FakeCuPy, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """After a second, with how far it is."""
-    seconds = iter([0.0, 0.7, 1.4])
+    seconds = iter([0.0, 0.3, 0.7, 1.4])
     monkeypatch.setattr("spvos_cli.sparse.kernels.time", SimpleNamespace(monotonic=lambda: next(seconds)))
     kernel_for(torch.device("cuda", 0), torch.float16)
     (record,) = caplog.records
-    assert "2 of 3" in record.getMessage()
+    assert "3 of 4" in record.getMessage()

@@ -13,6 +13,7 @@ from spvos_cli.inference.segmenter import VideoSegmenter
 from spvos_cli.model.checkpoint import build_model
 from spvos_cli.model.config import SPVOS
 from spvos_cli.model.network import VOSNetwork
+from spvos_cli.profiling.blobs import BlobPolicies
 from spvos_cli.sparse.conv import SparseConv2d
 from spvos_cli.sparse.gate import GATES
 from spvos_cli.sparse.kernels.cuda import CUDAKernel
@@ -77,6 +78,25 @@ def test_segmenter(
     assert decided > 0
     assert agreed >= 0.99 * decided
     assert {launch.kernel for launch in launches} == {"compact", "convolve"}
+
+
+def test_policies_that_are_given_are_decided_in_one_launch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As frames are timed, in the launches of those that gates decide about."""
+    network, launches = narrow_network("triple", torch.float32), list[Launch]()
+    gpu = HostGPU(70, multiprocessors=2, on_launch=launches.append)
+    reference, fast = (
+        segmenter_with(kernel, network, monkeypatch)
+        for kernel in (REFERENCE, CUDAKernel(gpu.launcher, dense_above=1.0))
+    )
+    for t in range(2):
+        frame, ids = (np.ascontiguousarray(image[::3, ::3]) for image in make_frame(t))
+        for segmenter in (reference, fast):
+            for run in segmenter.runs:
+                run.inject = BlobPolicies(network, {"Q": 0.3, "D": 0.2})
+            segmenter.step(frame, ids if t == 0 else None)
+    assert (reference.prob - fast.prob).abs().max() <= 1e-4
+    kernels = [launch.kernel for launch in launches]
+    assert kernels == ["decide", "convolve"] * (len(kernels) // 2) != []
 
 
 def compared(

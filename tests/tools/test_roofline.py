@@ -10,12 +10,14 @@ from tools.roofline import (
     BEGIN,
     CARDS,
     LAUNCH,
+    MODULE_LAUNCHES,
     OWN_LAUNCHES,
     PAGE,
     SIZES,
     Layer,
     break_even,
     counted_launches,
+    counted_module_launches,
     dense_seconds,
     frame,
     in_fp32,
@@ -37,8 +39,9 @@ def test_the_page_is_up_to_date() -> None:
 
 
 def test_launches() -> None:
-    """A gate convolves, chooses, and compares with what is there."""
-    assert OWN_LAUNCHES + 3 <= counted_launches() <= OWN_LAUNCHES + 40
+    """A gate convolves; our kernel chooses, and compares with what is there."""
+    assert OWN_LAUNCHES < counted_launches() <= OWN_LAUNCHES + 8
+    assert abs(counted_module_launches() - MODULE_LAUNCHES) <= 20  # PyTorch's versions differ
 
 
 def test_layers() -> None:

@@ -19,19 +19,22 @@ from spvos_cli.sparse.kernels.cuda_layer import (
     Listed,
     Operands,
     channels_last,
+    decision_parameters,
     layer_parameters,
     pointer,
     takes,
+    takes_parts,
 )
 from spvos_cli.sparse.kernels.cuda_limits import default_limit
 from spvos_cli.sparse.kernels.limits import Limits, limit_of
 from spvos_cli.sparse.kernels.precision import tf32_allowed
 from spvos_cli.sparse.kernels.reference import REFERENCE
+from spvos_cli.sparse.layer_state import LayerState
 from spvos_cli.sparse.policy import COMPUTE, of_pixels
 
 TILE = 64  # pixels, and output channels, that a block makes at a time: layer.cuh
 THREADS = {"mma.cu": 128, "simt.cu": 256}
-COMPACTION_THREADS = 256
+LIST_THREADS = 256
 BLOCKS = 4  # on a multiprocessor at a time; each works through as many tiles as there are
 COMPACT = Program("compact.cu", (), "compact")
 
@@ -67,11 +70,30 @@ class CUDAKernel:
             return
         number = self._number(conv)
         listed = self._compact(number, policy, output, self._skipped_value(conv, output))
-        if self._pays(number, conv, output):
-            self._convolve(conv, x, shared, listed, output, accumulate=False)
-        else:
-            dense = conv.dense(x, shared)
-            output.copy_(torch.where(policy.unsqueeze(1) == COMPUTE, dense, output))
+        self._compute(number, conv, x, shared, policy, listed, output)
+
+    def decide(
+        self,
+        conv: ConvUnit,
+        x: Tensor,
+        shared: Tensor | None,
+        parts: Tensor,
+        bias: Tensor,
+        state: LayerState,
+        given: Tensor | None = None,
+    ) -> bool:
+        """As in `DecidingKernel`: two launches, of which one decides, lists and skips."""
+        output = state.output
+        if not takes(conv, x, shared, output) or not takes_parts(parts, bias, state):
+            return False
+        number, count = self._number(conv), state.policy.numel()
+        listed, skipped = self._room(number, count), self._skipped_value(conv, output)
+        parts, state.policy = channels_last(parts), state.policy.contiguous()
+        given = None if given is None else given.contiguous()
+        job = decision_parameters(parts, bias, state, given, skipped, listed)
+        self.launcher.start(decision(output.dtype), -(-count // LIST_THREADS), LIST_THREADS, job)
+        self._compute(number, conv, x, shared, state.policy, listed, output)
+        return True
 
     def add(self, conv: ConvUnit, change: Tensor, policy: Tensor, output: Tensor) -> None:
         if not takes(conv, change, None, output):
@@ -99,6 +121,23 @@ class CUDAKernel:
         else:
             policy = of_pixels(cells.policy, output.shape[2] // cells.policy.shape[1])
             REFERENCE.update(conv, x, shared, policy, output)
+
+    def _compute(
+        self,
+        number: int,
+        conv: ConvUnit,
+        x: Tensor,
+        shared: Tensor | None,
+        policy: Tensor,
+        listed: Listed,
+        output: Tensor,
+    ) -> None:
+        """What is listed, or densely what the policy says."""
+        if self._pays(number, conv, output):
+            self._convolve(conv, x, shared, listed, output, accumulate=False)
+        else:
+            dense = conv.dense(x, shared)
+            output.copy_(torch.where(policy.unsqueeze(1) == COMPUTE, dense, output))
 
     def _number(self, what: Hashable) -> int:
         """Of a layer, or of lists of cells of one shape, by which its counts are known."""
@@ -130,18 +169,20 @@ class CUDAKernel:
     def _compact(self, number: int, policy: Tensor, output: Tensor | None, skipped: Tensor | None) -> Listed:
         """Lists what is computed, and writes skipped pixels where there are values for them."""
         count = policy.numel()
-        listed = Listed(
-            self.counts.begin(number, count),
-            torch.empty(count, dtype=torch.int32, device=policy.device),
-        )
+        listed = self._room(number, count)
         policy, job = policy.contiguous(), np.zeros(1, COMPACTION)
         job["policy"], job["skipped"], job["output"] = (pointer(t) for t in (policy, skipped, output))
         job["counter"], job["list"] = (pointer(tensor) for tensor in listed)
         job["pixels"] = count
         job["row_bytes"] = 0 if output is None else output.shape[1] * output.element_size()
-        blocks = -(-count // COMPACTION_THREADS)
-        self.launcher.start(COMPACT, blocks, COMPACTION_THREADS, job)
+        blocks = -(-count // LIST_THREADS)
+        self.launcher.start(COMPACT, blocks, LIST_THREADS, job)
         return listed
+
+    def _room(self, number: int, count: int) -> Listed:
+        """For a list of so many, empty."""
+        room = torch.empty(count, dtype=torch.int32, device=self.launcher.device)
+        return Listed(self.counts.begin(number, count), room)
 
     def _convolve(
         self,
@@ -179,8 +220,17 @@ def convolution(capability: int, dtype: torch.dtype, *, aligned: bool) -> Progra
     return Program(source_for(capability, dtype), defines, "convolve")
 
 
+def decision(dtype: torch.dtype) -> Program:
+    """The kernel that decides by a triple gate's logits in a type."""
+    return Program("decide.cu", (f"ELEMENT={ELEMENTS[dtype]}",), "decide")
+
+
 def programs(capability: int, dtype: torch.dtype) -> list[Program]:
     """All that layers of a type may need on a card; none for a type that is left to PyTorch."""
     if dtype not in ELEMENTS:
         return []
-    return [COMPACT, *(convolution(capability, dtype, aligned=aligned) for aligned in (True, False))]
+    return [
+        COMPACT,
+        decision(dtype),
+        *(convolution(capability, dtype, aligned=aligned) for aligned in (True, False)),
+    ]

@@ -21,6 +21,9 @@ def _parameters(pointers: str, numbers: str) -> np.dtype:
 
 
 COMPACTION = _parameters("policy skipped output counter list", "pixels row_bytes")
+DECISION = _parameters(
+    "parts bias logits policy given unknown skipped output counter list", "pixels row_bytes row_pixels"
+)
 LAYER = _parameters(
     "input common weight bias counter list output policy before skipped",
     "channels common_channels outputs height width out_height out_width size stride objects relu accumulate"
@@ -84,7 +87,7 @@ class Launcher:
         self._functions: dict[tuple[str, ...], Function] = {}
 
     def start(self, program: Program, grid: int, block: int, parameters: np.ndarray) -> None:
-        """Starts a kernel that takes one struct: `parameters`, (1,), of LAYER or COMPACTION."""
+        """Starts a kernel that takes one struct: `parameters`, (1,), of COMPACTION, DECISION or LAYER."""
         function = self.compile(*program)
         with self._on_stream():
             function((grid,), (block,), (parameters,))

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from spvos_cli.sparse.conv_unit import ConvUnit
-from spvos_cli.sparse.kernels.cuda_launch import ELEMENTS, LAYER
+from spvos_cli.sparse.kernels.cuda_launch import DECISION, ELEMENTS, LAYER
+from spvos_cli.sparse.layer_state import LayerState
 
 LARGEST = 2**31 - 1  # indices are 32 bits wide
 PIECE = 16  # bytes that the wide loads take at a time
@@ -94,12 +95,39 @@ def layer_parameters(
     return layer
 
 
+def decision_parameters(
+    parts: Tensor,
+    bias: Tensor,
+    state: LayerState,
+    given: Tensor | None,
+    skipped: Tensor,
+    listed: Listed,
+) -> np.ndarray:
+    """(1,) of DECISION; all as `takes_parts` wants it, channels last."""
+    job, output = np.zeros(1, DECISION), state.output
+    job["parts"], job["bias"], job["logits"] = (pointer(t) for t in (parts, bias, state.logits))
+    job["policy"], job["given"], job["unknown"] = (pointer(t) for t in (state.policy, given, state.is_new))
+    job["skipped"], job["output"] = pointer(skipped), pointer(output)
+    job["counter"], job["list"] = (pointer(tensor) for tensor in listed)
+    job["pixels"], job["row_pixels"] = state.policy.numel(), state.policy[0].numel()
+    job["row_bytes"] = output.shape[1] * output.element_size()
+    return job
+
+
 def takes(conv: ConvUnit, x: Tensor, shared: Tensor | None, output: Tensor) -> bool:
     """Whether the kernels can: the type, 32-bit indices, the alignment of what is written."""
     tensors = [tensor for tensor in (x, shared, output, conv.weight) if tensor is not None]
     same = {tensor.dtype for tensor in tensors} == {output.dtype}
     small = all(tensor.numel() <= LARGEST for tensor in tensors)
     return output.dtype in ELEMENTS and same and small and output.data_ptr() % PIECE == 0
+
+
+def takes_parts(parts: Tensor, bias: Tensor, state: LayerState) -> bool:
+    """Whether the kernel that decides can: the types, and 32-bit indices. Puts kept logits in order."""
+    if not parts.dtype == bias.dtype == state.output.dtype or parts.numel() > LARGEST or state.logits is None:
+        return False
+    state.logits = channels_last(state.logits)
+    return state.logits.dtype == torch.float32
 
 
 def pointer(tensor: Tensor | None) -> int:

@@ -7,6 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 from torch import Tensor
 
 from spvos_cli.sparse.conv_unit import ConvUnit
+from spvos_cli.sparse.layer_state import LayerState
 
 
 class Kernel(Protocol):
@@ -24,6 +25,33 @@ class Kernel(Protocol):
 
     def add(self, conv: ConvUnit, change: Tensor, policy: Tensor, output: Tensor) -> None:
         """COMPUTE: adds the convolution of the change, without bias or ReLU; elsewhere nothing."""
+
+
+@runtime_checkable
+class DecidingKernel(Protocol):
+    """A backend that also makes a triple gate's decision."""
+
+    def decide(
+        self,
+        conv: ConvUnit,
+        x: Tensor,
+        shared: Tensor | None,
+        parts: Tensor,
+        bias: Tensor,
+        state: LayerState,
+        given: Tensor | None = None,
+    ) -> bool:
+        """A step of `TripleGate` after its convolution: policies from logits, and `Kernel.update` under them.
+
+        Args:
+            parts: (B, 6, H, W), the input's part in this frame's logits and in the next one's.
+            bias: (3,), of the gate.
+            state: of the layer; output, policy and logits are changed in place.
+            given: (B, H, W) uint8, policies that hold whatever the logits say.
+
+        Returns:
+            Whether it was done; where it was not, nothing has changed.
+        """
 
 
 @runtime_checkable

@@ -6,6 +6,7 @@
 #include "ptx.hpp"
 
 #include "compact.cu"
+#include "decide.cu"
 #include SOURCE
 
 namespace {
@@ -71,10 +72,17 @@ void run_compact() {
     host::finish_thread();
 }
 
+void run_decide() {
+    decide(*static_cast<const Decision*>(arguments));
+    host::finish_thread();
+}
+
 void run_convolve() {
     convolve(*static_cast<const Layer*>(arguments));
     host::finish_thread();
 }
+
+void (*const KERNELS[])() = {run_compact, run_convolve, run_decide};  // as replay.py numbers them
 
 BOOKKEEPING bool as_expected(const Case& recorded, const void* output) {
     const float* expected = reinterpret_cast<const float*>(recorded.expected.data());
@@ -102,7 +110,7 @@ bool run(Case recorded, host::Schedule schedule) {
             memcpy(&launch.parameters[launch.pointers[i]], &memory[launch.pointers[i + 1]], sizeof(void*));
         }
         arguments = launch.parameters.data();
-        host::run_grid(launch.grid, launch.block, launch.kernel ? run_convolve : run_compact, schedule, 1);
+        host::run_grid(launch.grid, launch.block, KERNELS[launch.kernel], schedule, 1);
     }
     const bool good = as_expected(recorded, memory[recorded.output]);
     for (void* block : memory) {
