@@ -260,11 +260,12 @@ def prediction(launches: int) -> str:
         "fp16 dense, ms",
         "D",
         "QD",
+        "module",
         "D, graph",
         "QD, graph",
         "module, graph",
     ]
-    columns += ["fp32 dense, ms", "D", "QD", "module, graph"]
+    columns += ["fp32 dense, ms", "D", "QD", "module", "module, graph"]
     decoder, encoder = DENSITY["decoder"], DENSITY["query_encoder"]
     lines = [
         "**Predicted, not measured.** The ResNet-50 network, a frame between memory frames; gates that",
@@ -293,9 +294,12 @@ def cells(name: str, size: str, objects: int, launches: int) -> list[str]:
 
     half, single = frames(CARDS[name]), frames(in_fp32(name))
     texts = [name, size, str(objects), f"{1e3 * half[''].graph:.2f}"]
-    texts += [ratio(half, gated, "eager") for gated in ("D", "QD")]
+    texts += [ratio(half, gated, "eager") for gated in ("D", "QD", "module")]
     texts += [ratio(half, gated, "graph") for gated in ("D", "QD", "module")]
-    texts += [f"{1e3 * single[''].graph:.2f}", *(ratio(single, gated, "eager") for gated in ("D", "QD"))]
+    texts += [
+        f"{1e3 * single[''].graph:.2f}",
+        *(ratio(single, gated, "eager") for gated in ("D", "QD", "module")),
+    ]
     return [*texts, ratio(single, "module", "graph")]
 
 

@@ -37,13 +37,19 @@ class GatedShape(NamedTuple):
     size: tuple[int, int]
 
 
-def gated_shapes() -> Iterator[GatedShape]:
-    """The distinct shapes of the paper's network and of the lite one."""
+def gated_shapes(*, module: bool = False) -> Iterator[GatedShape]:
+    """The distinct shapes of the paper's network and of the lite one.
+
+    Args:
+        module: also those that only the gate of a whole module decides about.
+    """
     seen = set()
-    gated = (
+    gated = [
         dataclasses.replace(SPVOS, method="static", structure="QDM"),
         dataclasses.replace(LITE, method="static", structure="D"),
-    )
+    ]
+    if module:
+        gated += [dataclasses.replace(config, method="triple", gate="module") for config in (SPVOS, LITE)]
     for config in gated:
         structure = config.structure
         with torch.device("meta"):

@@ -38,9 +38,8 @@ def tune(device: torch.device) -> Path:
             fix="pip install 'spvos[cuda]'",
         )
     use_exact_float32()  # as --dtype fp32 does
-    return save_limits(
-        torch.cuda.get_device_name(device), measure(kernel.launcher, device, gated_shapes(), DTYPES)
-    )
+    shapes = gated_shapes(module=True)
+    return save_limits(torch.cuda.get_device_name(device), measure(kernel.launcher, device, shapes, DTYPES))
 
 
 @torch.inference_mode()

@@ -50,14 +50,16 @@ class Frame(NamedTuple):
     leaving: list[int]
 
 
-def network_of(config: ModelConfig, dtype: torch.dtype = torch.float32) -> VOSNetwork:
+def network_of(
+    config: ModelConfig, dtype: torch.dtype = torch.float32, device: torch.device = CPU
+) -> VOSNetwork:
     """With weights that matter everywhere: residual branches do not start at zero."""
     torch.manual_seed(0)
     network = build_model(config)
     for conv in gated_convolutions(network, "D", gate_all=True).values():
         torch.nn.init.normal_(conv.weight, std=(2 / conv.weight[0].numel()) ** 0.5)
         torch.nn.init.normal_(conv.bias, std=0.3)
-    return network.for_inference(CPU, dtype)
+    return network.for_inference(device, dtype)
 
 
 def frames_of(network: VOSNetwork, seed: int, length: int = 14) -> Iterator[Frame]:

@@ -17,11 +17,14 @@ import torch
 from torch import Tensor
 
 from spvos_cli.inference.engine import EngineOptions
+from spvos_cli.inference.module_run import ModuleRun
+from spvos_cli.model.encoders import Query
 from spvos_cli.profiling.figures import profile
 from spvos_cli.sparse.kernels import kernel_for
 from spvos_cli.sparse.kernels.cuda import CUDAKernel, source_for
 from spvos_cli.sparse.kernels.cuda_launch import Card, Program
 from spvos_cli.sparse.policy import COMPUTE, REUSE
+from tests.inference.test_module_run import CONFIGS, frames_of, network_of, step
 from tests.sparse.definition import folded, random_conv, random_policy
 from tests.sparse.host_gpu import HostGPU
 from tests.sparse.rounding import (
@@ -227,6 +230,43 @@ def test_a_graph_follows_its_inputs(kernel: CUDAKernel) -> None:
         expected = update(kernel, problem, policy, output.clone())
         graph.replay()
         assert torch.equal(output, expected)
+
+
+def test_a_modules_frame_in_a_graph_small(kernel: CUDAKernel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Captured once, and right for other features and policies: what is kept stays where it is, and neither
+    the lists nor their lengths are known to the host."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    network = network_of(CONFIGS[0], torch.float32, DEVICE)
+    found = next(f for f in frames_of(network, 0, 40) if len(f.ids) == 2)._replace(leaving=[], sparse=True)
+    tensors = {name: x.to(DEVICE) for name, x in found._asdict().items() if isinstance(x, Tensor)}
+    frame = found._replace(query=Query(*(x.to(DEVICE) for x in found.query)), **tensors)
+    defined, run = ModuleRun(network, by_definition=True), ModuleRun(network, kernel=kernel)
+    for sparse in (False, True):
+        for each in (defined, run):
+            step(each, frame._replace(sparse=sparse))
+    replay = captured(lambda: step(run, frame))
+    for density in (0.0, 0.2, 0.7):
+        for x in (*frame.query, frame.readout):
+            x.copy_(torch.randn_like(x))
+        frame.masks.uniform_()
+        frame.policy.copy_(random_policy(int(10 * density), frame.policy.shape, density))
+        torch.testing.assert_close(replay(), step(defined, frame), rtol=0, atol=1e-3)
+
+
+def captured(function: Callable[[], Tensor]) -> Callable[[], Tensor]:
+    """As a CUDA graph; where there is no card, the function."""
+    if REHEARSE:
+        return function
+    graph = torch.cuda.CUDAGraph()
+    torch.cuda.synchronize()
+    with torch.cuda.graph(graph):
+        result = function()
+
+    def replay() -> Tensor:
+        graph.replay()
+        return result
+
+    return replay
 
 
 def test_results_repeat_small(kernel: CUDAKernel) -> None:

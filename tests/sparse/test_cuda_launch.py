@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +12,9 @@ import pytest
 import torch
 
 from spvos_cli.errors import InputError
-from spvos_cli.profiling.break_even import GatedShape, time_median
+from spvos_cli.model.checkpoint import build_model
+from spvos_cli.model.config import LITE, SPVOS, ModelConfig
+from spvos_cli.profiling.break_even import GatedShape, gated_shapes, time_median
 from spvos_cli.profiling.tune import measure, tune
 from spvos_cli.sparse.conv_unit import ConvUnit
 from spvos_cli.sparse.kernels.cuda import CUDAKernel, source_for
@@ -19,6 +22,7 @@ from spvos_cli.sparse.kernels.cuda_launch import COMPACTION, LAYER, compile_opti
 from spvos_cli.sparse.kernels.cuda_limits import cache_file, default_limit, load_limits, save_limits
 from spvos_cli.sparse.kernels.limits import limit_of
 from spvos_cli.sparse.kernels.reference import REFERENCE
+from spvos_cli.sparse.plan import gated_convolutions
 from spvos_cli.sparse.policy import SKIP
 from tests.sparse.definition import folded, random_conv, random_policy
 from tests.sparse.host_gpu import HostGPU, Launch, needs_compiler
@@ -120,6 +124,19 @@ def test_tuning_measures_every_shape(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.keys() == {"float32"}
     assert found["float32"].keys() == {"8-8-3-1@1", "8-8-3-1@5", "8-16-1-2@1", "8-16-1-2@5"}
     assert all(0 <= limit <= 1 for limit in found["float32"].values())
+
+
+@pytest.mark.parametrize("config", [LITE, SPVOS], ids=lambda config: config.architecture)
+def test_tuning_knows_all_that_gates_decide_about(config: ModelConfig) -> None:
+    """One for a whole module too."""
+    shapes = {case[:4] for case in gated_shapes(module=True)}
+    with torch.device("meta"):
+        network = build_model(dataclasses.replace(config, method="triple", gate="module"))
+    convolutions = gated_convolutions(network, "D", gate_all=False).values()
+    found = {(c.in_channels, c.out_channels, c.kernel_size[0], c.stride[0]) for c in convolutions}
+    assert len(found) >= 5
+    assert found <= shapes
+    assert not found <= {case[:4] for case in gated_shapes()}
 
 
 class FakeCard:

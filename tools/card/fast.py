@@ -25,7 +25,7 @@ from spvos_cli.sparse.kernels import kernel_for
 from spvos_cli.sparse.kernels.cuda import CUDAKernel
 from spvos_cli.sparse.kernels.precision import use_exact_float32
 from spvos_cli.sparse.policy import REUSE
-from tools.card.frames import Frames, busy, eager_ms, graph_ms
+from tools.card.frames import Frames, busy, eager_ms, graph_ms, memory_frame, sparse_frame
 from tools.card.steps import Step, emit, main, skip
 
 DENSITY = {"Q": 0.348, "D": 0.0285}  # the paper's
@@ -75,10 +75,13 @@ def time_frames(model: str, size: str) -> Callable[[bool], None]:
                     networks[dtype, gated] = network_for(model, gated, dtype, device.type)
                 network = networks[dtype, gated]
                 density = DENSITY if model == "spvos" and gated != "module" else OTHER_DENSITY
-                frames = Frames(network, Workload(width, height, count, density))
+                workload = Workload(width, height, count, density)
+                frames = Frames(network, workload)
                 with torch.inference_mode():
                     ms = eager_ms(frames, device, cycles=1 if rehearse else 4)
-                    row = {"eager_ms": ms, **busy(frames, device), "graph_ms": graph_ms(frames, device)}
+                    row = {"eager_ms": ms, **busy(frames, device)}
+                    row["graph_ms"] = graph_ms(frames, device, sparse_frame)
+                    row["memory_graph_ms"] = graph_ms(Frames(network, workload), device, memory_frame)
                 dense = dense or row
                 ratios = {
                     f"x_{name}": dense[f"{name}_ms"] / row[f"{name}_ms"]
@@ -124,7 +127,7 @@ def time_layers(rehearse: bool) -> None:
     """In CUDA graphs, fp16."""
     device = torch.device("cpu" if rehearse else "cuda")
     dtype = torch.float32 if rehearse else torch.float16
-    shapes = list(gated_shapes())
+    shapes = list(gated_shapes(module=True))
     for shape, rows in itertools.product(shapes[:1] if rehearse else shapes, (1,) if rehearse else (1, 5)):
         with torch.inference_mode():
             emit(**layer_row(shape._replace(size=(8, 8)) if rehearse else shape, rows, dtype, device))
@@ -155,10 +158,10 @@ STEPS = {
     "card": Step(30, name_card),
     "spvos-480p": Step(80, time_frames("spvos", "480p")),
     "lite-480p": Step(40, time_frames("lite", "480p")),
-    "layers": Step(60, time_layers),
+    "layers": Step(80, time_layers),
     "spvos-1080p": Step(80, time_frames("spvos", "1080p")),
     "lite-1080p": Step(40, time_frames("lite", "1080p")),
-    "tune": Step(90, tune),
+    "tune": Step(120, tune),
 }
 
 if __name__ == "__main__":

@@ -67,6 +67,13 @@ def sparse_frame(frames: Frames) -> None:
         frames.step()
 
 
+def memory_frame(frames: Frames) -> None:
+    """Goes on until a memory frame is next."""
+    frames.step()
+    while not frames.next_is_memory:
+        frames.step()
+
+
 def busy(frames: Frames, device: torch.device) -> dict[str, float]:
     """Of a frame between memory frames: kernels and copies, and milliseconds that they take on the card."""
     if device.type != "cuda":
@@ -81,12 +88,16 @@ def busy(frames: Frames, device: torch.device) -> dict[str, float]:
     return {"kernels": len(on_card), "busy_ms": sum(e.time_range.elapsed_us() for e in on_card) / 1e3}
 
 
-def graph_ms(frames: Frames, device: torch.device) -> float | None:
-    """A frame between memory frames as a CUDA graph: for the time alone, as what it keeps lies where the
-    graph put it; None where it cannot be captured. Nothing can follow."""
+def graph_ms(frames: Frames, device: torch.device, go_on: Callable[[Frames], None]) -> float | None:
+    """A frame as a CUDA graph: for the time alone, as what it keeps lies where the graph put it; None where
+    it cannot be captured. Nothing can follow.
+
+    Args:
+        go_on: to that frame: `sparse_frame` or `memory_frame`.
+    """
+    go_on(frames)
     if device.type != "cuda":
         return None
-    sparse_frame(frames)
     graph, side = torch.cuda.CUDAGraph(), torch.cuda.Stream()
     wait(device)
     try:
