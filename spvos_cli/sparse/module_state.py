@@ -171,8 +171,11 @@ class ListedRun:
 
     def __init__(self, kernel: ModuleKernel, state: ModuleState, policy: Tensor) -> None:
         self.kernel, self.outputs = kernel, state.outputs
-        self.own = kernel.list_cells(policy, state.policy)
-        self.frame = kernel.list_cells(policy.amax(dim=0, keepdim=True), state.frame_policy)
+        if len(policy) == 1:  # one list; what was not skipped in both is written
+            self.own = self.frame = kernel.list_cells(policy, state.policy.maximum(state.frame_policy))
+        else:
+            self.own = kernel.list_cells(policy, state.policy)
+            self.frame = kernel.list_cells(policy.amax(dim=0, keepdim=True), state.frame_policy)
 
     def convolve(self, conv: SparseConv2d, x: Tensor, shared: Tensor | None) -> Tensor:
         """One layer."""

@@ -10,6 +10,7 @@ from torch import Tensor
 from spvos_cli.sparse.conv import SparseConv2d
 from spvos_cli.sparse.conv_unit import ConvUnit
 from spvos_cli.sparse.kernels.reference import ReferenceKernel
+from spvos_cli.sparse.layer_state import without_repeated_skips
 from spvos_cli.sparse.policy import COMPUTE, REUSE, SKIP, of_pixels
 
 
@@ -58,10 +59,10 @@ class Definition:
 
 
 class Lists(ReferenceKernel):
-    """A `ModuleKernel` whose lists are the policies."""
+    """A `ModuleKernel` whose lists are the policies, REUSE where the skipped value is there already."""
 
     def list_cells(self, policy: Tensor, before: Tensor) -> Tensor:
-        return policy
+        return without_repeated_skips(policy, before)
 
     def update_cells(
         self, conv: ConvUnit, x: Tensor, shared: Tensor | None, cells: Tensor, output: Tensor
