@@ -232,9 +232,9 @@ def test_a_graph_follows_its_inputs(kernel: CUDAKernel) -> None:
         assert torch.equal(output, expected)
 
 
-def test_a_modules_frame_in_a_graph_small(kernel: CUDAKernel, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Captured once, and right for other features and policies: what is kept stays where it is, and neither
-    the lists nor their lengths are known to the host."""
+def test_a_modules_frames_in_two_graphs_small(kernel: CUDAKernel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dense frame and a sparse one, captured once, and right for other features and policies: what is kept
+    stays where it is for both, and neither the lists nor their lengths are known to the host."""
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     network = network_of(CONFIGS[0], torch.float32, DEVICE)
     found = next(f for f in frames_of(network, 0, 40) if len(f.ids) == 2)._replace(leaving=[], sparse=True)
@@ -244,13 +244,15 @@ def test_a_modules_frame_in_a_graph_small(kernel: CUDAKernel, monkeypatch: pytes
     for sparse in (False, True):
         for each in (defined, run):
             step(each, frame._replace(sparse=sparse))
-    replay = captured(lambda: step(run, frame))
-    for density in (0.0, 0.2, 0.7):
+    dense = frame._replace(sparse=False)
+    replays = {True: captured(lambda: step(run, frame)), False: captured(lambda: step(run, dense))}
+    for density, sparse in ((0.0, True), (0.2, True), (0.0, False), (0.7, True), (0.1, True), (0.0, False)):
         for x in (*frame.query, frame.readout):
             x.copy_(torch.randn_like(x))
         frame.masks.uniform_()
         frame.policy.copy_(random_policy(int(10 * density), frame.policy.shape, density))
-        torch.testing.assert_close(replay(), step(defined, frame), rtol=0, atol=1e-3)
+        expected = step(defined, frame if sparse else dense)
+        torch.testing.assert_close(replays[sparse](), expected, rtol=0, atol=1e-3)
 
 
 def captured(function: Callable[[], Tensor]) -> Callable[[], Tensor]:

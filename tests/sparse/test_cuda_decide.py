@@ -13,7 +13,7 @@ from spvos_cli.sparse.gate import TripleGate
 from spvos_cli.sparse.gate_base import Given, as_chosen
 from spvos_cli.sparse.kernels.cuda import CUDAKernel
 from spvos_cli.sparse.layer_state import LayerState
-from spvos_cli.sparse.policy import SKIP
+from spvos_cli.sparse.policy import COMPUTE, SKIP
 from tests.sparse.definition import folded, random_conv, random_policy
 from tests.sparse.host_gpu import HostGPU, Launch, needs_compiler
 from tests.sparse.rounding import ARITHMETIC, channels_last
@@ -87,8 +87,8 @@ def test_what_is_new_is_computed() -> None:
     other = copy.deepcopy(one)
     layer.steps(layer.features(), one, other)
     assert_same(one, other)
-    assert (one.policy[1] == 2).all()
-    assert not (one.policy[0] == 2).all()
+    assert (one.policy[1] == COMPUTE).all()
+    assert not (one.policy[0] == COMPUTE).all()
 
 
 def test_given_policies_hold_whatever_the_logits_say() -> None:
@@ -118,6 +118,18 @@ def test_ties_and_what_is_not_a_number() -> None:
     other = copy.deepcopy(one)
     layer.steps(layer.features(), one, other)
     assert_same(one, other)
+
+
+def test_sums_are_in_pytorchs_order() -> None:
+    """Both frames' parts, then the bias: in another order it would be lost here."""
+    layer = Layer("fp32", (2, 3))
+    state = layer.dense()
+    state.logits = torch.tensor([0.0, 0.0, -1.0]).view(1, 3, 1, 1).repeat(2, 1, 2, 3)
+    parts, bias = torch.zeros(2, 6, 2, 3), torch.tensor([0.0, 0.0, 1e-9])
+    parts[:, COMPUTE] = 1
+    state.policy.fill_(SKIP)
+    assert layer.kernel.decide(layer.conv, *layer.features(), parts, bias, state)
+    assert (state.policy == COMPUTE).all()
 
 
 def test_all_stays_in_place_and_skipped_values_are_written_once() -> None:
