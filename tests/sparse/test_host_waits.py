@@ -50,35 +50,30 @@ def files(places: list[tuple[str, str]]) -> list[tuple[str, str]]:
     return [(what, place.rpartition(":")[0]) for what, place in places]
 
 
-def test_a_step_waits_for_the_labels_alone(segmenter: VideoSegmenter) -> None:
-    """Dense and sparse frames, memory frames and others, once the objects are known."""
+def sparse_steps(segmenter: VideoSegmenter, frames: int) -> int:
+    """How many frames were sparse; from the third on one wait, for the labels, and one upload, the image."""
     sparse = 0
-    for t in range(8):
+    for t in range(frames):
         frame, ids = make_frame(t)
         with host_waits() as seen:
             segmenter.step(frame, ids if t == 0 else None)
         if t > 1:
             assert files(seen.waits) == [("cpu", "inference/measurements.py")], t
-            assert files(seen.uploads) == [("aten::lift_fresh", "inference/views.py")], t  # the image
+            assert files(seen.uploads) == [("aten::lift_fresh", "inference/views.py")], t
         sparse += any(run.policies for run in segmenter.runs)
-    assert sparse >= 4
+    return sparse
+
+
+def test_a_step_waits_for_the_labels_alone(segmenter: VideoSegmenter) -> None:
+    """Dense and sparse frames, memory frames and others, once the objects are known."""
+    assert sparse_steps(segmenter, 8) >= 4
 
 
 @pytest.mark.parametrize("model", ["lite", "spvos"])
 def test_a_modules_gate_waits_for_nothing_more(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its policies, and the lists that are made of them, stay on the card."""
     network = build_model(small(model, method="triple", gate="module", max_memory=1, mem_every=3))
-    follower = on_a_card(network, Lists(), monkeypatch)
-    sparse = 0
-    for t in range(6):
-        frame, ids = make_frame(t)
-        with host_waits() as seen:
-            follower.step(frame, ids if t == 0 else None)
-        if t > 1:
-            assert files(seen.waits) == [("cpu", "inference/measurements.py")], t
-            assert files(seen.uploads) == [("aten::lift_fresh", "inference/views.py")], t
-        sparse += any(run.policies for run in follower.runs)
-    assert sparse >= 3
+    assert sparse_steps(on_a_card(network, Lists(), monkeypatch), 6) >= 3
 
 
 def test_the_background_is_merged_on_a_cpu_alone() -> None:
