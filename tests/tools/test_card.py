@@ -27,7 +27,7 @@ def hangs(rehearse):
 def fails(rehearse):
     raise ValueError("broken")
 
-STEPS = {"hangs": Step(3, hangs), "fails": Step(20, fails), "works": Step(20, works),
+STEPS = {"hangs": Step(2, hangs), "fails": Step(20, fails), "works": Step(20, works),
          "cannot": Step(20, lambda rehearse: skip("not here"))}
 if __name__ == "__main__":
     main("prepared", STEPS)

@@ -81,7 +81,8 @@ def time_frames(model: str, size: str) -> Callable[[bool], None]:
                     ms = eager_ms(frames, device, cycles=1 if rehearse else 4)
                     row = {"eager_ms": ms, **busy(frames, device)}
                     row["graph_ms"] = graph_ms(frames, device, sparse_frame)
-                    row["memory_graph_ms"] = graph_ms(Frames(network, workload), device, memory_frame)
+                    others = frames if rehearse else Frames(network, workload)
+                    row["memory_graph_ms"] = graph_ms(others, device, memory_frame)
                 dense = dense or row
                 ratios = {
                     f"x_{name}": dense[f"{name}_ms"] / row[f"{name}_ms"]
