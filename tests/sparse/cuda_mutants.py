@@ -46,6 +46,18 @@ LAST_MMA = "__syncthreads();  // nobody reads when"
 FIRST_SIMT = "__syncthreads();  // the first"
 LAST_SIMT = "__syncthreads();  // the next"
 
+SLOW = {  # left to the slow tests, as others of their kind are not
+    "decides by the wrong half",
+    "as many pixels as a side has",
+    "cells across a line of pixels",
+    "pixels of a cell in one line",
+    "pixels of a cell in one column",
+    "skips cells that are reused",
+    "skips no cells",
+    "skips a cell's first pixel",
+    "skips a cell a block",
+    "skips the first cells",
+}
 MUTANTS = {
     # Barriers, and what is waited for.
     "mma: no barrier before a chunk": Mutant("mma.cu", FIRST_MMA, "// chunk"),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.sparse.cuda_mutants import MUTANTS, Mutant
+from tests.sparse.cuda_mutants import MUTANTS, SLOW, Mutant
 from tests.sparse.host_gpu import needs_compiler
 from tests.sparse.replay import VARIANTS, build, record, replay
 
@@ -93,7 +93,9 @@ def test_sources_are_sound(sound: dict[tuple[str, str], Future[str]], variant: s
     assert sound[variant, sanitizer].result() == ""
 
 
-@pytest.mark.parametrize("name", MUTANTS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in MUTANTS]
+)
 def test_mistakes_are_caught(mutated: dict[str, Future[str]], name: str) -> None:
     assert mutated[name].result() != ""
 
