@@ -94,7 +94,7 @@ def rims() -> Image.Image:
     image = np.full((27, 48, 3), (227, 57, 58), np.uint8)
     columns = []
     for name, rim in (("black around", False), ("its colours around", True)):
-        rgba = cut_out(image, ids, rim=rim)
+        rgba = cut_out(image, ids * np.uint8(255), rim=rim)
         seen = np.where(ids[..., None] > 0, halved_colour(rgba[..., :3]), np.uint8(255))
         columns.append((name, [cv2.resize(seen, (48 * 4, 27 * 4), interpolation=cv2.INTER_NEAREST)]))
     return table(columns, 2)

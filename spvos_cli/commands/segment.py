@@ -29,8 +29,8 @@ class Segmentation:
 
     input: tuple[str, ...] = option(
         (),
-        "A video file, a folder or glob of images, or - for a video on standard input. Several are as many"
-        " videos.",
+        "A video file, a folder or glob of images, or - for a video on standard input. Several images are the"
+        " frames of one video, several of anything else as many videos.",
         positional=True,
         metavar="INPUT...",
         kind=list[str],
@@ -117,7 +117,8 @@ def segment(task: Segmentation, options: SegmentOptions, engine: EngineOptions, 
         summary, score = run_demo(Path(task.output[0] if task.output else "spvos_demo"), **keywords)
         reporter.note(f"J&F against the rendered truth: {score:.3f}")
     else:
-        summary = segment_video(task.input[0], task.mask, task.output, **keywords)
+        input = task.input if len(task.input) > 1 else task.input[0]
+        summary = segment_video(input, task.mask, task.output, **keywords)
     pace = f"{summary.frames} frames in {summary.seconds:.1f} s, {summary.fps:.1f} fps"
     reporter.note(f"{pace}: {', '.join(summary.outputs)}")
     if messages.json:

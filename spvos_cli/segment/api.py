@@ -31,7 +31,7 @@ Masks = np.ndarray | Mapping[int, np.ndarray] | Iterable[np.ndarray | None]
 
 
 def segment_video(
-    input: str | Path,
+    input: str | Path | Sequence[str | Path],
     mask: str | Path | Sequence[str | Path] = (),
     output: str | Path | Sequence[str | Path] = (),
     *,
@@ -42,7 +42,8 @@ def segment_video(
     """Follows the objects of the given masks through a video.
 
     Args:
-        input: a video file, a folder or glob of images, or "-" for a container on standard input.
+        input: a video file, a folder or glob of images, a list of the images that are its frames, or "-" for
+            a container on standard input.
         mask: a mask of the first frame, "FRAME:FILE", a folder of masks, or several of these.
         output: a folder (indexed PNGs), or a file whose suffix says what it is: .mp4 overlay, .mkv labels,
             .mov or .webm cut-out, .json COCO, .jsonl records, .png contact sheet; "-" for standard output;

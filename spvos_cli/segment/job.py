@@ -25,7 +25,7 @@ from spvos_cli.video.moments import MOMENT, Range, split_moment
 from spvos_cli.video.paint import Look
 from spvos_cli.video.palettes import recolour
 from spvos_cli.video.prompted import Annotation
-from spvos_cli.video.reader import open_source
+from spvos_cli.video.reader import Input, open_source, title_of
 from spvos_cli.video.suggest import Suggest
 from spvos_cli.video.writers.apart import Inputs, check_apart
 from spvos_cli.video.writers.choose import LONGEST_NAME, Output, check_output, parse_output
@@ -42,15 +42,15 @@ class Job:
     """A run that is ready to start.
 
     Attributes:
-        input, masks, weights: as given.
+        input, masks, weights: as given; several images one by one are an input, too.
         outputs: as given, or the default ones.
-        needs_soft: whether an output shows probabilities.
+        uses_soft: whether an output shows probabilities, which are not kept from a pass backwards.
         needs_decisions: whether an output shows what gates decided.
         state_file: where the run is saved; None where nothing of it is on disk.
         resumed: the state of the run that is continued.
     """
 
-    input: str
+    input: Input
     masks: list[str]
     weights: str | Path | None
     options: SegmentOptions
@@ -64,8 +64,8 @@ class Job:
     resumed: ResumeState | None = None
 
     @property
-    def needs_soft(self) -> bool:
-        return any(output.writer.needs_soft for output in self.outputs)
+    def uses_soft(self) -> bool:
+        return not self.options.backward and any(output.writer.uses_soft for output in self.outputs)
 
     @property
     def needs_decisions(self) -> bool:
@@ -91,8 +91,9 @@ class Job:
         frames = self.source.files if isinstance(self.source, ImageSource) else []
         given = [annotation.file for annotation in self.annotations.given if annotation.file]
         masks = [Path(split_moment(text)[1]) for text in self.masks]
-        files = [Path(path) for path in (self.input, self.weights) if path]
-        folders = [path for path in (Path(self.input), *masks) if path.is_dir()]
+        named = [Path(self.input)] if isinstance(self.input, str) else []
+        files = [*named, *([Path(self.weights)] if self.weights else [])]
+        folders = [path for path in (*named, *masks) if path.is_dir()]
         return Inputs([*frames, *given, *masks], files, folders)
 
     def open_again(self) -> Source:
@@ -136,7 +137,7 @@ class Job:
 
 
 def prepare(
-    input: str | Path,
+    input: str | Path | Sequence[str | Path],
     masks: Sequence[str | Path],
     outputs: Sequence[str | Path],
     options: SegmentOptions,
@@ -155,7 +156,11 @@ def prepare(
     Raises:
         InputError: something cannot be used; nothing has been written then.
     """
-    input, named_masks = _at_home(str(input)), [_at_home(str(mask)) for mask in masks]
+    if isinstance(input, str | Path):
+        input = _at_home(str(input))
+    else:
+        input = tuple(_at_home(str(image)) for image in input)
+    named_masks = [_at_home(str(mask)) for mask in masks]
     outputs = [_at_home(str(output)) for output in outputs]
     masks_in = [Path(split_moment(text)[1]) for text in named_masks]
     source = open_input(input, options, note, masks_in)
@@ -169,14 +174,15 @@ def prepare(
     )
     if not annotations.given:
         expected = "the mask of each object in one frame"
-        fix = f"--mask MASK, --box or --click; spvos annotate {input} makes masks by clicks"
-        raise InputError(input, found="no mask given", expected=expected, fix=fix)
+        shown = input if isinstance(input, str) else Path(input[0]).parent
+        fix = f"--mask MASK, --box or --click; spvos annotate {shown} makes masks by clicks"
+        raise InputError(title_of(input), found="no mask given", expected=expected, fix=fix)
     palette = recolour(annotations.palette, options.colours or "", annotations.objects)
     look = Look(palette, options.overlay_alpha, options.contour)
     range = options.chosen().in_source(source)
     annotations.leave_out(range)
     if source.left_out and any(issubclass(output.writer, PieceVideo) for output in parsed):
-        note(f"{input}: {' and '.join(source.left_out)} in it: not in the videos that are written")
+        note(f"{title_of(input)}: {' and '.join(source.left_out)} in it: not in the videos that are written")
     job = Job(
         input,
         named_masks,
@@ -211,13 +217,13 @@ def _at_home(text: str) -> str:
     return before + (path if Path(path).exists() else os.path.expanduser(path))
 
 
-def is_stream(input: str) -> bool:
+def is_stream(input: Input) -> bool:
     """Whether an input can be read once only."""
-    return input == "-" or ("://" in input and not Path(input).exists())
+    return isinstance(input, str) and (input == "-" or ("://" in input and not Path(input).exists()))
 
 
 def open_input(
-    input: str,
+    input: Input,
     options: SegmentOptions,
     note: Note = lambda text: None,
     masks: Sequence[Path] = (),
@@ -299,14 +305,14 @@ def _check_backward(job: Job) -> None:
     if job.is_stream:
         found, expected = "a stream, which is read once", "a file or a folder"
         raise InputError("--backward", found=found, expected=expected, fix="save it first")
-    if job.needs_soft:
+    if any(output.writer.needs_soft for output in job.outputs):
         found, fix = "an output of probabilities", "-o without .soft"
         raise InputError("--backward", found=found, expected="other outputs", fix=fix)
 
 
 def _state_file(
     paths: list[Path],
-    input: str | Path,
+    input: Input,
     masks: Sequence[str | Path],
     options: SegmentOptions,
     engine: dict[str, Any],
@@ -318,5 +324,5 @@ def _state_file(
         raise InputError("--resume", found=found, expected=expected, fix="-o OUT")
     if first is None:
         return None
-    shape = run_shape(str(input), [str(mask) for mask in masks], paths, first.parent)
+    shape = run_shape(input, [str(mask) for mask in masks], paths, first.parent)
     return StateFile(first.with_name(first.name + ".resume"), {**shape, **engine, **options.shaping()})

@@ -215,7 +215,7 @@ def run_job(job: Job, segmenter: VideoSegmenter, threads: int | None, reporter: 
     """
     with thread_count(threads, segmenter.network):
         tracker = Tracker(
-            segmenter, reporter.note, with_soft=job.needs_soft, with_decisions=job.needs_decisions
+            segmenter, reporter.note, with_soft=job.uses_soft, with_decisions=job.needs_decisions
         )
         try:
             return Pipeline(job, tracker, reporter).run()

@@ -16,6 +16,7 @@ from spvos_cli.video.writers.stdout import STDOUT
 
 if TYPE_CHECKING:  # PyTorch is imported when a network is wanted
     from spvos_cli.inference.stream import State
+    from spvos_cli.video.reader import Input
 
 VERSION = 2
 KEY = "spvos"
@@ -105,7 +106,7 @@ class StateFile:
             return json.loads(file.metadata()[KEY]), tensors
 
 
-def run_shape(input: str, masks: list[str], outputs: list[Path], folder: Path) -> dict[str, Any]:
+def run_shape(input: Input, masks: list[str], outputs: list[Path], folder: Path) -> dict[str, Any]:
     """What a run is of, by the content of its files, whatever they are called and wherever they are; JSON's
     types.
 
@@ -116,15 +117,19 @@ def run_shape(input: str, masks: list[str], outputs: list[Path], folder: Path) -
     return {"input": input_digest(input), "mask": [mask_digest(mask) for mask in masks], "outputs": names}
 
 
-def input_digest(text: str) -> str:
+def input_digest(input: Input) -> str:
     """Tells an input's content from another's: a video's size, first and last MiB, or the same of the images
-    of a folder or glob with their names and 64 KiB at either end. A stream's is its address."""
-    path = Path(text)
-    if path.is_file():
-        return content_digest(path, ENDS)
-    found = images_in(path) if path.is_dir() else [] if text == "-" else map(Path, glob.glob(text))
-    files = sorted(found, key=natural_order)
-    digest = hashlib.sha256(b"" if files else text.encode())
+    of a folder or glob, or given one by one, with their names and 64 KiB at either end. A stream's is its
+    address."""
+    if isinstance(input, str):
+        path = Path(input)
+        if path.is_file():
+            return content_digest(path, ENDS)
+        found = images_in(path) if path.is_dir() else [] if input == "-" else map(Path, glob.glob(input))
+        files = sorted(found, key=natural_order)
+    else:
+        files = [Path(name) for name in input]
+    digest = hashlib.sha256(b"" if files else str(input).encode())
     for file in files:
         digest.update(f"{file.name}\0{content_digest(file, FRAME_ENDS)}\0".encode())
     return digest.hexdigest()

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from spvos_cli.files import IMAGE_SUFFIXES
 from spvos_cli.option import ALWAYS, Use, given_fields, refuse_unused
 
 if TYPE_CHECKING:  # --help must not wait for what these need
@@ -43,8 +44,17 @@ def _places(values: SimpleNamespace) -> set[str]:
 
 
 def is_many(values: Any) -> bool:
-    """Whether a command line is about several videos, however many they turn out to be."""
-    return bool(values.jobs or values.mask_dir or len(values.input or ()) > 1)
+    """Whether a command line is about several videos, however many they turn out to be. Images one by one are
+    one video."""
+    several = len(values.input or ()) > 1 and not are_frames(values.input)
+    return bool(values.jobs or values.mask_dir or several)
+
+
+def are_frames(inputs: Sequence[str]) -> bool:
+    """Whether all inputs are images by their names, as a shell makes them of a glob, and one is there."""
+    paths = [Path(text) for text in inputs]
+    images = all(path.suffix.lower() in IMAGE_SUFFIXES for path in paths)
+    return images and any(path.is_file() for path in paths)
 
 
 VIDEO = Use(lambda v: not v.demo, "a video of your own in the place of --demo")
@@ -112,7 +122,7 @@ USES: dict[str, tuple[Use, ...]] = {
 
 
 def refuse_useless(
-    input: str | Path,
+    input: str | Path | Sequence[str | Path],
     masks: Sequence[str | Path],
     outputs: Sequence[str | Path],
     own: SegmentOptions,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import re
 import sys
@@ -13,16 +14,18 @@ from spvos_cli.errors import InputError
 from spvos_cli.files import IMAGE_SUFFIXES, images_in, natural_order
 from spvos_cli.video.containers import VideoSource
 from spvos_cli.video.frames import A_VIDEO, Note, Source, no_note
+from spvos_cli.video.image_files import UNREADABLE, open_image
 from spvos_cli.video.images import AnimationSource, ImageSource, is_animation
 from spvos_cli.video.numbers import split_frames
 from spvos_cli.video.samples import SampleRange, check_range_is_of_use
 
+Input = str | tuple[str, ...]  # what INPUT names, or the images that are one video's frames, one by one
 PRINTF = re.compile(r"%0?\d*d|##+")  # what FFmpeg, and what compositors call a sequence by
 _READABLE = f"frames: {' '.join(sorted(IMAGE_SUFFIXES))}"
 
 
 def open_source(
-    text: str,
+    input: Input,
     *,
     allow_network: bool = False,
     note: Note = no_note,
@@ -30,8 +33,8 @@ def open_source(
     sample_range: SampleRange | None = None,
     masks: Collection[Path] = (),
 ) -> Source:
-    """The source that INPUT names: a video file, a folder of images, a glob of images, an address, or `-` for
-    standard input.
+    """The source that INPUT names: a video file, a folder of images, a glob of images, images one by one, an
+    address, or `-` for standard input.
 
     Args:
         allow_network: whether an address may be opened.
@@ -43,6 +46,10 @@ def open_source(
     Raises:
         InputError: there is nothing, or nothing that can be read as frames.
     """
+    if not isinstance(input, str):
+        _refuse_track(track)
+        return _listed(input, note, sample_range, masks)
+    text = input
     if text == "-":
         # unbuffered: a thread that waits for more must hold no lock when the process ends
         stream = getattr(sys.stdin.buffer, "raw", sys.stdin.buffer)
@@ -54,10 +61,8 @@ def open_source(
                 text, found="a network address", expected=A_VIDEO, fix="--allow-network opens it"
             )
         return VideoSource(text, text, note, track=track, sample_range=sample_range)
-    if track is not None and (path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES or not path.is_file()):
-        raise InputError(
-            f"--track {track}", found="images, which have no tracks", expected="a video file", fix="--track"
-        )
+    if path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES or not path.is_file():
+        _refuse_track(track)
     if path.is_dir():
         return _folder(path, note, sample_range, masks)
     if path.is_file():
@@ -90,6 +95,58 @@ def _glob(text: str, note: Note, sample_range: SampleRange | None, given: Collec
     if not files:
         raise InputError(text, found="no such file", expected=A_VIDEO, fix="INPUT")
     return ImageSource(sorted(files, key=natural_order), files[0].resolve().parent.name, note, sample_range)
+
+
+def _listed(
+    names: tuple[str, ...], note: Note, sample_range: SampleRange | None, given: Collection[Path]
+) -> ImageSource:
+    """Images one by one: in natural order where they came in that of the alphabet, as shells give them."""
+    files = _without(given, [Path(name) for name in names])
+    for file in files:
+        if not file.is_file() or file.suffix.lower() not in IMAGE_SUFFIXES:
+            found = "no image by its name" if file.is_file() else "no such file"
+            raise InputError(
+                file, found=found, expected="an image, as all that are given with it", fix="INPUT"
+            )
+    if not files:
+        found, expected = "no image that is no mask", "the frames, one by one"
+        raise InputError(title_of(names), found=found, expected=expected, fix="INPUT")
+    plain = [file.as_posix() for file in files]
+    as_shells = any(plain == sorted(plain, key=key) for key in (None, str.lower, _letters))
+    ordered = sorted(files, key=lambda file: (file.parent, natural_order(file))) if as_shells else files
+    order = "in natural order" if as_shells else "in the order given"
+    note(f"{len(files)} images are the frames of one video, {order}: {title_of(tuple(map(str, ordered)))}")
+    _check_alike(ordered)
+    return ImageSource(ordered, ordered[0].resolve().parent.name, note, sample_range)
+
+
+def _check_alike(files: list[Path]) -> None:
+    """Images of several sizes that nobody put into a folder are hardly frames of one video."""
+    sizes: dict[tuple[int, int], Path] = {}
+    for file in files:
+        with contextlib.suppress(*UNREADABLE, InputError), open_image(file) as image:
+            sizes.setdefault(image.size, file)
+    if len(sizes) > 1:
+        (first, one), (other, another) = list(sizes.items())[:2]
+        found, expected = "{}x{} pixels".format(*other), "{}x{} as {} has, as a frame of the same video"
+        fix = "a folder, or a glob in quotes, takes images of several sizes"
+        raise InputError(another, found=found, expected=expected.format(*first, one), fix=fix)
+
+
+def title_of(input: Input) -> str:
+    """What an INPUT is called in messages."""
+    return input if isinstance(input, str) else " ... ".join(dict.fromkeys((input[0], input[-1])))
+
+
+def _letters(name: str) -> str:
+    """What most locales sort by."""
+    return re.sub(r"[^\w/]|_", "", name).lower()
+
+
+def _refuse_track(track: int | None) -> None:
+    if track is not None:
+        found = "images, which have no tracks"
+        raise InputError(f"--track {track}", found=found, expected="a video file", fix="--track")
 
 
 def _without(masks: Collection[Path], files: list[Path]) -> list[Path]:

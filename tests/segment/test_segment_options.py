@@ -19,6 +19,7 @@ from spvos_cli.segment.api import segment_video
 from spvos_cli.segment.events import EventDetector
 from spvos_cli.ui import Reporter
 from spvos_cli.video.frames import Frame
+from spvos_cli.video.matte import soft_alpha
 from spvos_cli.video.threads import keep_newest
 from tests.conftest import LENGTH, make_frame, write_mask
 from tests.video.writing import decode
@@ -63,11 +64,46 @@ def test_range_and_stride(segment, video: Path, clip: Clip, tmp_path: Path) -> N
     assert list(found) == ["00001", "00004"]
 
 
+def test_cut_outs_have_the_networks_edges(segment, video: Path, mask: Path) -> None:
+    segment(video, mask, output=["out", "x.rgba", "x.soft"], end=2)
+    smoothed = []
+    for name in ("00000.png", "00001.png"):
+        labels, rgba = (np.array(Image.open(f"{folder}/{name}")) for folder in ("out", "x.rgba"))
+        soft = np.stack([np.array(Image.open(f"x.soft/{i}/{name}")) / np.float32(65535) for i in (1, 2)])
+        wanted = soft_alpha(labels, soft).astype(int)
+        assert np.abs(rgba[..., 3] - wanted).max() <= 1
+        smoothed.append(np.array_equal(soft_alpha(labels, None), rgba[..., 3]))
+    assert not all(smoothed)
+
+
+def test_images_one_by_one_are_a_folder(segment, clip: Clip, mask: Path, tmp_path: Path) -> None:
+    """Also where they are read twice, and where a run is taken up again."""
+    (tmp_path / "shot").mkdir()
+    files = [tmp_path / f"shot/f{t}.png" for t in (8, 9, 10, 11)]
+    for file, image in zip(files, clip[0], strict=False):
+        Image.fromarray(image).save(file)
+    masks = f"9:{write_mask(tmp_path / 'shot/later.png', clip[1][1])}"
+    segment(tmp_path / "shot", masks, backward=True, output="wanted")
+    lines, found = segment([*files, tmp_path / "shot/later.png"], masks, backward=True)
+    assert list(found) == ["f10", "f11", "f8", "f9"]
+    for file in Path("wanted").iterdir():
+        assert (Path("out") / file.name).read_bytes() == file.read_bytes()
+    assert any("4 images are the frames of one video, in the order given" in line for line in lines)
+
+
 def test_backward_goes_both_ways(segment, video: Path, clip: Clip, tmp_path: Path) -> None:
     one = write_mask(tmp_path / "1.png", np.where(clip[1][3] == 1, 1, 0).astype(np.uint8))
     two = write_mask(tmp_path / "2.png", np.where(clip[1][6] == 2, 2, 0).astype(np.uint8))
-    _, found = segment(video, [f"0.12s:{one}", f"6:{two}"], backward=True, output=["out", "x.jsonl"])
+    _, found = segment(
+        video, [f"0.12s:{one}", f"6:{two}"], backward=True, output=["out", "x.jsonl", "x.rgba"]
+    )
     assert len(found) == LENGTH
+    for name, ids in found.items():  # no probabilities are kept from the pass backwards
+        labels, alpha = (
+            np.array(Image.open(f"out/{name}.png")),
+            np.array(Image.open(f"x.rgba/{name}.png"))[..., 3],
+        )
+        assert np.array_equal(alpha, soft_alpha(labels, None)), ids
     assert all(1 in ids for ids in list(found.values())[2:5])
     assert found["00003"] >= {1}
     records = [json.loads(line) for line in Path("x.jsonl").read_text().splitlines()]

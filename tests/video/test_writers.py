@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from spvos_cli.video.matte import soft_alpha
 from spvos_cli.video.paint import cut_out, paint_overlay
 from spvos_cli.video.writers.choose import FILES, FOLDERS
 from spvos_cli.video.writers.sheet import grid_of
@@ -43,7 +44,7 @@ def test_videos_keep_times_and_are_joined(tmp_path: Path, suffix: str) -> None:
             wanted = paint_overlay(frame.frame.image, frame.labels, setting().look)
             assert np.abs(picture.astype(int) - wanted).mean() < 8
         else:
-            wanted = cut_out(frame.frame.image, frame.labels)
+            wanted = cut_out(frame.frame.image, soft_alpha(frame.labels, frame.facts.soft))
             assert np.mean((picture[..., 3] > 127) == (wanted[..., 3] > 127)) > 0.995
             inside = wanted[..., 3] > 0
             assert np.abs(picture[inside].astype(int) - wanted[inside]).mean() < 14
@@ -83,7 +84,9 @@ def test_label_and_cutout_folders(tmp_path: Path) -> None:
     for t, frame in enumerate(frames):
         read = {s: np.array(Image.open(tmp_path / f"out{s}" / f"{t:05d}.png")) for s in ("", ".rgba")}
         assert np.array_equal(read[""], frame.labels)
-        assert np.array_equal(read[".rgba"], cut_out(frame.frame.image, frame.labels))
+        alpha = soft_alpha(frame.labels, frame.facts.soft)
+        assert set(np.unique(alpha)) > {0, 255}
+        assert np.array_equal(read[".rgba"], cut_out(frame.frame.image, alpha))
         mots = np.array(Image.open(tmp_path / "out.mots" / f"{t:05d}.png"))
         assert mots.dtype == np.uint16
         assert np.array_equal(mots, np.select([frame.labels == 1, frame.labels == 2], [1001, 1002]))

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from spvos_cli.video.matte import soft_alpha
 from spvos_cli.video.paint import cut_out, paint_overlay
 from spvos_cli.video.palettes import indexed_image
 from spvos_cli.video.pngs import is_own_png, own_pngs, remove_own_pngs, save_png
@@ -109,17 +110,19 @@ class MotsFolder(PngFolder):
 
 
 class CutoutFolder(PngFolder):
-    """The objects in colour, all else clear."""
+    """The objects in colour, with soft edges, all else clear."""
+
+    uses_soft = True
 
     def write(self, segmented: SegmentedFrame) -> None:
-        picture = cut_out(segmented.frame.image, segmented.labels)
+        picture = cut_out(segmented.frame.image, soft_alpha(segmented.labels, segmented.facts.soft))
         self.save(Image.fromarray(picture, "RGBA"), segmented.frame.name)
 
 
 class SoftFolder(PngFolder):
     """A folder for each object, with its probability in 16 bits: 0 none, 65535 certain."""
 
-    needs_soft, by_object = True, True
+    uses_soft, needs_soft, by_object = True, True, True
 
     def write(self, segmented: SegmentedFrame) -> None:
         size, soft = segmented.labels.shape[1::-1], segmented.facts.soft

@@ -16,6 +16,7 @@ from av.video.stream import VideoStream
 from spvos_cli.errors import ReaderGone
 from spvos_cli.video.colours import FULL, LIMITED, Colours
 from spvos_cli.video.frames import Source
+from spvos_cli.video.matte import soft_alpha
 from spvos_cli.video.paint import cut_out, paint_overlay, resize_to
 from spvos_cli.video.writers.matroska import ROOM, with_pixel_aspect
 from spvos_cli.video.writers.pieces import MATROSKA, MOV, MP4, WEBM, PieceVideo, encoding_error
@@ -113,7 +114,7 @@ class LabelVideo(PieceVideo):
 class ProResCutout(ColourVideo):
     """ProRes 4444 with an alpha channel, for editing."""
 
-    format, pixels, with_audio = MOV, "yuva444p10le", True
+    format, pixels, with_audio, uses_soft = MOV, "yuva444p10le", True, True
 
     @property
     def colours(self) -> Colours:
@@ -129,7 +130,7 @@ class ProResCutout(ColourVideo):
 class Vp9Cutout(ColourVideo):
     """VP9 with an alpha channel, for the web."""
 
-    format, pixels = WEBM, "yuva420p"
+    format, pixels, uses_soft = WEBM, "yuva420p", True
 
     def add_encoder(self, container: OutputContainer) -> VideoStream:
         options = {"auto-alt-ref": "0", "lag-in-frames": "0", "deadline": "realtime", "cpu-used": "5"}
@@ -209,6 +210,6 @@ def label_picture(segmented: SegmentedFrame, source: Source) -> av.VideoFrame:
 
 def cutout_picture(segmented: SegmentedFrame, source: Source) -> np.ndarray:
     """(H, W, 4) RGBA, at the size of the source's first frame."""
-    labels = resize_to(segmented.labels, source.width, source.height, cv2.INTER_NEAREST)
-    image = resize_to(segmented.frame.image, source.width, source.height)
-    return cut_out(image, labels, rim=True)
+    alpha = soft_alpha(segmented.labels, segmented.facts.soft)
+    alpha, image = (resize_to(x, source.width, source.height) for x in (alpha, segmented.frame.image))
+    return cut_out(image, alpha, rim=True)

@@ -66,9 +66,13 @@ class Writer:
         path: the folder or file to write.
         setting: what the run's outputs share.
         saved: what `checkpoint` gave, to go on from there; None to start anew.
+
+    Attributes:
+        uses_soft, needs_soft: whether probabilities are wanted, and whether it cannot do without.
+        needs_decisions: whether it shows what gates decided.
     """
 
-    needs_soft = needs_decisions = False
+    uses_soft = needs_soft = needs_decisions = False
 
     def __init__(self, path: Path, setting: Setting, saved: dict[str, Any] | None = None) -> None:
         self.path, self.source, self.look, self.note, self.names = path, *setting
