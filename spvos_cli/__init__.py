@@ -4,7 +4,7 @@
     segment_video("input.mp4", "first.png", ["masks", "overlay.mp4"])
 
 on files; `segment_videos(jobs)` on many; `segment_frames(frames, masks)` on arrays; or frame by frame, with
-`VideoSegmenter(load_model())`.
+`VideoSegmenter(load_model())`. `to_detections(labels)` is for the `supervision` library.
 Names are looked up when they are used: importing the package imports nothing heavy.
 """
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from spvos_cli.inference.load import load_model
     from spvos_cli.inference.segmenter import VideoSegmenter
     from spvos_cli.segment.api import FrameFacts, segment_frames, segment_video
+    from spvos_cli.segment.detections import to_detections
     from spvos_cli.segment.options import SegmentOptions
     from spvos_cli.segment.pipeline import Summary
 
@@ -37,6 +38,7 @@ __all__ = [
     "segment_frames",
     "segment_video",
     "segment_videos",
+    "to_detections",
 ]
 
 _HOMES = {
@@ -52,6 +54,7 @@ _HOMES = {
     "segment_frames": "spvos_cli.segment.api",
     "segment_video": "spvos_cli.segment.api",
     "segment_videos": "spvos_cli.batch.api",
+    "to_detections": "spvos_cli.segment.detections",
 }
 
 

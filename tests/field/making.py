@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 import av
 import imageio_ffmpeg
@@ -82,10 +83,11 @@ def write(
     note: Note = lambda text: None,
     range: Range | None = None,
     resume_at: int | None = None,
+    names: Mapping[int, str] = MappingProxyType({}),
 ) -> None:
     """What `spvos segment` writes for known labels; stopped and resumed before a frame where asked."""
     opened = open_source(str(source), note=note)
-    setting = Setting(opened, Look(voc_palette()), note)
+    setting = Setting(opened, Look(voc_palette()), note, names)
     makers = [partial(out.writer, out.path, setting) for out in map(parse_output, outputs)]
     writers = [make() for make in makers]
     for frame in (range or Range()).select(opened):
@@ -93,7 +95,9 @@ def write(
             saved = [writer.checkpoint(frame.index) for writer in writers]
             writers = [make(facts) for make, facts in zip(makers, saved, strict=True)]
         labels = label(frame.image)
-        facts = Facts((1,), np.bincount(labels.ravel(), minlength=256), {1: 0.9})
+        areas = np.bincount(labels.ravel(), minlength=256)
+        objects = tuple(int(i) for i in {1, *np.flatnonzero(areas[1:]) + 1})
+        facts = Facts(objects, areas, {1: 0.9})
         for writer in writers:
             writer.write(SegmentedFrame(frame, labels, facts))
     for writer in writers:

@@ -17,8 +17,10 @@ from tests.field.making import write
 from tests.field.scene import FRAMES, HEIGHT, LENGTH, MASKS, WIDTH, save_frames
 
 NAMES = [f"sh010.{1001 + t}.png" for t in range(LENGTH)]
-EMPTY = 3  # the frame in which the object is away
-AREAS = [0 if t == EMPTY else int(mask.sum()) for t, mask in enumerate(MASKS)]
+EMPTY = 3  # the frame in which the objects are away
+OBJECTS = {1: "object 1", 7: "red ball"}
+LABELS = [np.where(np.mgrid[:HEIGHT, :WIDTH][1] < 9, 7, mask) * (t != EMPTY) for t, mask in enumerate(MASKS)]
+AREAS = [{name: int((ids == i).sum()) for i, name in OBJECTS.items() if i in ids} for ids in LABELS]
 # what Datumaro (CVAT's importer), FiftyOne, supervision and pycocotools read
 FIELDS = {
     "images": {"id": int, "file_name": str, "width": int, "height": int},
@@ -30,6 +32,8 @@ FIELDS = {
         "area": int,
         "bbox": list,
         "segmentation": dict,
+        "track_id": int,
+        "attributes": dict,
     },
     "categories": {"id": int, "name": str, "supercategory": str},
 }
@@ -48,9 +52,9 @@ def made(tmp_path: Path) -> Made:
     (tmp_path / "images").mkdir()
     (tmp_path / "annotations").mkdir()
     images = save_frames(tmp_path / "images/default", NAMES)
-    masks = iter(mask * (t != EMPTY) for t, mask in enumerate(MASKS))
+    masks = iter(ids.astype(np.uint8) for ids in LABELS)
     labels = tmp_path / "annotations/instances_default.json"
-    write(images, labels, label=lambda image: next(masks))
+    write(images, labels, label=lambda image: next(masks), names={7: "red ball"})
     return Made(images, labels)
 
 
@@ -79,10 +83,12 @@ def test_datumaro(made: Made) -> None:
     dataset = datumaro.Dataset.import_from(str(made.labels.parents[1]), "coco_instances")
     items = {item.id: item for item in dataset}
     assert sorted(items) == [Path(name).stem for name in NAMES]
-    for name, area in zip(NAMES, AREAS, strict=True):
+    labels = dataset.categories()[datumaro.AnnotationType.label]
+    for name, areas in zip(NAMES, AREAS, strict=True):
         item = items[Path(name).stem]
-        masks = [a.image for a in item.annotations if a.type.name == "mask"]
-        assert [int(mask.sum()) for mask in masks] == [area] * (area > 0)
+        masks = [a for a in item.annotations if a.type.name == "mask"]
+        assert {labels[mask.label].name: int(mask.image.sum()) for mask in masks} == areas
+        assert all(OBJECTS[mask.attributes["track_id"]] == labels[mask.label].name for mask in masks)
         assert tuple(item.media.size) == (HEIGHT, WIDTH)
 
 
@@ -90,8 +96,12 @@ def test_supervision(made: Made) -> None:
     supervision = pytest.importorskip("supervision")
     load = supervision.DetectionDataset.from_coco
     dataset = load(str(made.images), str(made.labels), force_masks=True)
-    assert dataset.classes == ["object 1"]
-    found = {Path(path).name: 0 if not len(d) else int(d.mask.sum()) for path, _, d in dataset}
+    assert dataset.classes == list(OBJECTS.values())
+    found = {}
+    for path, _, each in dataset:
+        areas = [] if not len(each) else each.mask.sum(axis=(1, 2)).tolist()
+        names = [dataset.classes[i] for i in each.class_id]
+        found[Path(path).name] = dict(zip(names, areas, strict=True))
     assert found == dict(zip(NAMES, AREAS, strict=True))
 
 
@@ -103,7 +113,10 @@ def test_fiftyone(made: Made) -> None:
     found = {}
     with importer:
         for path, _, labels in importer:
-            found[Path(path).name] = sum(int(d.mask.sum()) for d in labels.detections) if labels else 0
+            detections = labels.detections if labels else []
+            found[Path(path).name] = {d.label: int(d.mask.sum()) for d in detections}
+            assert [OBJECTS[d["track_id"]] for d in detections] == [d.label for d in detections]
+            assert [d.confidence for d in detections if d["track_id"] == 1] == [0.9] * bool(detections)
     assert found == dict(zip(NAMES, AREAS, strict=True))
 
 
@@ -112,5 +125,7 @@ def test_pycocotools(made: Made, capsys: pytest.CaptureFixture[str]) -> None:
 
     coco = COCO(str(made.labels))
     capsys.readouterr()
-    masks = {a["image_id"]: coco.annToMask(a) for a in coco.loadAnns(coco.getAnnIds())}
-    assert all(np.array_equal(masks[t + 1], MASKS[t]) for t in range(len(FRAMES)) if t != EMPTY)
+    found = {t: np.zeros((HEIGHT, WIDTH), int) for t in range(len(FRAMES))}
+    for annotation in coco.loadAnns(coco.getAnnIds()):
+        found[annotation["image_id"] - 1] += annotation["category_id"] * coco.annToMask(annotation)
+    assert all(np.array_equal(found[t], ids) for t, ids in enumerate(LABELS))

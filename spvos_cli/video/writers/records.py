@@ -78,6 +78,7 @@ class CocoFile(LineFile):
         frame, (height, width) = segmented.frame, segmented.labels.shape
         name = self.source.file_name(frame)
         image = {"id": frame.index + 1, "file_name": name, "width": width, "height": height}
+        image["frame_index"] = frame.index
         return {"image": image, "annotations": list(_annotations(segmented))}
 
     def close(self) -> None:
@@ -130,12 +131,14 @@ def frame_record(segmented: SegmentedFrame) -> dict[str, Any]:
 def _annotations(segmented: SegmentedFrame) -> Iterator[dict[str, Any]]:
     from pycocotools import mask as coco
 
-    for i in segmented.facts.objects:
-        area = int(segmented.facts.areas[i])
+    facts = segmented.facts
+    for i in facts.objects:
+        area = int(facts.areas[i])
         if not area:
             continue
         mask = (segmented.labels == i).view(np.uint8)
         rle = coco.encode(np.asfortranarray(mask))
+        sure = facts.confidence.get(i)
         yield {
             "image_id": segmented.frame.index + 1,
             "category_id": i,
@@ -145,6 +148,7 @@ def _annotations(segmented: SegmentedFrame) -> Iterator[dict[str, Any]]:
             "area": area,
             "bbox": list(cv2.boundingRect(mask)),
             "segmentation": {"size": rle["size"], "counts": rle["counts"].decode()},
+            **({} if sure is None else {"score": round(sure, 4)}),
         }
 
 
