@@ -25,7 +25,7 @@ from spvos_cli.annotate.pictures import WIDEST, ids_of_png, jpeg, most_png_bytes
 from spvos_cli.annotate.session import Session
 from spvos_cli.annotate.tabs import Tabs
 from spvos_cli.annotate.worker import Refused
-from spvos_cli.video.palettes import voc_palette
+from spvos_cli.video.palettes import overlay_colours, voc_palette
 
 PAGE = Path(__file__).parent / "page"
 TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
@@ -110,7 +110,7 @@ class Routes:
 
     async def palette(self, request: Request) -> Response:
         """The colours of ids, red, green and blue of one after the other."""
-        return Response(voc_palette().tobytes(), media_type="application/octet-stream")
+        return Response(overlay_colours(voc_palette()).tobytes(), media_type="application/octet-stream")
 
     async def timeline(self, request: Request) -> Response:
         """A byte a frame, `Predictions.summary`; from ?from= to before ?to=."""

@@ -179,6 +179,8 @@ def prepare(
         raise InputError(title_of(input), found="no mask given", expected=expected, fix=fix)
     palette = recolour(annotations.palette, options.colours or "", annotations.objects)
     look = Look(palette, options.overlay_alpha, options.contour)
+    if options.show_names:
+        look = look._replace(names=annotations.names)
     range = options.chosen().in_source(source)
     annotations.leave_out(range)
     if source.left_out and any(issubclass(output.writer, PieceVideo) for output in parsed):

@@ -48,7 +48,8 @@ class VideoKeywords(FrameKeywords, total=False):
     format: str
     preview: int
     overlay_alpha: float
-    contour: int
+    contour: int | None
+    show_names: bool
     colours: str | None
     resume: bool
     save_every: float

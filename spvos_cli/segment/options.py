@@ -113,12 +113,20 @@ class SegmentOptions:
         least=0,
         most=1,
     )
-    contour: int = option(
-        1,
-        "The width, in pixels, of the lines around objects in overlays; 0 draws none.",
+    contour: int | None = option(
+        None,
+        "The width, in pixels, of the lines around objects in overlays; 0 draws none. By default 2 where a"
+        " frame's shorter side has 480 pixels, and in proportion.",
         panel=OUTPUT,
         least=0,
         most=100,
+        metavar="PIXELS",
+    )
+    show_names: bool = option(
+        False,
+        "The name of each object, or its number where the masks give it none, is written beside it in"
+        " overlays.",
+        panel=OUTPUT,
     )
     colours: str | None = option(
         None,

@@ -94,6 +94,7 @@ USES: dict[str, tuple[Use, ...]] = {
     "preview": (ALWAYS,),
     "overlay_alpha": (OVERLAY,),
     "contour": (OVERLAY,),
+    "show_names": (OVERLAY,),
     "colours": (COLOURS,),
     "resume": (VIDEO,),
     "save_every": (VIDEO, ON_DISK),

@@ -2,51 +2,67 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
+from spvos_cli.video.captions import write_captions
+from spvos_cli.video.palettes import overlay_colours
+
 VALUES = np.arange(256, dtype=np.uint8)[:, None].repeat(3, axis=1)
+LINE_SHARE = 240  # of a frame's shorter side: 2 pixels at 480 lines
 RIM = (2, 16)  # pixels: from so far clear pixels get the mean colour of an object
 
 
 class Look(NamedTuple):
-    """How overlays are painted.
+    """How masks and overlays are painted.
 
     Attributes:
-        palette: (256, 3) uint8, the colours of the ids.
+        palette: (256, 3) uint8, the colours of the ids in masks; overlays have brighter ones in the place of
+            DAVIS's.
         alpha: how much of the colour covers an object, 0 to 1.
-        contour: width in pixels of the line around each object, 0 for none.
+        contour: width in pixels of the light line around each object, 0 for none; None for one in proportion
+            to the frame.
+        names: of objects by id, which are written beside them; None writes nothing.
     """
 
     palette: np.ndarray
     alpha: float = 0.5
-    contour: int = 1
+    contour: int | None = None
+    names: Mapping[int, str] | None = None
+
+    def line(self, height: int, width: int) -> int:
+        """The width of lines in a frame of this size."""
+        return max(1, round(min(height, width) / LINE_SHARE)) if self.contour is None else self.contour
 
 
 def paint_overlay(image: np.ndarray, labels: np.ndarray, look: Look) -> np.ndarray:
     """The frame (H, W, 3) with every object of the label map (H, W) tinted in its colour and drawn around."""
     left, top, width, height = cv2.boundingRect((labels > 0).view(np.uint8))
-    result, edge = image.copy(), look.contour  # only about the objects is there anything to do
+    result, edge = image.copy(), look.line(*labels.shape)  # only about the objects is there anything to do
     rows = slice(max(0, top - edge), top + height + edge)
     columns = slice(max(0, left - edge), left + width + edge)
     if width:
-        result[rows, columns] = _painted(image[rows, columns], labels[rows, columns], look)
+        result[rows, columns] = _painted(image[rows, columns], labels[rows, columns], look, edge)
+    if width and look.names is not None:
+        write_captions(result, labels, look.names)
     return result
 
 
-def _painted(image: np.ndarray, labels: np.ndarray, look: Look) -> np.ndarray:
-    result = image.copy()
+def _painted(image: np.ndarray, labels: np.ndarray, look: Look, edge: int) -> np.ndarray:
+    result, colours = image.copy(), overlay_colours(look.palette)
     ids = np.flatnonzero(cv2.calcHist([labels], [0], None, [256], [0, 256]).ravel()[1:]) + 1
     for i in ids:  # a table of what each value becomes is faster than arithmetic with all of them
-        values = cv2.addWeighted(VALUES, 1 - look.alpha, np.tile(look.palette[i], (256, 1)), look.alpha, 0)
+        values = cv2.addWeighted(VALUES, 1 - look.alpha, np.tile(colours[i], (256, 1)), look.alpha, 0)
         mask = cv2.inRange(labels, int(i), int(i))
         result = cv2.copyTo(cv2.LUT(image, values[:, None]), mask, result)
-    if look.contour:
-        square = np.ones((2 * look.contour + 1,) * 2, np.uint8)
+    if edge:
+        square = np.ones((2 * edge + 1,) * 2, np.uint8)
         line = (cv2.erode(labels, square) != cv2.dilate(labels, square)) & (labels > 0)
-        result[line] = look.palette[labels[line]]
+        light = 255 - (255 - colours) // 2
+        result[line] = light[labels[line]]
     return result
 
 

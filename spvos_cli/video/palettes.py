@@ -10,6 +10,7 @@ from PIL import Image, ImageColor
 from spvos_cli.errors import InputError
 
 INDEXED = "an indexed or grey PNG, or DAVIS's colours"
+BRIGHT = np.array([16, 140, 240, 200], np.uint8)  # in the place of 0, 64, 128 and 192, which must differ
 COLOURS = "names or #RRGGBB, one an object in the order of ids, or ID=COLOUR, with commas between"
 
 
@@ -22,6 +23,14 @@ def voc_palette() -> np.ndarray:
             palette[:, channel] |= ((ids >> channel) & 1) << bit
         ids = ids >> 3
     return palette
+
+
+def overlay_colours(palette: np.ndarray) -> np.ndarray:
+    """(256, 3) uint8: the palette with brighter colours where it has DAVIS's, which are made for files and
+    hide in dark pictures; what somebody chose stays."""
+    voc = voc_palette()
+    bright = BRIGHT[voc >> 6] + (voc & 63) // 4
+    return np.where((palette == voc).all(axis=1, keepdims=True), bright, palette)
 
 
 def recolour(palette: np.ndarray, colours: str, ids: list[int]) -> np.ndarray:

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.browser
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 COUNT = 24
 PATIENCE = 60_000  # milliseconds
-COLOURS = {1: (255, 16, 16), 2: (16, 255, 16)}  # of the first objects, on the page
+COLOURS = {1: (240, 16, 16), 2: (16, 240, 16)}  # of the first objects, on the page
 
 
 @contextlib.contextmanager

@@ -424,7 +424,7 @@ def test_another_server_goes_on(open_session: Opener, scene: Scene) -> None:
 def test_palette(client: TestClient) -> None:
     colours = client.get("/palette").content
     assert len(colours) == 768
-    assert tuple(colours[3:6]) == (128, 0, 0)
+    assert tuple(colours[3:6]) == (240, 16, 16)
 
 
 def test_routes_that_change_things_are_all_guarded(session: Session) -> None:

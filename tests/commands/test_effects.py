@@ -32,6 +32,7 @@ SEGMENT = {  # option -> what it is tried with, beside "in.mp4 --mask first.png"
     "preview": "--preview 3",
     "overlay_alpha": "--overlay-alpha 0.9",
     "contour": "--contour 5",
+    "show_names": "--show-names",
     "colours": "--colours blue",
     "weights": "--weights other.safetensors",
     "method": "--method dense",

@@ -70,7 +70,7 @@ CLIPS = {
 }
 MANY = {"mask_dir", "jobs", "workers", "cluster"}
 CLICKS = {"turns", "crowded"}
-SEGMENT_LOOKS = {"overlay_alpha", "contour"}
+SEGMENT_LOOKS = {"overlay_alpha", "contour", "show_names"}
 CASES = {
     "segment": Case(
         segment.segment,
@@ -100,6 +100,7 @@ CASES = {
             "preview": "3",
             "overlay_alpha": "0.3",
             "contour": "0",
+            "show_names": "",
             "colours": "red",
             "resume": "",
             "save_every": "1",

@@ -102,7 +102,7 @@ async function apply(status) {
 }
 
 async function begin() {
-  palette = new Uint8Array(await (await ask("GET", "palette")).arrayBuffer()).map((v) => Math.min(255, 16 + v * 1.9));
+  palette = new Uint8Array(await (await ask("GET", "palette")).arrayBuffer());
   layer.width = how.width;
   layer.height = how.height;
   at.frame = how.view.frame;
