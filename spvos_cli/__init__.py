@@ -63,6 +63,10 @@ if not TYPE_CHECKING:  # a checker would take every name for known
     def __getattr__(name: str) -> object:
         if name not in _HOMES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        if name == "VideoSegmenter":  # whose module needs PyTorch
+            from spvos_cli.process import load_torch
+
+            load_torch()
         return getattr(importlib.import_module(_HOMES[name]), name)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from spvos_cli.errors import InputError
 from spvos_cli.model.hosts import HOSTS
 from spvos_cli.option import MACHINE, MEMORY, MODEL, check_values, option
+from spvos_cli.process import load_torch
 from spvos_cli.resources import clicks_file, shipped_weights, weight_file
 from spvos_cli.ui import Reporter
 
@@ -193,6 +194,7 @@ class EngineOptions:
         Raises:
             InputError: the weights, their gates, the device or the arithmetic cannot be had.
         """
+        load_torch()
         import torch
 
         from spvos_cli.inference.dense_engine import use_engine

@@ -12,19 +12,16 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def thread_count(count: int | None, network: VOSNetwork) -> Iterator[None]:
-    """So many threads of the CPU for PyTorch, and afterwards as many as before; None changes nothing.
+    """So many threads of the CPU for PyTorch, and afterwards as many as before; None: as many as there are.
 
     Where an engine with threads of its own runs all modules PyTorch is left with one: it has little to do
     then, and its threads would wait for each other longer than they save.
     """
-    if count is None:
-        yield
-        return
     import torch
 
     before = torch.get_num_threads()
     in_engine = getattr(network.decoder, "engine", None) is not None and not network.gated_parts
-    torch.set_num_threads(1 if in_engine else count)
+    torch.set_num_threads(1 if in_engine else count or before)
     try:
         yield
     finally:

@@ -208,7 +208,7 @@ def run_job(job: Job, segmenter: VideoSegmenter, threads: int | None, reporter: 
     """The run of a job that is prepared, from its first frame to its outputs.
 
     Args:
-        threads: of PyTorch while it runs; None changes nothing.
+        threads: of PyTorch while it runs, as `thread_count` has them.
 
     Raises:
         InputError: as `Pipeline.run`, or an output shows what this network does not decide.

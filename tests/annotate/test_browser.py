@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import re
 import shlex
@@ -296,6 +297,73 @@ def test_locked_and_hidden(page: Page, folder: Path) -> None:
     page.get_by_role("button", name="Remove object 2").click()
     settle(page)
     assert set(np.unique(mask(folder, 0))) == {0, 1}
+
+
+def test_import(page: Page, folder: Path) -> None:
+    """A frame's masks from a file that is chosen; what is none is said, and changes nothing."""
+    true = [make_frame(t)[1] for t in range(3)]
+    white = Image.fromarray(np.where(true[1] == 2, 255, 0).astype(np.uint8))
+    white.resize((256, 192), Image.Resampling.NEAREST).save(folder / "white.PNG")
+    square = {"label": "square", "points": [[10, 20], [39, 49]], "shape_type": "rectangle"}
+    shapes = {"shapes": [square], "imageHeight": 96, "imageWidth": 128}
+    (folder / "labelme.json").write_text(json.dumps(shapes))
+    (folder / "notes.json").write_text("[]")
+
+    def bring(name: str) -> str:
+        with page.expect_file_chooser() as chosen:
+            page.get_by_role("button", name="Import").click()
+        chosen.value.set_files(folder / name)
+        settle(page)
+        return page.locator("#status").inner_text()
+
+    key(page, "ArrowRight")
+    assert bring("white.PNG") == ""
+    assert np.array_equal(mask(folder, 1), true[1] == 2)
+    assert page.locator("body").get_attribute("data-kind") == "keyframe"
+    assert "expected" in bring("notes.json")
+    assert np.array_equal(mask(folder, 1), true[1] == 2)
+    assert bring("labelme.json") == ""
+    assert mask(folder, 1).sum() == 900
+    assert bring("white.PNG") == ""  # the same file once more
+    page.locator("#view").focus()
+    key(page, "Control+z")
+    assert mask(folder, 1).sum() == 900
+
+
+def test_marks_keyframes_and_views(page: Page, folder: Path) -> None:
+    """In and out are in the command; a keyframe comes and goes; each view is another picture."""
+    drag(page, (5, 15), (45, 55))
+    for _ in range(2):
+        key(page, "ArrowRight")
+    key(page, "i")
+    for _ in range(3):
+        key(page, "ArrowRight")
+    key(page, "o")
+    assert re.search("--start 2 --end 5", page.locator("#command").inner_text())
+    page.get_by_role("button", name="All", exact=True).click()
+    settle(page)
+    assert "--start" not in page.locator("#command").inner_text()
+    page.locator("#view").focus()
+    key(page, "Home")
+    key(page, "Shift+Space")
+    key(page, "Home")  # it showed the newest frame meanwhile
+    for _ in range(5):
+        key(page, "ArrowRight")
+    key(page, "Enter")
+    assert (folder / "in_annotations/00005.png").exists()
+    key(page, "Home")
+    key(page, "k")
+    assert page.locator("body").get_attribute("data-frame") == "5"
+    key(page, "Backspace")
+    assert not (folder / "in_annotations/00005.png").exists()
+    assert page.locator("body").get_attribute("data-kind") != "keyframe"
+    pictures = set()
+    for name in ("F1", "F2", "F3", "F4"):
+        key(page, name)
+        pictures.add(page.locator("#view").screenshot())
+    assert len(pictures) == 4
+    page.keyboard.press("?")
+    assert page.locator("#help").is_visible()
 
 
 @pytest.mark.parametrize("folder", [400], indirect=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -173,6 +175,21 @@ def test_the_host_process_is_left_alone(video: Path, mask: Path, weights: Path, 
     for name, value in before.items():
         assert imported[name] == value, f"{name} changed by the import"
         assert called[name] == value, f"{name} changed by a call"
+
+
+@pytest.mark.parametrize("first", ["spvos_cli.VideoSegmenter", "spvos_cli.load_model()", "import torch"])
+def test_threads_sleep_while_they_wait(first: str) -> None:
+    """Beside a busy process threads that spin take most of the speed; who loads PyTorch first has them as it
+    is. What OpenMP was told it prints itself."""
+    script = f"import os, spvos_cli\n{first}\nassert 'OMP_WAIT_POLICY' not in os.environ"
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    environment |= {"OMP_DISPLAY_ENV": "VERBOSE", "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    spins = re.search(r"GOMP_SPINCOUNT = '(\d+)'", done.stderr)
+    if spins is None:
+        pytest.skip("PyTorch's threads are not GNU's")
+    assert (int(spins[1]) > 0) == (first == "import torch")
 
 
 CLIENT = """

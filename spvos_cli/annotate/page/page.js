@@ -54,7 +54,11 @@ function change(method, address, body = {}) {
   const done = queue.then(async () => ask(method, address, await body)).then((answer) => answer.json());
   queue = done.then(() => {}, () => {}).then(() => { pending -= 1; });
   return done.then(
-    async (status) => { await queue; await apply(status); },
+    async (status) => {
+      await queue;
+      if ($("status").classList.contains("error")) say(""); // of an earlier change
+      await apply(status);
+    },
     async (error) => { await queue; shown.key = ""; await refresh(); say(error.message, true); },
   ).then(busy);
 }
@@ -229,7 +233,8 @@ function remember() {
 }
 
 function setMarks(marks) {
-  return change("PUT", "view", { ...how.view, frame: at.frame, ...marks });
+  Object.assign(how.view, { frame: at.frame }, marks); // for what is sent before an answer comes
+  return change("PUT", "view", { ...how.view });
 }
 
 function go(frame) {
