@@ -29,22 +29,24 @@ def main() -> None:
             raise KeyboardInterrupt
         sys.exit(code)
     except UsageError as error:
-        _end(f"{_usage(error)} (see {error.ctx.command_path if error.ctx else 'spvos'} --help)", BAD_INPUT)
+        cure = f" (see {error.ctx.command_path if error.ctx else 'spvos'} --help)"
+        _end(_usage(error), "", cure, code=BAD_INPUT)
     except InputError as error:
-        _end(str(error), BAD_INPUT)
+        _end(*error.parts, code=BAD_INPUT)
     except RunError as error:
-        _end(str(error), FAILED)
+        _end(str(error), code=FAILED)
     except KeyboardInterrupt:
-        _end("interrupted", INTERRUPTED)
+        _end("interrupted", code=INTERRUPTED)
     except Terminated:
-        _end("terminated", TERMINATED)
+        _end("terminated", code=TERMINATED)
     except (BrokenPipeError, ReaderGone):
         forget_stdout()
         sys.exit(0)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG):
             raise
-        _end(f"{error.filename or 'output'}: {error.strerror}; what was written so far is kept", FAILED)
+        what = f"{error.filename or 'output'}: {error.strerror}"
+        _end(what, "; what was written so far is kept", code=FAILED)
 
 
 def _usage(error: Any) -> str:
@@ -55,8 +57,15 @@ def _usage(error: Any) -> str:
     return text
 
 
-def _end(text: str, code: int) -> None:
-    print(f"spvos: {text}", file=sys.stderr)
+def _end(*parts: str, code: int) -> None:
+    if sys.stderr.isatty():
+        from rich.console import Console
+
+        from spvos_cli.ui import print_error
+
+        print_error(Console(stderr=True, highlight=False), *parts)
+    else:
+        print(f"spvos: {''.join(parts)}", file=sys.stderr)
     sys.exit(code)
 
 

@@ -22,6 +22,12 @@ class InputError(Exception):
         self._what = what
         self._rest = {"found": found, "expected": expected, "fix": fix}
 
+    @property
+    def parts(self) -> tuple[str, str, str]:
+        """The message as cause, what was expected, and the cure."""
+        found, expected, fix = (self._rest[name] for name in ("found", "expected", "fix"))
+        return f"{self._what}: {found}", f"; expected {expected}", f" ({fix})"
+
     def __reduce__(self) -> tuple[Callable[..., InputError], tuple[str | Path]]:
         """How it comes back whole from another process."""
         return partial(InputError, **self._rest), (self._what,)

@@ -43,21 +43,32 @@ class Reporter:
         self.console = Console(stderr=True, quiet=quiet, highlight=False)
 
     def note(self, text: str) -> None:
-        """One line."""
-        self.console.print(text, style="dim", markup=False, soft_wrap=True)
+        """One line, broken between words where a terminal is narrower."""
+        self._print(text, "dim")
 
     def warn(self, text: str) -> None:
         """One line about something that is probably not as it should be."""
-        self.console.print(f"warning: {text}", style="yellow", markup=False, soft_wrap=True)
+        self._print(f"warning: {text}", "yellow")
 
     def track(
-        self, items: Iterable[T], total: int | None, label: str = "segmenting", rate: str = "fps"
+        self,
+        items: Iterable[T],
+        total: int | None,
+        label: str = "segmenting",
+        rate: str = "fps",
+        done: int = 0,
     ) -> Generator[T, None, None]:
-        """The items, with a bar, a rate and the time left while they are used; only on a terminal."""
+        """The items, with a bar, a rate and the time left while they are used; only on a terminal. Some of
+        the total may be done already."""
         with self.progress(total, label, rate) as show:
-            for done, item in enumerate(items, 1):
-                yield item
+            if done:
                 show(done)
+            for number, item in enumerate(items, done + 1):
+                yield item
+                show(number)
+
+    def _print(self, text: str, style: str) -> None:
+        self.console.print(text, style=style, markup=False, soft_wrap=not self.console.is_terminal)
 
     @contextmanager
     def progress(self, total: int | None, label: str, rate: str) -> Iterator[Callable[[float], None]]:
@@ -74,3 +85,8 @@ class Reporter:
         with Progress(*columns, console=self.console, disable=hidden) as progress:
             task = progress.add_task(label, total=total)
             yield lambda done: progress.update(task, completed=int(done))
+
+
+def print_error(console: Console, cause: str, expected: str = "", cure: str = "") -> None:
+    """What ends a command, on a terminal: broken between words, with the cause bold and the cure dim."""
+    console.print(Text.assemble((f"spvos: {cause}", "bold"), expected, (cure, "dim")))

@@ -164,13 +164,18 @@ class JobReporter(Reporter):
         self.job.notes.append(text)
 
     def track(
-        self, items: Iterable[T], total: int | None, label: str = "segmenting", rate: str = "fps"
+        self,
+        items: Iterable[T],
+        total: int | None,
+        label: str = "segmenting",
+        rate: str = "fps",
+        done: int = 0,
     ) -> Generator[T, None, None]:
-        self.job.total, self.job.done = total, 0
+        self.job.total, self.job.done = total, done
         with contextlib.ExitStack() as stack:
             if isinstance(items, Generator):  # its thread reads a file that is closed next
                 stack.callback(items.close)
-            for number, item in enumerate(items):
+            for number, item in enumerate(items, done):
                 if self.job.stopped:
                     raise Stopped
                 yield item

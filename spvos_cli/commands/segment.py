@@ -119,7 +119,8 @@ def segment(task: Segmentation, options: SegmentOptions, engine: EngineOptions, 
     else:
         input = task.input if len(task.input) > 1 else task.input[0]
         summary = segment_video(input, task.mask, task.output, **keywords)
-    pace = f"{summary.frames} frames in {summary.seconds:.1f} s, {summary.fps:.1f} fps"
+    of = f"{summary.frames - summary.resumed} of " if summary.resumed else ""
+    pace = f"{of}{summary.frames} frames in {summary.seconds:.1f} s, {summary.fps:.1f} fps"
     reporter.note(f"{pace}: {', '.join(summary.outputs)}")
     if messages.json:
         typer.echo(json.dumps(summary._asdict() | ({} if score is None else {"score": score})))

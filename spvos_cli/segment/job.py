@@ -101,9 +101,8 @@ class Job:
         masks = [given.file for given in self.annotations.given if given.file]
         return open_input(self.input, self.options, masks=masks)
 
-    def count_frames(self, resume_at: int = 0) -> int | None:
-        """How many frames are left to segment from number `resume_at` on, as far as the source says; None
-        where it does not."""
+    def count_frames(self) -> int | None:
+        """How many frames are to be segmented, as far as the source says; None where it does not."""
         chosen, rate, frames = self.range, self.source.rate, self.source.frames
         start, end = (
             None if m is None else m.frame if m.frame is not None else -int(-m.order * rate // 1)
@@ -112,8 +111,7 @@ class Job:
         ends = [number for number in (frames, end) if number is not None]
         if not ends:
             return None
-        numbers = range(start or 0, max(min(ends), start or 0), chosen.stride)
-        return sum(number >= resume_at for number in numbers)
+        return len(range(start or 0, max(min(ends), start or 0), chosen.stride))
 
     def spool(self, stack: contextlib.ExitStack) -> Spool:
         """Where the pass backwards goes; without a state it lasts as long as the stack."""

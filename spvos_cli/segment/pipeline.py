@@ -39,6 +39,7 @@ class Summary(NamedTuple):
         outputs: files and folders.
         density: share of multiply-accumulates done in gated layers on sparse frames; None without.
         peak_rss_mib: the most memory that the process held; None where the system does not say.
+        resumed: of the frames, those of the interrupted run that this one went on with.
     """
 
     frames: int
@@ -48,6 +49,7 @@ class Summary(NamedTuple):
     outputs: list[str]
     density: float | None
     peak_rss_mib: float | None
+    resumed: int = 0
 
 
 class Pipeline:
@@ -89,6 +91,7 @@ class Pipeline:
             [str(output.path) for output in job.outputs],
             self.tracker.density,
             peak_rss_mib(),
+            earlier,
         )
 
     def _segment(self, frame: Frame, background: Background[SegmentedFrame | ResumeState]) -> SegmentedFrame:
@@ -131,7 +134,7 @@ class Pipeline:
             frames = keep_newest(chosen, keep=job.annotations.awaits, note=self.reporter.note)
         else:
             frames = prefetch(chosen, self._depth())
-        return self.reporter.track(frames, job.count_frames(resume_at))
+        return self.reporter.track(frames, job.count_frames(), done=self.tracker.frames)
 
     def _depth(self) -> int:
         return max(1, min(DEPTH, QUEUE_BYTES // (3 * self.job.source.width * self.job.source.height)))

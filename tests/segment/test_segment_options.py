@@ -303,7 +303,7 @@ def test_the_bar_counts_what_is_left(
 ) -> None:
     totals: list[int | None] = []
 
-    def track(self: Reporter, items: Iterable[Frame], total: int | None) -> Iterator[Frame]:
+    def track(self: Reporter, items: Iterable[Frame], total: int | None, done: int) -> Iterator[Frame]:
         totals.append(total)
         yield from items
 
