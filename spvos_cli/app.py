@@ -19,6 +19,8 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
+    epilog="First: [bold]spvos segment --demo[/bold] shows how it goes, [bold]spvos annotate INPUT[/bold]"
+    " makes masks of your own.",
 )
 app.command("segment")(segment_command)
 app.command("annotate")(annotate_command)

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 from spvos_cli.errors import InputError
 
 KEY = "option"
-MODEL, MACHINE, MEMORY, OUTPUT = "Model", "Machine", "Memory", "Output"  # panels of --help
+MODEL, MACHINE, OUTPUT = "Model", "Machine", "Output"  # panels of --help
+EXPERT = "Expert"  # the last one
 
 
 class Declaration(NamedTuple):

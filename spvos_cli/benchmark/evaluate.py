@@ -105,7 +105,7 @@ def run_benchmark(task: Task, group: Processes, reporter: Reporter) -> Outcome:
     pairs = [pair_of(video, folder.masks) for video in videos] if benchmark.has_truth else []
     scored = score_all(pairs, task.protocol, engine.threads, reporter)
     images = {video.name: {file.stem: file for file in video.frames} for video in videos}
-    shown = worst_frames(pairs, scored, images, task.pictures)
+    shown = worst_frames(pairs, scored, images, task.pictures, merge=task.protocol.merge_objects)
     whole = join_shares(benchmark, group.gather(Share(runs, scored, shown)))
     evaluation = Evaluation(title, task.protocol.describe(), whole.scored, (), whole.runs, benchmark.groups)
     return Outcome(evaluation, whole.pictures[: task.pictures], settings, folder.path)

@@ -7,12 +7,15 @@ import dataclasses
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import Enum
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 import typer
 
-from spvos_cli.option import Declaration, Use, declaration, option_names, refuse_unused
+from spvos_cli.option import EXPERT, Declaration, Use, declaration, option_names, refuse_unused
+
+WIDE = 18  # characters of choices that a narrow terminal has room for
 
 
 class Only(NamedTuple):
@@ -62,6 +65,23 @@ class Parameter(NamedTuple):
         """What it is called in messages."""
         return self.names[0] if self.names else self.name.upper()
 
+    @property
+    def metavar(self) -> str:
+        """What --help shows in the place of a value; nothing for a flag."""
+        choices = "|".join(self.declared.choices)
+        if self.declared.metavar or choices:
+            return self.declared.metavar or (choices if len(choices) <= WIDE else "NAME")
+        typed = {self.kind, *get_args(self.kind)}
+        kinds = {bool: " ", int: "N", float: "X", Path: "FILE"}
+        return next((shown for kind, shown in kinds.items() if kind in typed), "TEXT")
+
+    @property
+    def help(self) -> str:
+        """With the choices that the place of a value has no room for."""
+        choices = self.declared.choices
+        long = self.metavar == "NAME" and choices
+        return f"{self.declared.help} One of {', '.join(choices)}." if long else self.declared.help
+
     def signature(self) -> inspect.Parameter:
         """As Typer reads it."""
         d = self.declared
@@ -70,8 +90,8 @@ class Parameter(NamedTuple):
         else:
             info = typer.Option(
                 *self.names,
-                help=d.help,
-                metavar=d.metavar,
+                help=self.help,
+                metavar=self.metavar,
                 min=d.least,
                 max=d.most,
                 rich_help_panel=d.panel,
@@ -189,10 +209,13 @@ def typer_command(run: Callable[..., None], uses: Mapping[str, tuple[Use, ...]])
         command.call(values, given)
 
     first = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
-    signature = inspect.Signature([first, *(parameter.signature() for parameter in command)])
+    shown = sorted(command, key=lambda parameter: parameter.declared.panel == EXPERT)
+    signature = inspect.Signature([first, *(parameter.signature() for parameter in shown)])
     call.__signature__ = signature  # type: ignore[attr-defined] # a function's attribute that inspect reads
     call.__annotations__ = {name: p.annotation for name, p in signature.parameters.items()}
-    call.__doc__, call.__name__ = run.__doc__, run.__name__
+    paragraphs = (inspect.getdoc(run) or "").split("\n\n")  # --help breaks lines where a terminal ends
+    call.__doc__ = "\n\n".join(" ".join(paragraph.split("\n")) for paragraph in paragraphs)
+    call.__name__ = run.__name__
     return call
 
 

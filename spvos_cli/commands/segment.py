@@ -115,7 +115,7 @@ def segment(task: Segmentation, options: SegmentOptions, engine: EngineOptions, 
     score = None
     if not task.input:
         summary, score = run_demo(Path(task.output[0] if task.output else "spvos_demo"), **keywords)
-        reporter.note(f"J&F against the rendered truth: {score:.3f}")
+        reporter.note(f"J&F against the rendered truth: {100 * score:.1f} %")
     else:
         input = task.input if len(task.input) > 1 else task.input[0]
         summary = segment_video(input, task.mask, task.output, **keywords)

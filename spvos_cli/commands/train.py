@@ -117,8 +117,8 @@ def score_line(columns: dict[str, float]) -> str:
     """What the weights reach on what was held out, and what those reached that they started from."""
     name, column = ("J&F", "J&F-Mean") if "J&F-Mean" in columns else ("IoU from box and 3 clicks", "box+3")
     start = columns.get(column.removesuffix("-Mean") + "-Start")
-    before = "" if start is None else f"{start:.4f} -> "
-    return f"{name} on held-out frames: {before}{columns[column]:.4f}"
+    before = "" if start is None else f"{100 * start:.2f} % -> "
+    return f"{name} on held-out frames: {before}{100 * columns[column]:.2f} %"
 
 
 train_command = typer_command(train, USES)

@@ -56,7 +56,8 @@ def evaluate_folders(
     title = f"{predicted} against {truth}"
     evaluation = Evaluation(title, protocol.describe(), scored, matched.complaints)
     wanted = PICTURES if outputs.report else 0
-    pictures = worst_frames(matched.pairs, scored, images_beside(matched.pairs), wanted)
+    images = images_beside(matched.pairs)
+    pictures = worst_frames(matched.pairs, scored, images, wanted, merge=protocol.merge_objects)
     outputs.deliver(evaluation, pictures, {}, reporter)
 
 

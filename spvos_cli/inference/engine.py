@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from spvos_cli.errors import InputError
 from spvos_cli.model.hosts import HOSTS
-from spvos_cli.option import MACHINE, MEMORY, MODEL, check_values, option
+from spvos_cli.option import EXPERT, MACHINE, MODEL, check_values, option
 from spvos_cli.process import load_torch
 from spvos_cli.resources import clicks_file, shipped_weights, weight_file
 from spvos_cli.ui import Reporter
@@ -49,35 +49,35 @@ class EngineOptions:
         None,
         "What gated convolutions do with a pixel: dense computes all of them, static skips, residual adds"
         " changes, triple skips, reuses or computes. By default as the weights were trained.",
-        panel=MODEL,
+        panel=EXPERT,
         choices=("dense", "static", "residual", "triple"),
     )
     sparse: str | None = option(
         None,
         "The modules whose convolutions have gates: Q is the query encoder, D the decoder, M the memory"
         " encoder. By default as the weights were trained.",
-        panel=MODEL,
+        panel=EXPERT,
         choices=("Q", "D", "QD", "QDM"),
     )
     gate_all: bool | None = option(
         None,
         "Whether all convolutions of those modules have gates, or those of residual branches alone. By"
         " default as the weights were trained.",
-        panel=MODEL,
+        panel=EXPERT,
         names=("--gate-all/--gate-branches",),
     )
     strategy: str | None = option(
         None,
         "Which frames gates decide on: mixed leaves out memory frames, semi-mixed annotated frames, fully"
         " none. By default as the weights were trained.",
-        panel=MODEL,
+        panel=EXPERT,
         choices=("mixed", "semi-mixed", "fully"),
     )
     gate: str | None = option(
         None,
         "What has a gate: conv, each convolution by itself, as in the paper; or module, all that follows the"
         " query encoder together, which also saves matching. By default as the weights were trained.",
-        panel=MODEL,
+        panel=EXPERT,
         choices=("conv", "module"),
     )
     size: int = option(
@@ -91,35 +91,35 @@ class EngineOptions:
     mem_every: int | None = option(
         None,
         "Every how many frames the network remembers one. By default as the weights were trained.",
-        panel=MEMORY,
+        panel=EXPERT,
         least=1,
     )
     top_k: int | None = option(
         None,
         "How many of the most similar remembered positions a pixel reads. By default as the weights were"
         " trained.",
-        panel=MEMORY,
+        panel=EXPERT,
         least=1,
     )
     max_memory: int | None = option(
         None,
         "How many memory frames the network remembers, and as many of the annotated frames besides the first:"
         " the newest stay. By default as the weights were trained.",
-        panel=MEMORY,
+        panel=EXPERT,
         least=0,
     )
     long_memory: int | None = option(
         None,
         "How many positions of frames that leave the memory stay in it, those read most; with 0 none"
         " does. By default as the weights were trained.",
-        panel=MEMORY,
+        panel=EXPERT,
         least=0,
     )
     reuse: bool = option(
         True,
         "Whether triple gates may keep what the frame before had; --no-reuse skips there instead, to see what"
         " reusing is worth.",
-        panel=MODEL,
+        panel=EXPERT,
         names=("--reuse/--no-reuse",),
     )
     region: str = option(
@@ -127,7 +127,7 @@ class EngineOptions:
         "Whether only windows about the objects go through the network: auto does so on a CPU where all"
         " objects were to be seen in the frame before, and looks at whole frames otherwise; off always does."
         " What is small in the first mask it looks at closer, as far as windows cost nothing more.",
-        panel=MODEL,
+        panel=EXPERT,
         choices=("auto", "off"),
     )
     device: str = option(
@@ -146,7 +146,7 @@ class EngineOptions:
         "auto",
         "What runs modules without gates on a CPU: OpenVINO is twice as fast there as PyTorch; auto takes it"
         " where it is installed.",
-        panel=MACHINE,
+        panel=EXPERT,
         choices=("auto", "torch", "openvino"),
     )
     threads: int | None = option(

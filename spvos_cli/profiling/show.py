@@ -81,6 +81,7 @@ def _stages(stages: list[Mapping[str, Any]]) -> list[list[str]]:
 
 def _grid(title: str, columns: list[str], rows: list[list[str]]) -> Table:
     table = Table(box=None, header_style="bold", title=title, title_justify="left", title_style="bold")
+    table.min_width = min(len(title), 76)  # a narrow table would break its title
     for i, column in enumerate(columns):
         table.add_column(column, justify="right" if i else "left")
     for row in rows:

@@ -144,6 +144,7 @@ class SegmentOptions:
         " loses at most.",
         panel=OUTPUT,
         least=0,
+        metavar="SECONDS",
     )
     overwrite: bool = option(False, "Outputs that exist may be replaced.", panel=OUTPUT)
 

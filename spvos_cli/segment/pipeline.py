@@ -88,7 +88,7 @@ class Pipeline:
             len(job.annotations.objects),
             (self.tracker.frames - earlier) / seconds,
             seconds,
-            [str(output.path) for output in job.outputs],
+            [str(output.path) for output in [*job.outputs, *([job.preview] if job.options.preview else [])]],
             self.tracker.density,
             peak_rss_mib(),
             earlier,

@@ -32,7 +32,7 @@ def check_reach(
     moments = [given.moment for given in beyond if not _is_ended(given.moment, chosen)]
     if moments and (again is None or find_frames(moments, again)):
         return  # only the end of a stream shows what it holds, and what a file says of itself may be wrong
-    raise beyond_the_end(beyond[0])
+    raise beyond_the_end(beyond[0], source.frames)
 
 
 def settle_times(annotations: Annotations, chosen: Range, again: Callable[[], Source]) -> Range:
@@ -75,9 +75,10 @@ def find_frames(moments: list[Moment], again: Callable[[], Source]) -> dict[Mome
     return found
 
 
-def beyond_the_end(given: Annotation) -> InputError:
-    """The error where no mask is of a frame that comes."""
-    found, expected = f"frame {given.moment} is beyond the end", "a frame of the video"
+def beyond_the_end(given: Annotation, frames: int | None = None) -> InputError:
+    """The error where no mask is of a frame that comes, of as many as there are."""
+    found = f"frame {given.moment} is beyond the end"
+    expected = "a frame of the video" if frames is None else f"a frame of the video, which has {frames}"
     return InputError(given.name, found=found, expected=expected, fix="--mask FRAME:MASK")
 
 

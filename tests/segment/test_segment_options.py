@@ -140,7 +140,8 @@ def test_masks_beyond_the_end(segment, video: Path, mask: Path) -> None:
 
 
 def test_preview_and_looks(segment, video: Path, mask: Path, clip: Clip) -> None:
-    segment(video, mask, preview=3, overlay_alpha=1.0, contour=0, colours="2=#102030,red")
+    assert segment_video(video, mask, ["x.mkv"], preview=9, end=1).outputs == ["x.mkv", "clip_preview"]
+    segment(video, mask, preview=3, overwrite=True, overlay_alpha=1.0, contour=0, colours="2=#102030,red")
     assert sorted(p.name for p in Path("clip_preview").iterdir()) == ["00000.png", "00003.png", "00006.png"]
     first = np.array(Image.open("clip_preview/00000.png"))
     assert (first[clip[1][0] == 1] == (255, 0, 0)).all()
@@ -270,7 +271,7 @@ def written(folder: Path) -> set[str]:
     [
         ("99", {}, "frame 99 is beyond the end"),
         ("100s", {}, "frame 100s is beyond the end"),
-        ("99", {"backward": True}, "frame 99 is beyond the end"),
+        ("99", {"backward": True}, "frame 99 is beyond the end; expected a frame of the video, which has 8"),
         ("100s", {"backward": True}, "frame 100s is beyond the end"),
         ("5", {"end": 3}, "frame 5 is beyond the end"),
         ("0.3s", {"end": "0.1s"}, "frame 0.3s is beyond the end"),

@@ -109,8 +109,7 @@ def test_frames_of_ones_own(spvos_train, davis: Path, start: Path, tmp_path: Pat
     assert code == 0, err
     assert "on 1 sequences (weight 1); 1 held out" in err
     before, after = out.removeprefix("J&F on held-out frames: ").split(" -> ")
-    assert 0 <= float(before) <= 1
-    assert 0 <= float(after) <= 1
+    assert all(0 <= float(text.strip().removesuffix(" %")) <= 100 for text in (before, after))
 
 
 def long_run(davis: Path, start: Path) -> list[str]:
