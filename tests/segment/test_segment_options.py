@@ -299,12 +299,13 @@ def test_masks_that_cannot_come_are_refused_before_anything_is_written(
         ({"end": 99}, 8),
     ],
 )
-def test_the_bar_counts_what_is_left(
+def test_the_bar_counts_all_that_is_to_do(
     segment, video: Path, mask: Path, options: dict[str, object], frames: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     totals: list[int | None] = []
 
     def track(self: Reporter, items: Iterable[Frame], total: int | None, done: int) -> Iterator[Frame]:
+        assert done == 0
         totals.append(total)
         yield from items
 
@@ -312,13 +313,3 @@ def test_the_bar_counts_what_is_left(
     start = options.get("start", 0)
     _, found = segment(video, f"{start}:{mask}", **options)
     assert totals == [frames] == [len(found)]
-
-
-def test_a_frame_is_left_to_count_once_a_run_goes_on(video: Path, mask: Path) -> None:
-    """Of eight frames, every second from 1 on, four; three from 3 on."""
-    from spvos_cli.segment.job import prepare
-    from spvos_cli.segment.options import SegmentOptions
-
-    options = SegmentOptions(start=1, stride=2)
-    job = prepare(video, [f"1:{mask}"], ["-"], options, {}, lambda text: None)
-    assert [job.count_frames(t) for t in (0, 3, 7, 8)] == [4, 3, 1, 0]
