@@ -177,7 +177,14 @@ def test_the_host_process_is_left_alone(video: Path, mask: Path, weights: Path, 
         assert called[name] == value, f"{name} changed by a call"
 
 
-@pytest.mark.parametrize("first", ["spvos_cli.VideoSegmenter", "spvos_cli.load_model()", "import torch"])
+@pytest.mark.parametrize(
+    "first",
+    [
+        "spvos_cli.VideoSegmenter",
+        pytest.param("spvos_cli.load_model()", marks=pytest.mark.slow),
+        pytest.param("import torch", marks=pytest.mark.slow),
+    ],
+)
 def test_threads_sleep_while_they_wait(first: str) -> None:
     """Beside a busy process threads that spin take most of the speed; who loads PyTorch first has them as it
     is. What OpenMP was told it prints itself."""
