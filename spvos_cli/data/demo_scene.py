@@ -72,7 +72,7 @@ def outline_at(t: float, *, leftwards: bool) -> np.ndarray:
     if leftwards:
         points[:, 0] *= -1
     turned = points @ np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
-    along = 110 + 420 * (1 - t if leftwards else t)
+    along = 135 + 370 * (1 - t if leftwards else t)
     across = HEIGHT / 2 + (35 if leftwards else -35) * np.cos(2.5 * t) + 20 * np.sin(9 * t + 2 * leftwards)
     pixels: np.ndarray = (turned + np.array([along, across])).round().astype(np.int32)
     return pixels

@@ -114,9 +114,9 @@ def _listed(
     plain = [file.as_posix() for file in files]
     as_shells = any(plain == sorted(plain, key=key) for key in (None, str.lower, _letters))
     ordered = sorted(files, key=lambda file: (file.parent, natural_order(file))) if as_shells else files
+    _check_alike(ordered)
     order = "in natural order" if as_shells else "in the order given"
     note(f"{len(files)} images are the frames of one video, {order}: {title_of(tuple(map(str, ordered)))}")
-    _check_alike(ordered)
     return ImageSource(ordered, ordered[0].resolve().parent.name, note, sample_range)
 
 
@@ -135,7 +135,7 @@ def _check_alike(files: list[Path]) -> None:
 
 def title_of(input: Input) -> str:
     """What an INPUT is called in messages."""
-    return input if isinstance(input, str) else " ... ".join(dict.fromkeys((input[0], input[-1])))
+    return input if isinstance(input, str) else " ... ".join(dict.fromkeys(input[:1] + input[-1:])) or "INPUT"
 
 
 def _letters(name: str) -> str:

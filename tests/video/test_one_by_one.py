@@ -61,6 +61,8 @@ def test_what_is_refused(folder: Path) -> None:
     for name, found in {"tall.png": sizes, "gone.png": "no such", "clip.mp4": "no image"}.items():
         with pytest.raises(InputError, match=f"{name}: {found}"):
             open_source(named(folder, "f_1.png", name))
+    with pytest.raises(InputError, match="INPUT: no image that is no mask"):
+        open_source(())
     with pytest.raises(InputError, match="--track 1: images"):
         open_source(named(folder, *NAMES), track=1)
 
