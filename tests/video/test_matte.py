@@ -40,7 +40,7 @@ def test_only_in_a_band_it_is_neither(scale: int) -> None:
     alpha = soft_alpha(labels, soft)
     edge = cv2.distanceTransform(labels, cv2.DIST_L2, 5) + cv2.distanceTransform(1 - labels, cv2.DIST_L2, 5)
     partly = (alpha > 0) & (alpha < 255)
-    assert edge[partly].max() <= BAND * scale + 1
+    assert BAND * scale - 0.5 < edge[partly].max() <= BAND * scale + 1
     assert partly[edge < 1.1].all()
     assert alpha[(labels > 0) & partly].min() == 153  # what the network says, as far as it may
 
