@@ -2,8 +2,9 @@
 
     python -m tools.long_memory DAVIS [--size 240] [--kinds away,joined] [--policies newest,age]
 
-DAVIS is DAVIS-2016 in its standard layout, of which the five held-out sequences are used. `back` plays each
-of them forth and back; in `away` an object of one, pasted into another, leaves for 200 frames and returns;
+DAVIS is DAVIS-2016 in its standard layout, of which the five held-out sequences are used. `short` is each of
+them as it is, `back` plays it forth and back; in `away` an object of one, pasted into another, leaves for 200
+frames and returns;
 `cuts` shows shots of one and, between them, one shot of each other; `joined` is one video of ten minutes, of
 shots of a second of all training sequences in turn, in which the five objects return every half minute. Masks
 come in the first frame in which an object is to be seen. A row for each policy and kind: J&F of every fifth
@@ -67,7 +68,7 @@ class LeastUsedBank(MemoryBank):
 def most_crowded(times: list[int], now: int) -> int:
     """Which has neighbours that are closest for how old it is, not the newest: the older, the fewer stay."""
     around = zip([0, *times], times, times[1:], strict=False)
-    return int(np.argmin([(after - before) / (now + 1 - time) for before, time, after in around]))
+    return int(np.argmin([(after - before) / (now - time) for before, time, after in around]))
 
 
 class SpreadBank(MemoryBank):
@@ -82,7 +83,7 @@ class SpreadBank(MemoryBank):
         self.now += 1
         self.times.append(self.now)
         while len(self.recent) > self.max_frames:
-            gone = most_crowded(self.times, self.now)
+            gone = most_crowded(self.times, self.now + 1)
             del self.recent[gone], self.times[gone]
 
 
@@ -213,7 +214,9 @@ def videos(
         return
     for number, own in enumerate(sequences):
         others = sequences[number + 1 :] + sequences[:number]
-        if kind == "back":
+        if kind == "short":
+            yield own
+        elif kind == "back":
             yield forth_and_back(own, length)
         elif kind == "away":
             yield away(own, others[0])
@@ -285,7 +288,7 @@ def main() -> None:
     parser.add_argument("davis", type=Path)
     parser.add_argument("--size", type=int, default=240)
     parser.add_argument("--policies", default=",".join(POLICIES))
-    parser.add_argument("--kinds", default="back,away,cuts,joined")
+    parser.add_argument("--kinds", default="short,back,away,cuts,joined")
     parser.add_argument(
         "--length", type=int, help="frames of back and joined, instead of 2,000 and ten minutes"
     )
