@@ -14,10 +14,12 @@ import pytest
 import torch
 from PIL import Image
 
-from spvos_cli.model.checkpoint import build_model
+from spvos_cli.model.checkpoint import build_model, save_weights
+from spvos_cli.model.hosts import HOSTS
 from spvos_cli.profiling.cost import Video, mean_macs
 from tests.conftest import HEIGHT, LENGTH, WIDTH, run_to_end, write_mask
 from tests.evaluation.conftest import Clip, Command
+from tests.hosts import small
 from tests.training.conftest import SMALL
 
 FAST = "--dtype fp32 --threads 1 --json"
@@ -49,6 +51,19 @@ def test_davis(spvos_eval: Command, davis: Path, weights: dict[str, Path]) -> No
         assert again[column] == found[column]
     first = np.array(Image.open(folder / "masks/one/00000.png"))
     assert np.array_equal(first, np.array(Image.open(davis / "Annotations/480p/one/00000.png")))
+
+
+@pytest.mark.parametrize("host", [host for host in HOSTS if host != "lite"])
+def test_a_host_of_which_no_weights_ship(spvos_eval: Command, davis: Path, tmp_path: Path, host: str) -> None:
+    network = build_model(small(host))
+    weights = tmp_path / "random.safetensors"
+    save_weights(network, weights)
+    arguments = f"--dataset davis --data {davis} --year 2017 --model {host} --weights {weights} {FAST}"
+    code, out, err = spvos_eval(arguments)
+    assert code == 0, err
+    assert f"model {host}, weights random.safetensors" in err
+    assert set(json.loads(out)["objects"]) == {"one_1", "one_2", "two_1", "two_2"}
+    assert len(list((run_folder("davis-2017-val") / "masks/one").iterdir())) == LENGTH
 
 
 def test_davis_2016_merges_objects(spvos_eval: Command, davis: Path, weights: dict[str, Path]) -> None:

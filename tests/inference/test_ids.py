@@ -12,6 +12,7 @@ from torch import Tensor
 
 from spvos_cli.inference.stream import Stream
 from spvos_cli.model.checkpoint import build_model
+from spvos_cli.model.hosts import HOSTS
 from spvos_cli.model.network import VOSNetwork
 from spvos_cli.sparse.gate import GATES
 from spvos_cli.sparse.gate_base import Gate
@@ -23,7 +24,7 @@ NETWORKS: dict[tuple[str, str], VOSNetwork] = {}
 
 
 def network_of(method: str, architecture: str) -> VOSNetwork:
-    """With gates in every module that decide by what they see."""
+    """With gates, if any, in every module, that decide by what they see."""
     key = method, architecture
     if key not in NETWORKS:
         torch.manual_seed(0)
@@ -51,10 +52,9 @@ def mask(left: int) -> Tensor:
     return mask
 
 
-@pytest.mark.parametrize(
-    ("method", "architecture"), [*itertools.product(GATES, ("spvos", "lite")), ("triple", "xmem")]
-)
-@settings(max_examples=3, deadline=None, derandomize=True)
+@pytest.mark.parametrize("architecture", HOSTS)
+@pytest.mark.parametrize("method", ["dense", *GATES])
+@settings(max_examples=2, deadline=None, derandomize=True)
 @given(
     leaves=st.integers(1, 4),
     away=st.integers(0, 2),
@@ -90,10 +90,13 @@ def test_an_id_that_comes_back(
             )
 
 
-@pytest.mark.parametrize("method", GATES)
-def test_objects_join_and_leave_where_everything_is_gated(method: str) -> None:
+@pytest.mark.parametrize(
+    ("method", "architecture"),
+    [*((method, "spvos") for method in GATES), *(("triple", host) for host in HOSTS if host != "spvos")],
+)
+def test_objects_join_and_leave_where_everything_is_gated(method: str, architecture: str) -> None:
     """The decoder's skip convolutions have one row for all objects, whoever comes and goes."""
-    network = network_of(method, "spvos")
+    network = network_of(method, architecture)
     stream = stream_of(network)
     present: list[int] = []
     for t, change in enumerate([[1], [1, 2], [1, 2], [1, 2, 3], [2, 3], [3], [3], [4, 3], [4]]):

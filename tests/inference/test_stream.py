@@ -83,14 +83,19 @@ def test_a_new_object_does_not_change_what_others_had(network: VOSNetwork, clip:
     assert len(joined.groups) == 1 + joins
 
 
-def test_two_segmenters_do_not_disturb_each_other(network: VOSNetwork, clip: Clip) -> None:
-    images, masks = clip
-    one, other = VideoSegmenter(network), VideoSegmenter(network)
+@pytest.mark.parametrize("host", HOSTS)
+def test_two_segmenters_do_not_disturb_each_other(host: str, clip: Clip) -> None:
+    images, masks = clip[0][:4], clip[1]
+    gates = {"method": "triple", "structure": "QDM", "strategy": "fully"}
+    network = build_model(small(host, **gates)).for_inference(torch.device("cpu"), torch.float32)
+    one, other = (VideoSegmenter(network, mem_every=1, max_memory=1, long_memory=9) for _ in range(2))
     alone = [one.step(image, masks[0] if t == 0 else None) for t, image in enumerate(images)]
+    last = one.prob
     one.reset()
     for t, image in enumerate(images):
         other.step(image[:, ::-1].copy(), masks[0][:, ::-1].copy() if t == 0 else None)
         assert np.array_equal(one.step(image, masks[0] if t == 0 else None), alone[t])
+    assert torch.equal(one.prob, last)
 
 
 @pytest.mark.parametrize("host", HOSTS)

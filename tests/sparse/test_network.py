@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 import torch
@@ -12,7 +10,7 @@ from torch import Tensor
 from spvos_cli.data.demo_scene import scene
 from spvos_cli.inference.stream import Stream
 from spvos_cli.model.checkpoint import build_model, load_checkpoint
-from spvos_cli.model.config import SPVOS
+from spvos_cli.model.hosts import HOSTS
 from spvos_cli.model.network import VOSNetwork
 from spvos_cli.resources import shipped_weights
 from spvos_cli.sparse.conv import SparseConv2d
@@ -20,6 +18,7 @@ from spvos_cli.sparse.gate import GATES
 from spvos_cli.sparse.kernels.cpu import CPUKernel
 from spvos_cli.sparse.kernels.kernel import Kernel
 from spvos_cli.sparse.kernels.reference import REFERENCE
+from tests.hosts import small
 
 CPU = torch.device("cpu")
 
@@ -59,20 +58,22 @@ def test_fresh_triple_gates_change_nothing() -> None:
         assert torch.equal(one.argmax(dim=0)[sure], other.argmax(dim=0)[sure])
 
 
-@pytest.mark.parametrize("strategy", ["mixed", "semi-mixed", "fully"])
-@pytest.mark.parametrize("method", GATES)
-def test_fast_kernels_equal_the_reference(method: str, strategy: str) -> None:
-    """The paper's network with gates everywhere, narrow enough for a test; the reference's policies are
-    injected."""
+@pytest.mark.parametrize(
+    ("method", "strategy"),
+    [*((method, "fully") for method in GATES), ("triple", "mixed"), ("triple", "semi-mixed")],
+)
+@pytest.mark.parametrize("host", HOSTS)
+def test_fast_kernels_equal_the_reference(host: str, method: str, strategy: str) -> None:
+    """With gates everywhere; the reference's policies are injected."""
     torch.manual_seed(0)
-    narrow = dataclasses.replace(SPVOS, value_channels=32, decoder_channels=(32, 16, 16), method=method)
-    network = build_model(dataclasses.replace(narrow, structure="QDM", gate_all=True, strategy=strategy))
+    gates = {"method": method, "structure": "QDM", "gate_all": True, "strategy": strategy}
+    network = build_model(small(host, **gates))
     for conv in network.modules():
         if isinstance(conv, SparseConv2d) and conv.gate is not None:
             torch.nn.init.normal_(conv.gate.weight, std=0.02)
             torch.nn.init.constant_(conv.gate.bias, 0.0)
     network = network.for_inference(CPU, torch.float32)
-    clip = demo_clip(9, 64, 96)
+    clip = demo_clip(7, 64, 96)
     reference, fast = stream_of(network), stream_of(network, CPUKernel(dense_above=1.0))
     sparse_layers = 0
     for t, image in enumerate(clip[0]):

@@ -22,7 +22,7 @@ from spvos_cli.training.position import StepPosition
 from spvos_cli.training.reports import Reports
 from spvos_cli.training.state import read_state
 from tests.hosts import small
-from tests.training.conftest import break_off, dataset_of, make_trainer
+from tests.training.conftest import break_off, dataset_of, first_batch, make_trainer
 
 PAPER = PaperOptions(frames=4, side=64, batch_size=1, checkpoint_activations=True)
 
@@ -86,3 +86,17 @@ def test_a_resumed_run_equals_an_unbroken_one(davis: Path, tmp_path: Path, host:
     resumed.run(clips, 0, Reports(lambda row: None))
     for one, other in zip(whole.network.parameters(), resumed.network.parameters(), strict=True):
         assert torch.equal(one, other)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("method", "rate"), [("dense", 1e-4), ("triple", 5e-5)])
+def test_xmem_learns(davis: Path, tmp_path: Path, method: str, rate: float) -> None:
+    """On the same two clips, whose memory frames change from step to step."""
+    options = PaperOptions(
+        frames=4, side=64, batch_size=2, iterations=400, learning_rate=rate, warmup=0.0, held_out=()
+    )
+    config = small("xmem", method=method)
+    trainer = make_trainer(tmp_path / "run", options, config)
+    batch = first_batch(dataset_of(davis, options, config), trainer)
+    losses = [trainer.step(*batch)["entropy"].item() for _ in range(16)]
+    assert losses[-1] < 0.7 * losses[0]
