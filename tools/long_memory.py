@@ -34,10 +34,9 @@ from spvos_cli.data.training_sets import DAVIS_HELD_OUT
 from spvos_cli.evaluation.measures import similarity_and_accuracy
 from spvos_cli.inference.engine import EngineOptions
 from spvos_cli.inference.long_memory import LongMemoryBank
-from spvos_cli.inference.memory_bank import MemoryBank, MemoryFrame
+from spvos_cli.inference.memory_bank import MemoryBank
 from spvos_cli.inference.segmenter import VideoSegmenter
 from spvos_cli.model.encoders import Query
-from spvos_cli.model.lite import LABELS
 from spvos_cli.model.network import VOSNetwork
 from spvos_cli.sparse.conv import LayerRunner
 from spvos_cli.ui import Reporter
@@ -48,7 +47,6 @@ JOINED_SHOT = 24  # shots of a second
 OTHERS = 5  # sequences without a followed object in `joined`, for each one with
 SEEN = 1e-3  # share of a frame from which on an object is seen
 SCORED = 5  # every how many frames are scored
-EVERY, OLD = 4, 40  # memory frames from one that is laid aside to the next, and until it is old
 LONG, PROTOTYPES = 1000, 128  # pixels of the long memory, and how many come at a time
 
 Frame = tuple[np.ndarray, np.ndarray]  # (H, W, 3) and ids (H, W)
@@ -65,59 +63,18 @@ class LeastUsedBank(MemoryBank):
             del self.recent[int(np.argmin(shares))]
 
 
-def most_crowded(times: list[int], now: int) -> int:
-    """Which has neighbours that are closest for how old it is, not the newest: the older, the fewer stay."""
-    around = zip([0, *times], times, times[1:], strict=False)
-    return int(np.argmin([(after - before) / (now - time) for before, time, after in around]))
-
-
-class SpreadBank(MemoryBank):
-    """Frames of all ages stay."""
-
-    def __init__(self, max_frames: int) -> None:
-        super().__init__(max_frames)
-        self.times: list[int] = []
-        self.now = 0
+class NewestBank(MemoryBank):
+    """The oldest frame goes."""
 
     def make_room(self) -> None:
-        self.now += 1
-        self.times.append(self.now)
         while len(self.recent) > self.max_frames:
-            gone = most_crowded(self.times, self.now + 1)
-            del self.recent[gone], self.times[gone]
-
-
-class SeenBank(MemoryBank):
-    """Three of eight are old frames in which an object was seen, of all ages; none in the first 40 memory
-    frames, so that short videos have the newest alone."""
-
-    def __init__(self, max_frames: int) -> None:
-        super().__init__(max_frames)
-        self.aside: dict[int, MemoryFrame] = {}
-        self.now = 0
-
-    def make_room(self) -> None:
-        self.now += 1
-        seen = bool((self.recent[-1].value[..., -LABELS] > 0.5).any())
-        if seen and self.now - max(self.aside, default=-EVERY) >= EVERY:
-            self.aside[self.now] = self.recent[-1]
-        if len(old := self._old()) > self.max_frames * 3 // 8:
-            del self.aside[old[most_crowded(old, self.now)]]
-        while len(self.recent) + len(self._old()) > self.max_frames:
             del self.recent[0]
-
-    def _old(self) -> list[int]:
-        return [time for time in self.aside if self.now - time >= OLD]
-
-    def frames(self) -> list[MemoryFrame]:
-        return [*super().frames(), *(self.aside[time] for time in self._old())]
 
 
 POLICIES: dict[str, Callable[[VOSNetwork, int, int], MemoryBank]] = {
-    "newest": lambda network, frames, _: MemoryBank(frames),
+    "newest": lambda network, frames, _: NewestBank(frames),
     "usage": lambda network, frames, _: LeastUsedBank(frames),
-    "age": lambda network, frames, _: SpreadBank(frames),
-    "seen": lambda network, frames, _: SeenBank(frames),
+    "age": lambda network, frames, _: MemoryBank(frames),
     "prototypes": lambda network, frames, _: LongMemoryBank(network, frames, LONG, PROTOTYPES),
 }
 

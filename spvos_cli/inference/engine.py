@@ -104,7 +104,7 @@ class EngineOptions:
     max_memory: int | None = option(
         None,
         "How many memory frames the network remembers, and as many of the annotated frames besides the first:"
-        " the newest stay. By default as the weights were trained.",
+        " of those the newest stay, of the others some of every age. By default as the weights were trained.",
         panel=EXPERT,
         least=0,
     )

@@ -47,7 +47,7 @@ class LongMemoryBank(MemoryBank):
         room = self.max_pixels - key.shape[1]
         if self.long is not None and room > 0:
             kept = most_used(self.long, room)
-            key, value, used = self.long
+            key, value, used, _ = self.long
             assert used is not None
             new = joined([MemoryFrame(key[:, kept], value[:, :, kept], used[:, kept]), new])
         self.long = new

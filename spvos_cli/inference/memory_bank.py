@@ -9,6 +9,8 @@ from torch import Tensor
 
 from spvos_cli.model.network import LastFrame, Memory
 
+PARTS = "key", "value", "used", "time", "positions"  # of frames, by name
+
 
 class MemoryFrame(NamedTuple):
     """One frame, or what stands for several.
@@ -18,20 +20,23 @@ class MemoryFrame(NamedTuple):
         value: (1, K, pixels, Cv), one an object.
         used: (2, pixels) float32: the sum of the affinities with which each pixel was read, and how often the
             memory was read since it came; None where a bank does not ask.
+        time: () int64 on the host, which of the memory frames this is, counted from 1; None of others.
     """
 
     key: Tensor
     value: Tensor
     used: Tensor | None = None
+    time: Tensor | None = None
 
 
 class MemoryBank:
     """The memory of objects that joined at the same frame: at most 2 * max(1, `max_frames`) + 2 frames.
 
     The annotated frame at which they joined always stays. Of the annotated frames after it the newest stay,
-    at most `max_frames` and at least one; of the other memory frames likewise the newest, at most
-    `max_frames`. The previous frame, where the network reads it, is there as well and goes when the next one
-    comes, unless it was a memory frame. Other banks make room in their own ways (`make_room`).
+    at most `max_frames` and at least one; of the other memory frames at most `max_frames` of all ages, the
+    older the fewer, so that what was not seen for a while is not forgotten. The previous frame, where the
+    network reads it, is there as well and goes when the next one comes, unless it was a memory frame. Other
+    banks make room in their own ways (`make_room`).
 
     Attributes:
         counts_use: whether `MemoryFrame.used` is wanted.
@@ -65,6 +70,8 @@ class MemoryBank:
         self._note_use()
         if self.counts_use:
             frame = frame._replace(used=frame.key.new_zeros(2, frame.key.shape[1], dtype=torch.float32))
+        if memory_frame and not annotated:
+            frame = frame._replace(time=torch.tensor(1 + max(self._times(), default=0)))
         self.newest, self.last = frame, last or LastFrame(frame.key, frame.value)
         if annotated:
             self.annotated.append(frame)
@@ -78,7 +85,11 @@ class MemoryBank:
     def make_room(self) -> None:
         """After a memory frame came: at most `max_frames` of `recent` stay."""
         if len(self.recent) > self.max_frames:
-            del self.recent[0]
+            del self.recent[most_crowded(self._times())]
+
+    def _times(self) -> list[int]:
+        """Of `recent`."""
+        return [int(frame.time) for frame in self.recent if frame.time is not None]
 
     def read(self) -> Memory:
         """All frames side by side, to be matched once; made anew only when a frame was added.
@@ -133,7 +144,9 @@ class MemoryBank:
     def restore(self, tensors: dict[str, Tensor]) -> None:
         """The inverse of `tensors`, in a bank that holds nothing, in whatever order a file has them."""
         for name in sorted({name.rpartition(".")[0] for name in tensors}, key=_order):
-            parts = {part: tensors.get(f"{name}.{part}") for part in ("key", "value", "used", "positions")}
+            parts = {
+                part: tensors.get(f"{name}.{part}") for part in ("key", "value", "used", "time", "positions")
+            }
             self.restore_frame(name, parts)
 
     def restore_frame(self, name: str, parts: dict[str, Tensor | None]) -> None:
@@ -144,7 +157,8 @@ class MemoryBank:
         if name == "last":
             self.last = LastFrame(key, value, parts["positions"])
             return
-        frame = MemoryFrame(key, value, parts["used"])
+        time = parts["time"]
+        frame = MemoryFrame(key, value, parts["used"], None if time is None else time.cpu())
         if not name.startswith("passing"):
             (self.annotated if name.startswith("annotated") else self.recent).append(frame)
         if name.endswith("newest"):
@@ -159,6 +173,15 @@ class MemoryBank:
     def frames(self) -> list[MemoryFrame]:
         """All that is matched, in the order in which it lies side by side."""
         return [*self.annotated, *self.recent, *self._passing()]
+
+
+def most_crowded(times: list[int]) -> int:
+    """The place of the frame, but not of the newest, whose neighbours in time are closest together for how
+    old it is."""
+    now = times[-1] + 1
+    around = zip([0, *times], times, times[1:], strict=False)
+    spaces = [(after - before) / (now - time) for before, time, after in around]
+    return spaces.index(min(spaces)) if spaces else 0
 
 
 def copied(prefix: str, frame: MemoryFrame | LastFrame) -> dict[str, Tensor]:

@@ -51,11 +51,7 @@ class StubSegmenter:
     """Keeps the last mask where it is."""
 
     def __init__(self) -> None:
-        self.size, self.objects, self.network = (
-            480,
-            list[int](),
-            None,
-        )
+        self.size, self.lines, self.objects, self.network = 480, 480, list[int](), None
         self.confidence: dict[int, float] = {}
         self.gate_stats = types.SimpleNamespace(computed=0, total=0, policies={})
         self._mask = np.zeros((1, 1), np.uint8)

@@ -16,7 +16,7 @@ def frames_in(bank: MemoryBank) -> list[float]:
     return bank.read().key[0, ::2, 0].tolist()
 
 
-def test_the_newest_stay_of_each_kind_and_the_first() -> None:
+def test_the_first_and_the_newest_stay() -> None:
     bank = MemoryBank(max_frames=2)
     bank.add(frame(0), annotated=True, memory_frame=True)
     for number in range(1, 6):
@@ -75,3 +75,20 @@ def test_objects_leave() -> None:
     memory = bank.read()
     assert memory.value.shape == (1, 2, 6, 4)
     assert memory.last[1].shape == (1, 2, 2, 4)
+
+
+def test_memory_frames_of_all_ages_stay() -> None:
+    """Each twice as far back as the next; a bank that was kept on disk goes on as the other."""
+    bank = MemoryBank(max_frames=8)
+    bank.add(frame(0), annotated=True, memory_frame=True)
+    for number in range(1, 201):
+        bank.add(frame(number), annotated=False, memory_frame=True)
+        if number == 100:
+            again = MemoryBank(max_frames=8)
+            again.restore(bank.tensors())
+        if number > 100:
+            again.add(frame(number), annotated=False, memory_frame=True)
+    kept = frames_in(bank)
+    assert frames_in(again) == kept
+    assert kept == [0, 128, 160, 176, 192, 196, 198, 199, 200]
+    assert [frame.time.item() for frame in bank.recent] == kept[1:]
