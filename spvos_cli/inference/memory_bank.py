@@ -20,13 +20,13 @@ class MemoryFrame(NamedTuple):
         value: (1, K, pixels, Cv), one an object.
         used: (2, pixels) float32: the sum of the affinities with which each pixel was read, and how often the
             memory was read since it came; None where a bank does not ask.
-        time: () int64 on the host, which of the memory frames this is, counted from 1; None of others.
+        time: which of the memory frames this is, counted from 1; None of others.
     """
 
     key: Tensor
     value: Tensor
     used: Tensor | None = None
-    time: Tensor | None = None
+    time: int | None = None
 
 
 class MemoryBank:
@@ -71,7 +71,7 @@ class MemoryBank:
         if self.counts_use:
             frame = frame._replace(used=frame.key.new_zeros(2, frame.key.shape[1], dtype=torch.float32))
         if memory_frame and not annotated:
-            frame = frame._replace(time=torch.tensor(1 + max(self._times(), default=0)))
+            frame = frame._replace(time=1 + max(self._times(), default=0))
         self.newest, self.last = frame, last or LastFrame(frame.key, frame.value)
         if annotated:
             self.annotated.append(frame)
@@ -89,7 +89,7 @@ class MemoryBank:
 
     def _times(self) -> list[int]:
         """Of `recent`."""
-        return [int(frame.time) for frame in self.recent if frame.time is not None]
+        return [frame.time for frame in self.recent if frame.time is not None]
 
     def read(self) -> Memory:
         """All frames side by side, to be matched once; made anew only when a frame was added.
@@ -158,7 +158,7 @@ class MemoryBank:
             self.last = LastFrame(key, value, parts["positions"])
             return
         time = parts["time"]
-        frame = MemoryFrame(key, value, parts["used"], None if time is None else time.cpu())
+        frame = MemoryFrame(key, value, parts["used"], None if time is None else int(time))
         if not name.startswith("passing"):
             (self.annotated if name.startswith("annotated") else self.recent).append(frame)
         if name.endswith("newest"):
@@ -185,8 +185,12 @@ def most_crowded(times: list[int]) -> int:
 
 
 def copied(prefix: str, frame: MemoryFrame | LastFrame) -> dict[str, Tensor]:
-    """Copies of its tensors, as far as there are some, by name."""
-    return {f"{prefix}{part}": x.clone() for part, x in frame._asdict().items() if x is not None}
+    """Copies of what it has, as tensors by name."""
+    return {
+        f"{prefix}{part}": torch.tensor(x) if isinstance(x, int) else x.clone()
+        for part, x in frame._asdict().items()
+        if x is not None
+    }
 
 
 def _order(name: str) -> tuple[str, int]:

@@ -372,6 +372,6 @@ class Stream:
         ):
             frame = MemoryFrame(key, part)
             if squares is not None:
-                frame = MemoryFrame(*(squares.means(rows) for rows in (key, part)))
+                frame = MemoryFrame(squares.means(key), squares.means(part))
             kind = {"annotated": previous.annotated, "memory_frame": previous.memory_frame}
             group.bank.add(frame, last=LastFrame(key, part), **kind)

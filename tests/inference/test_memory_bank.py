@@ -91,4 +91,4 @@ def test_memory_frames_of_all_ages_stay() -> None:
     kept = frames_in(bank)
     assert frames_in(again) == kept
     assert kept == [0, 128, 160, 176, 192, 196, 198, 199, 200]
-    assert [frame.time.item() for frame in bank.recent] == kept[1:]
+    assert [frame.time for frame in bank.recent] == kept[1:]
