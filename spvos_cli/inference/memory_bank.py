@@ -9,8 +9,6 @@ from torch import Tensor
 
 from spvos_cli.model.network import LastFrame, Memory
 
-PARTS = "key", "value", "used", "time", "positions"  # of frames, by name
-
 
 class MemoryFrame(NamedTuple):
     """One frame, or what stands for several.
@@ -144,9 +142,7 @@ class MemoryBank:
     def restore(self, tensors: dict[str, Tensor]) -> None:
         """The inverse of `tensors`, in a bank that holds nothing, in whatever order a file has them."""
         for name in sorted({name.rpartition(".")[0] for name in tensors}, key=_order):
-            parts = {
-                part: tensors.get(f"{name}.{part}") for part in ("key", "value", "used", "time", "positions")
-            }
+            parts = {part: tensors.get(f"{name}.{part}") for part in (*MemoryFrame._fields, "positions")}
             self.restore_frame(name, parts)
 
     def restore_frame(self, name: str, parts: dict[str, Tensor | None]) -> None:
