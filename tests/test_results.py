@@ -87,3 +87,16 @@ def test_the_model_card_says_the_same() -> None:
         ]
         assert scores
         assert said.groups() == scores[-1]
+
+
+def test_cards() -> None:
+    """A dense row for every model, type and number of objects, beside those with gates."""
+    rows = rows_of(ROOT / "results/cards.csv")
+    kinds = {(row["card"], row["model"], row["size"], row["objects"], row["dtype"]) for row in rows}
+    dense = {
+        tuple(row[n] for n in ("card", "model", "size", "objects", "dtype"))
+        for row in rows
+        if row["gated"] == "dense"
+    }
+    assert kinds == dense
+    assert all(0 < float(row["busy_ms"]) < float(row["eager_ms"]) for row in rows)

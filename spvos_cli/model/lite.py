@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from spvos_cli.model.backends.engines import DecoderEngine, MemoryEngine, TrunkEngine
-from spvos_cli.model.config import LITE, ModelConfig
+from spvos_cli.model.config import LITE, ModelConfig, Trunk
 from spvos_cli.model.efficientnet import EfficientNetLite
 from spvos_cli.model.encoders import Query, QueryEngine
 from spvos_cli.model.host import Host
@@ -39,16 +39,16 @@ SEEN = 0.05  # share of a 16x16 patch that an object covers somewhere in a frame
 
 
 class LiteQueryEncoder(nn.Module):
-    """EfficientNet-Lite0 with a key head on f16 and f8 and a value head on f16.
+    """EfficientNet-Lite with a key head on f16 and f8 and a value head on f16.
 
     Attributes:
         engine: takes the place of its modules where no run decides about pixels; for inference.
         trunk_engine: takes the trunk's place, which does not learn then.
     """
 
-    def __init__(self, key_channels: int, value_channels: int) -> None:
+    def __init__(self, trunk: Trunk, key_channels: int, value_channels: int) -> None:
         super().__init__()
-        self.trunk = EfficientNetLite()
+        self.trunk = EfficientNetLite(trunk)
         self.engine: QueryEngine | None = None
         self.trunk_engine: TrunkEngine | None = None
         _, c8, c16 = self.trunk.channels
@@ -172,7 +172,7 @@ class LiteVOS(VOSNetwork):
 
     def __init__(self, config: ModelConfig = LITE) -> None:
         super().__init__(config)
-        self.query_encoder = LiteQueryEncoder(config.key_channels, config.value_channels)
+        self.query_encoder = LiteQueryEncoder(config.trunk, config.key_channels, config.value_channels)
         trunk_channels = self.query_encoder.trunk.channels
         self.memory_encoder = LiteMemoryEncoder(trunk_channels[2], config.value_channels)
         self.decoder = LiteDecoder(trunk_channels, config.value_channels, config.decoder_channels)

