@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from spvos_cli.inference.background import FAR, like_squares, match_squares, merges_background
+from spvos_cli.inference.distractors import drop_distractors
 from spvos_cli.inference.hidden_states import HiddenStates
 from spvos_cli.inference.long_memory import bank_for
 from spvos_cli.inference.memory_bank import MemoryBank, MemoryFrame
@@ -181,6 +182,8 @@ class Stream:
         if set(self.ids) - set(given):
             run = self._begin("D", self.ids, sparse=sparse)
             masks = self._decode(query, run, windows, previous, view, memory_frame=memory_frame)
+            if self.network.drops_distractors and previous is not None and previous.size == padded_size(view):
+                drop_distractors(masks, windows, previous)
         if given:
             masks = self._annotate(masks, {i: pad_to_multiple(mask)[0] for i, mask in given.items()})
             if self.module_run is not None:

@@ -166,6 +166,7 @@ class LiteVOS(VOSNetwork):
     reads_last_frame = True
     follows_region = True
     merges_background = True
+    drops_distractors = True
     keeps_trunk = True
     openvino = "spvos_cli.model.backends.lite_engine"
     openvino_always_pays = True

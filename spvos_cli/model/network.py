@@ -124,6 +124,7 @@ class VOSNetwork(Network):
     reads_last_frame = False
     follows_region = False  # whether a window about the objects does as well as the whole frame
     merges_background = False  # whether memory pixels far from all objects may be averaged
+    drops_distractors = False  # whether small parts far from where an object was before are no parts of it
     openvino = ""  # the module whose `put_in` has OpenVINO run what no gates decide about; empty: none has
     openvino_always_pays = False  # whether OpenVINO is faster in any arithmetic
     takes_module_gate = True  # whether one gate may decide about all that follows the query encoder
