@@ -29,6 +29,12 @@ def weight_file(model: str, method: str | None, gate: str | None = None) -> Path
     return gated if gated.is_file() else weights_folder() / f"{model}.safetensors"
 
 
+def named_weights(given: str | Path) -> Path:
+    """A weight file as it is given, or that ships under such a name, as `large`."""
+    path, shipped = Path(given), weights_folder() / f"{given}.safetensors"
+    return path if path.exists() or len(path.parts) != 1 or not shipped.is_file() else shipped
+
+
 def clicks_file() -> Path:
     """Where the weights of the network of clicks ship."""
     return weights_folder() / "clicks.safetensors"

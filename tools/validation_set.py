@@ -6,8 +6,9 @@
 DAVIS is DAVIS-2016 in its standard layout, ECSSD a folder with images/ and masks/. OUT gets the DAVIS layout
 with the splits `heldout` (the five sequences of DAVIS train that are not trained on), `composites` (ten pairs
 of them, the object of one pasted over the other: two objects), `pseudo` (60 stills of ECSSD set in motion:
-affine and thin-plate, occluders, exits and returns) and `validation` (all of them). The same folders give the
-same files.
+affine and thin-plate, occluders, exits and returns) and `validation` (all of them); and beside that
+`lookalikes`: the five, and the 20 of `pseudo` in which the object is always to be seen, in each of which a
+mirrored copy of the object passes behind it and is background. The same folders give the same files.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import numpy as np
 from spvos_cli.data.augment import bend, control_points, crop, shift, spline_maps, warp_image, warp_mask
 from spvos_cli.data.folders import VideoSequence, davis_sequences, still_sequences
 from spvos_cli.data.training_sets import DAVIS_HELD_OUT
+from spvos_cli.files import images_in
 from spvos_cli.video.palettes import indexed_image, voc_palette
 
 COMPOSITES, PSEUDO = 10, 60
@@ -50,6 +52,10 @@ def main(davis: Path, ecssd: Path, out: Path) -> None:
         frames, masks = pseudo_video(stills[choice[0]], stills[choice[1]], k, rng)
         splits["pseudo"].append(write(out, f"pseudo_{k:02d}", frames, masks))
     splits["validation"] = [name for names in splits.values() for name in names]
+    splits["lookalikes"] = []
+    for name in (*splits["heldout"], *splits["pseudo"][::3]):
+        frames, masks = read(written(out, name))
+        splits["lookalikes"].append(write(out, f"{name}_twin", *with_twin(frames, masks)))
     lists = out / "ImageSets" / "2017"
     lists.mkdir(parents=True, exist_ok=True)
     for name, names in splits.items():
@@ -76,6 +82,28 @@ def composite(below: VideoSequence, above: VideoSequence, rng: np.random.Generat
         image = cv2.warpAffine(others[t], affine[:2], (width, height), flags=cv2.INTER_AREA)
         frames[t][pasted], masks[t][pasted] = image[pasted], 2
     return frames[:length], masks[:length]
+
+
+def with_twin(frames: Frames, masks: Frames) -> tuple[Frames, Frames]:
+    """A video in which the object's mirrored copy, a little smaller and with time running backwards, passes
+    from one side of the frame to the other behind the object."""
+    height, width = masks[0].shape
+    centre, small = shift(width / 2, height / 2), np.diag([-0.85, 0.85, 1.0])
+    shown = []
+    for t, (frame, mask) in enumerate(zip(frames, masks, strict=True)):
+        place = shift((0.5 - t / (len(frames) - 1)) * width, 0.0)
+        affine = place @ centre @ small @ np.linalg.inv(centre)
+        cut = cv2.warpAffine(masks[-1 - t], affine[:2], (width, height), flags=cv2.INTER_NEAREST) == 1
+        image = cv2.warpAffine(frames[-1 - t], affine[:2], (width, height), flags=cv2.INTER_AREA)
+        behind = cut & (mask == 0)
+        shown.append(np.where(behind[..., None], image, frame))
+    return shown, masks
+
+
+def written(out: Path, name: str) -> VideoSequence:
+    """A sequence that `write` wrote."""
+    frames, masks = (tuple(images_in(out / kind / "480p" / name)) for kind in ("JPEGImages", "Annotations"))
+    return VideoSequence(name, frames, masks)
 
 
 def fits(mask: np.ndarray) -> bool:

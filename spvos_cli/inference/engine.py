@@ -12,7 +12,7 @@ from spvos_cli.errors import InputError
 from spvos_cli.model.hosts import HOSTS
 from spvos_cli.option import EXPERT, MACHINE, MODEL, check_values, option
 from spvos_cli.process import load_torch
-from spvos_cli.resources import clicks_file, shipped_weights, weight_file
+from spvos_cli.resources import clicks_file, named_weights, shipped_weights, weight_file
 from spvos_cli.ui import Reporter
 
 if TYPE_CHECKING:  # PyTorch is imported when a network is wanted: --help must not wait for it
@@ -40,8 +40,9 @@ class EngineOptions:
     )
     weights: str | Path | None = option(
         None,
-        "A weight file that spvos train wrote, or an official checkpoint of STCN or XMem (.pth), instead of"
-        " the weights that ship.",
+        "Instead of the weights that ship for the model: large, which ships too, a larger lite network that"
+        " is more exact and a sixth slower; a file that spvos train wrote; or an official checkpoint of STCN"
+        " or XMem (.pth).",
         panel=MODEL,
         kind=Path,
     )
@@ -158,6 +159,8 @@ class EngineOptions:
 
     def __post_init__(self) -> None:
         check_values(self)
+        if self.weights:
+            object.__setattr__(self, "weights", named_weights(self.weights))
 
     def overrides(self) -> dict[str, str | bool]:
         """The fields of `ModelConfig` that differ from what the weights say."""

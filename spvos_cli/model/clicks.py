@@ -4,6 +4,8 @@ every stride."""
 
 from __future__ import annotations
 
+import dataclasses
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -75,19 +77,23 @@ class ClickNetwork(Network):
         self.up4 = LiteUpBlock(c4 + p4, d8, d4)
         self.predict = ConvUnit(d4, 4, 3)
 
-    def start_from(self, lite: VOSNetwork) -> None:
-        """Takes the trunk and, as far as it fits, the decoder of the lite model: how a coarse mask becomes a
+    @classmethod
+    def started_from(cls, lite: VOSNetwork) -> ClickNetwork:
+        """With the trunk and, as far as it fits, the decoder of the lite model: how a coarse mask becomes a
         fine one need not be learned again. What was said has no effect there at first."""
         assert isinstance(lite, LiteVOS)
-        self.trunk.load_state_dict(lite.query_encoder.trunk.state_dict())
-        self.predict.load_state_dict(lite.decoder.predict.state_dict())
-        for own, given in ((self.up8, lite.decoder.up8), (self.up4, lite.decoder.up4)):
-            own.block.load_state_dict(given.block.state_dict())
-            seen = given.skip.in_channels
+        given = lite.config
+        network = cls(dataclasses.replace(CLICKS, trunk=given.trunk, decoder_channels=given.decoder_channels))
+        network.trunk.load_state_dict(lite.query_encoder.trunk.state_dict())
+        network.predict.load_state_dict(lite.decoder.predict.state_dict())
+        for own, block in ((network.up8, lite.decoder.up8), (network.up4, lite.decoder.up4)):
+            own.block.load_state_dict(block.block.state_dict())
+            seen = block.skip.in_channels
             with torch.no_grad():
                 own.skip.weight.zero_()
-                own.skip.weight[:, :seen] = given.skip.weight
-                own.skip.get_parameter("bias").copy_(given.skip.get_parameter("bias"))
+                own.skip.weight[:, :seen] = block.skip.weight
+                own.skip.get_parameter("bias").copy_(block.skip.get_parameter("bias"))
+        return network
 
     def encode(self, image: Tensor) -> Features:
         """(B, 3, H, W) RGB in [0, 1], sides multiples of 16 -> what `forward` needs of the picture."""

@@ -113,4 +113,6 @@ LITE = ModelConfig(
     mean=(127 / 255,) * 3,
     std=(128 / 255,) * 3,
 )
-CLICKS = ModelConfig(architecture="clicks", decoder_channels=(96, 64, 32), mean=LITE.mean, std=LITE.std)
+CLICKS = ModelConfig(
+    architecture="clicks", decoder_channels=LITE.decoder_channels, mean=LITE.mean, std=LITE.std
+)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from spvos_cli.option import MACHINE, check_values, option
+from spvos_cli.resources import named_weights
 from spvos_cli.training.base_options import RUN, SPARSITY
 
 
@@ -41,7 +42,7 @@ class TrainingJob:
     )
     init: tuple[Path, ...] = option(
         (),
-        "Weights to start from; given several times, the mean of those weights.",
+        "Weights to start from, as --weights takes them; given several times, the mean of those weights.",
         kind=list[Path],
         parse=tuple,
     )
@@ -89,3 +90,4 @@ class TrainingJob:
 
     def __post_init__(self) -> None:
         check_values(self)
+        object.__setattr__(self, "init", tuple(map(named_weights, self.init)))

@@ -17,7 +17,7 @@ from spvos_cli.data.torchvision_import import torchvision_module
 from spvos_cli.errors import InputError
 from spvos_cli.model.checkpoint import build_model, load_checkpoint, load_clicks, stored_config
 from spvos_cli.model.clicks import ClickNetwork
-from spvos_cli.model.config import CLICKS, ModelConfig, Trunk
+from spvos_cli.model.config import ModelConfig, Trunk
 from spvos_cli.model.efficientnet import EfficientNetLite
 from spvos_cli.model.host import host_of
 from spvos_cli.model.network import VOSNetwork
@@ -81,11 +81,7 @@ def start_click_network(job: TrainingJob, options: TrainOptions) -> ClickNetwork
     lite = load_checkpoint(start, architecture="lite")
     with torch.random.fork_rng():
         torch.manual_seed(options.seed)
-        own = lite.config
-        config = dataclasses.replace(CLICKS, trunk=own.trunk, decoder_channels=own.decoder_channels)
-        network = ClickNetwork(config)
-    network.start_from(lite)
-    return network
+        return ClickNetwork.started_from(lite)
 
 
 def set_triple_start(network: VOSNetwork, start: tuple[float, float, float]) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+
+import pytest
 import torch
 
 from spvos_cli.model.checkpoint import build_model
-from spvos_cli.model.config import LITE
-from spvos_cli.model.efficientnet import SameConv2d
+from spvos_cli.model.config import LITE, ModelConfig, Trunk
+from spvos_cli.model.efficientnet import EfficientNetLite, SameConv2d, scaled_stages
 from spvos_cli.model.lite import squared_distances
 from spvos_cli.model.matching import as_rows
 from spvos_cli.model.network import LastFrame, Memory
@@ -61,3 +65,26 @@ def test_objects_that_were_hidden_are_looked_for_everywhere() -> None:
     far, near = network.match(query, Memory(key, memory, LastFrame(key, last))).chunk(2, dim=2)
     assert not torch.equal(far[:, 0], near[:, 0])
     assert torch.equal(far[:, 1], near[:, 1])
+
+
+@pytest.mark.parametrize(
+    ("variant", "channels", "blocks"),
+    [
+        ("lite0", [16, 24, 40, 80, 112], [1, 2, 2, 3, 3]),
+        ("lite1", [16, 24, 40, 80, 112], [1, 3, 3, 4, 4]),
+        ("lite2", [16, 24, 48, 88, 120], [1, 3, 3, 4, 4]),
+    ],
+)
+def test_trunks_are_scaled_as_published(variant: Trunk, channels: list[int], blocks: list[int]) -> None:
+    """As in the weight files of ImageNet."""
+    stages = scaled_stages(variant)
+    assert [stage.channels for stage in stages] == channels
+    assert [stage.blocks for stage in stages] == blocks
+    f4, f8, f16 = EfficientNetLite(variant)(torch.zeros(1, 3, 32, 32))
+    assert [f4.shape[1], f8.shape[1], f16.shape[1]] == [channels[1], channels[2], channels[4]]
+
+
+def test_weights_of_before_there_was_a_choice_have_the_smallest_trunk() -> None:
+    config = dataclasses.replace(LITE, trunk="lite0", value_channels=16, decoder_channels=(16, 16, 16))
+    fields = {name: value for name, value in json.loads(config.to_json()).items() if name != "trunk"}
+    assert ModelConfig.from_json(json.dumps(fields)) == config

@@ -119,7 +119,8 @@ def test_one_gate_for_a_module_saves_matching_too() -> None:
     workload = 32, 32, 2
     whole, part = (beside_macs(network, *workload, {"D": 0.1}) for network in (dense, gated))
     pairs = 4 * 4
-    once = pairs * 64 * (1 + 8) + 4 * 2 * 96 * 4 + pairs * (2 * 64 + 2 * 96)
+    values = LITE.value_channels
+    once = pairs * 64 * (1 + 8) + 4 * 2 * values * 4 + pairs * (2 * 64 + 2 * values)
     assert whole == {"matching": once, "gates": 0}
     assert part["matching"] == pytest.approx(once * (1 + 2 * 0.1) / 3)
     gate = sum(c.weight.numel() + c.out_channels for c in gated.gate.children())

@@ -68,9 +68,8 @@ def test_it_learns(stills: Path, tmp_path: Path) -> None:
     """On a handful of pictures, and without the trunk."""
     options = ClicksOptions(iterations=25, batch_size=4, side=64, learning_rate=3e-3, crowded=0.0)
     torch.manual_seed(0)
-    network = ClickNetwork()
     lite = load_checkpoint(shipped_weights("lite"))
-    network.start_from(lite)
+    network = ClickNetwork.started_from(lite)
     before = {name: tensor.clone() for name, tensor in network.trunk.state_dict().items()}
     trainer = trainer_of(network, options, tmp_path)
     dataset = make_dataset(options, [WeightedDataset(1.0, still_sequences(stills))], network.config)
