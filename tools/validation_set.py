@@ -23,7 +23,6 @@ import numpy as np
 from spvos_cli.data.augment import bend, control_points, crop, shift, spline_maps, warp_image, warp_mask
 from spvos_cli.data.folders import VideoSequence, davis_sequences, still_sequences
 from spvos_cli.data.training_sets import DAVIS_HELD_OUT
-from spvos_cli.files import images_in
 from spvos_cli.video.palettes import indexed_image, voc_palette
 
 COMPOSITES, PSEUDO = 10, 60
@@ -52,14 +51,11 @@ def main(davis: Path, ecssd: Path, out: Path) -> None:
         frames, masks = pseudo_video(stills[choice[0]], stills[choice[1]], k, rng)
         splits["pseudo"].append(write(out, f"pseudo_{k:02d}", frames, masks))
     splits["validation"] = [name for names in splits.values() for name in names]
-    splits["lookalikes"] = []
-    for name in (*splits["heldout"], *splits["pseudo"][::3]):
-        frames, masks = read(written(out, name))
-        splits["lookalikes"].append(write(out, f"{name}_twin", *with_twin(frames, masks)))
-    lists = out / "ImageSets" / "2017"
-    lists.mkdir(parents=True, exist_ok=True)
-    for name, names in splits.items():
-        (lists / f"{name}.txt").write_text("".join(f"{line}\n" for line in names))
+    for split, names in splits.items():
+        write_list(out, split, names)
+    alone = [*davis_sequences(out, 2017, "heldout"), *davis_sequences(out, 2017, "pseudo")[::3]]
+    twins = [write(out, f"{sequence.name}_twin", *with_twin(*read(sequence))) for sequence in alone]
+    write_list(out, "lookalikes", twins)
 
 
 def read(sequence: VideoSequence) -> tuple[Frames, Frames]:
@@ -98,12 +94,6 @@ def with_twin(frames: Frames, masks: Frames) -> tuple[Frames, Frames]:
         behind = cut & (mask == 0)
         shown.append(np.where(behind[..., None], image, frame))
     return shown, masks
-
-
-def written(out: Path, name: str) -> VideoSequence:
-    """A sequence that `write` wrote."""
-    frames, masks = (tuple(images_in(out / kind / "480p" / name)) for kind in ("JPEGImages", "Annotations"))
-    return VideoSequence(name, frames, masks)
 
 
 def fits(mask: np.ndarray) -> bool:
@@ -181,6 +171,13 @@ class Obstacle:
         seen = self.mask[part]
         frame[top:bottom, left:right][seen] = self.image[part][seen]
         ids[top:bottom, left:right][seen] = 0
+
+
+def write_list(out: Path, split: str, names: list[str]) -> None:
+    """A split in the DAVIS layout."""
+    lists = out / "ImageSets" / "2017"
+    lists.mkdir(parents=True, exist_ok=True)
+    (lists / f"{split}.txt").write_text("".join(f"{name}\n" for name in names))
 
 
 def write(out: Path, name: str, frames: Frames, masks: Frames) -> str:

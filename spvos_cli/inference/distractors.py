@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from spvos_cli.inference.previous_frame import PreviousFrame
-from spvos_cli.inference.region import CELL, Windows, visible_cells
+from spvos_cli.inference.region import CELL, Windows, places_of, visible_cells
 
 REACH = 4  # cells: how far from where it was before a part of an object is looked for
 SMALL = 0.1  # share of an object's cells below which what lies further away is no part of it
@@ -27,22 +25,12 @@ def drop_distractors(masks: Tensor, windows: Windows, previous: PreviousFrame) -
     visible, before = (visible_cells(each).to(masks.dtype) for each in (masks, previous.masks))
     height, width = (n // CELL for n in previous.size)
     frame = before.new_zeros(len(before), height, width)
-    for (top, bottom, left, right), part in _places(previous.windows, before):
-        frame[:, top:bottom, left:right] = part
+    for rows, columns, shown in places_of(previous.windows):
+        frame[:, rows, columns] = before[:, :, shown]
     near = F.max_pool2d(frame, 2 * REACH + 1, stride=1, padding=REACH)
-    places = (near[:, top:bottom, left:right] for (top, bottom, left, right), _ in _places(windows, visible))
-    near = torch.cat(list(places), dim=2)
+    near = torch.cat([near[:, rows, columns] for rows, columns, _ in places_of(windows)], dim=2)
     far = visible * (1 - near)
     share = far.sum(dim=(1, 2)) / visible.sum(dim=(1, 2)).clamp(min=1)
     dropped = far * (share < SMALL)[:, None, None]
     cells = masks.unflatten(2, (-1, CELL)).unflatten(1, (-1, CELL))
     cells.mul_((1 - dropped)[:, :, None, :, None])
-
-
-def _places(windows: Windows, cells: Tensor) -> Iterator[tuple[tuple[int, int, int, int], Tensor]]:
-    """Of each window its rows and columns on the frame's grid, and its part of the picture."""
-    start = 0
-    for window in windows:
-        top, left, height, width = (n // CELL for n in window)
-        yield (top, top + height, left, left + width), cells[:, :, start : start + width]
-        start += width

@@ -94,11 +94,8 @@ class Region(NamedTuple):
         """masks: (K, H, W), the objects' probabilities in the windows."""
         visible = visible_cells(masks).cpu().numpy()
         whole = np.zeros((len(visible), height // CELL, width // CELL), bool)
-        start = 0
-        for window in windows:
-            top, left, down, across = (n // CELL for n in window)
-            whole[:, top : top + down, left : left + across] |= visible[:, :, start : start + across]
-            start += across
+        for rows, columns, shown in places_of(windows):
+            whole[:, rows, columns] |= visible[:, :, shown]
         return cls([_box_of(each) for each in whole], windows, height, width)
 
     def next_windows(self, most: int) -> Windows:
@@ -154,6 +151,15 @@ class Region(NamedTuple):
             top = min(max(0, (top + bottom - height) // 2), rows - height)
             found.append(Window(*(CELL * n for n in (top, left, height, right - left))))
         return tuple(sorted(found, key=lambda window: window.left))
+
+
+def places_of(windows: Sequence[Window]) -> Iterator[tuple[slice, slice, slice]]:
+    """Of each window its rows and columns on the frame's grid of cells, and its columns in the picture."""
+    start = 0
+    for window in windows:
+        top, left, height, width = (n // CELL for n in window)
+        yield slice(top, top + height), slice(left, left + width), slice(start, start + width)
+        start += width
 
 
 def visible_cells(masks: Tensor) -> Tensor:

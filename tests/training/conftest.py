@@ -33,7 +33,7 @@ from tests.conftest import Command, write_mask
 
 Clip = tuple[list[np.ndarray], list[np.ndarray]]
 SMALL = dataclasses.replace(
-    LITE, trunk="lite0", value_channels=16, decoder_channels=(16, 16, 16), mem_every=5, max_memory=4
+    LITE, value_channels=16, decoder_channels=(16, 16, 16), mem_every=5, max_memory=4
 )  # figures of tests hold for this memory
 NARROW = dataclasses.replace(SPVOS, value_channels=32, decoder_channels=(16, 16, 16))
 OPTIONS = LiteOptions(

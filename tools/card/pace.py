@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import itertools
+import os
 import time
+from pathlib import Path
 
 import torch
 
 from spvos_cli.data.clips import MAX_OBJECTS
 from spvos_cli.distributed import Processes
 from spvos_cli.model.checkpoint import load_checkpoint
+from spvos_cli.resources import weights_folder
 from spvos_cli.training.clips.clip_loss import ClipLoss
 from spvos_cli.training.learner import Learner
 from spvos_cli.training.options import LongOptions
 from spvos_cli.training.parameters import freeze
 from spvos_cli.training.position import StepPosition
 from tools.card.steps import emit
-from tools.card.train import init_weights
 
 LAYOUTS = {"channels last": torch.channels_last, "channels first": torch.contiguous_format}
 CLIPS = {"start": (64, 3, 256), "end": (32, 6, 320)}  # of a batch, frames of each, side
+
+
+def init_weights() -> Path:
+    """What training starts from: $INIT, or what ships."""
+    return Path(os.environ.get("INIT", weights_folder() / "lite.safetensors"))
 
 
 def pace(rehearse: bool) -> None:

@@ -25,8 +25,8 @@ import torch
 from PIL import Image
 
 from spvos_cli.data.demo_scene import scene
-from spvos_cli.resources import weights_folder
 from spvos_cli.video.palettes import indexed_image, voc_palette
+from tools.card.pace import init_weights, pace
 from tools.card.pack import DATA
 from tools.card.steps import Step, emit, main
 
@@ -35,11 +35,6 @@ IN_MEMORY = (sys.executable, "-m", "tools.card.in_memory")
 DAVIS, STILLS = PLACE / "davis", PLACE / "stills"
 TRIAL = 0.75  # minutes
 MINUTES = float(os.environ.get("MINUTES", "7"))
-
-
-def init_weights() -> Path:
-    """What training starts from."""
-    return Path(os.environ.get("INIT", weights_folder() / "lite.safetensors"))
 
 
 def unpack(rehearse: bool) -> None:
@@ -130,15 +125,8 @@ def figures(metrics: Path, batch: int) -> dict[str, Any]:
     return last | ({"clips_per_s": batch / statistics.median(seconds)} if seconds else {})
 
 
-def measure_pace(rehearse: bool) -> None:
-    """See `tools.card.pace`."""
-    from tools.card.pace import pace  # which takes the start from here
-
-    pace(rehearse)
-
-
 STEPS = {
-    "pace": Step(60, measure_pace),
+    "pace": Step(60, pace),
     "unpack": Step(90, unpack),
     "trial": Step(60 * TRIAL + 60, lambda rehearse: train(TRIAL, PLACE / "trial", rehearse)),
     "train": Step(60 * MINUTES + 90, lambda rehearse: train(MINUTES, PLACE / "trained", rehearse)),
