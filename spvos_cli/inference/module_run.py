@@ -10,6 +10,7 @@ from torch import Tensor
 
 from spvos_cli.inference.previous_frame import PreviousFrame
 from spvos_cli.inference.region import CELL, Window
+from spvos_cli.inference.sight import Sight
 from spvos_cli.model.cell_decoder import CellDecoder, takes_cells
 from spvos_cli.model.encoders import Query
 from spvos_cli.model.matching import as_map
@@ -31,7 +32,6 @@ from spvos_cli.sparse.policy import COMPUTE, argmax_policy, of_pixels
 
 MatchRows = Callable[[Tensor | None], Tensor]  # cells (L,) line by line, None for all -> readout (K, L, C)
 Override = Callable[[Tensor], Tensor]  # (K, h, w) policies that the gate chose -> those that hold
-VISIBLE = 0.5  # probability that an object has somewhere in a frame in which it is to be seen
 
 
 class Place(NamedTuple):
@@ -61,6 +61,7 @@ class ModuleRun:
 
     Attributes:
         state: what is kept; None: nothing.
+        sight: of the objects.
         policy: (K, h, w) uint8, of the last frame, where the gate decided about it.
         policies: the same for the pixels of each convolution.
     """
@@ -78,6 +79,7 @@ class ModuleRun:
         on_cells = self.kernel is None and network.device.type == "cpu" and takes_cells(network.decoder)
         self.on_cells = on_cells and not by_definition
         self.state: ModuleState | None = None
+        self.sight = Sight()
         self.policy: Tensor | None = None
         self.policies: dict[SparseConv2d, Tensor] = {}
         self._ids: list[int] = []
@@ -90,9 +92,11 @@ class ModuleRun:
         if self._ids != list(ids) and self.state is not None:
             self.state = self.state.rows([self._ids.index(i) if i in self._ids else -1 for i in ids])
         self._ids = list(ids)
+        self.sight.follow(ids)
 
     def remove(self, ids: Collection[int]) -> None:
         """Objects leave, or get a mask that the network did not make: what is kept of them goes."""
+        self.sight.remove(ids)
         rows = [row for row, i in enumerate(self._ids) if i not in ids]
         self._ids = [self._ids[row] for row in rows]
         if self.state is not None:
@@ -109,9 +113,15 @@ class ModuleRun:
         """
         self._move(place)
         state = self.state
-        if not self._sparse or state is None or previous is None or previous.size != place.size:
+        if previous is None or previous.size != place.size:
             return self._dense(query, match)
-        policy = self._decide(state, query, place, previous)
+        lost = self.sight.lost(previous.masks)
+        if not self._sparse or state is None:
+            return self._dense(query, match)
+        policy = self._decide(state, query, place, previous).masked_fill(lost[:, None, None], COMPUTE)
+        if self.override is not None:
+            policy = self.override(policy)
+        policy.masked_fill_(~state.known, COMPUTE)
         self.policy = policy
         self.policies = policies_by_convolution(state.outputs, policy)
         if not self.on_cells:
@@ -148,12 +158,7 @@ class ModuleRun:
         if previous.window != place.window:
             where = *cells_between(previous.window, place.window), place.grid
             key, masks = shifted(key, *where, 1), shifted(masks, *where, CELL)
-        policy = self.choose(GateView(query.key, key, masks, state.policy, state.age))
-        hidden = previous.masks.flatten(1).amax(dim=1) <= VISIBLE  # it may come back anywhere
-        policy = policy.masked_fill(hidden[:, None, None], COMPUTE)
-        if self.override is not None:
-            policy = self.override(policy)
-        return policy.masked_fill(~state.known, COMPUTE)
+        return self.choose(GateView(query.key, key, masks, state.policy, state.age))
 
     def _dense(self, query: Query, match: MatchRows) -> Tensor:
         readout = channels_last(as_map(match(None), *query.key.shape[2:]))

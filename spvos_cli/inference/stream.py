@@ -253,6 +253,9 @@ class Stream:
         facts: dict[str, Any] = {"groups": groups, "since_memory": self.since_memory, "pending": None}
         if self.hidden.states is not None:
             tensors["hidden"], facts["hidden"] = self.hidden.states.clone(), self.hidden.ids
+        if self.module_run is not None:
+            sight = self.module_run.sight
+            tensors["areas"], facts["areas"] = sight.areas.clone(), sight.ids
         if self.previous:
             facts["pending"] = [self.previous.annotated, self.previous.memory_frame]
             tensors |= self.previous.tensors()
@@ -267,6 +270,9 @@ class Stream:
             self.groups.append(Group(ids, bank))
         self.since_memory = facts["since_memory"]
         self.hidden.put(facts.get("hidden", []), tensors.get("hidden"))
+        if self.module_run is not None and "areas" in tensors:
+            self.module_run.sight.ids = list(facts["areas"])
+            self.module_run.sight.areas = tensors["areas"].clone()
         if facts["pending"]:
             annotated, memory_frame = facts["pending"]
             self.previous = PreviousFrame.from_tensors(

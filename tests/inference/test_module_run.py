@@ -288,8 +288,8 @@ def test_hidden_objects_are_looked_for_everywhere() -> None:
     run = ModuleRun(network)
     frame = next(f for f in frames_of(network, 0, 40) if len(f.ids) == 2)._replace(leaving=[])
     network.gate.last.bias.copy_(torch.tensor([5.0, 0.0, 0.0]))
-    step(run, frame._replace(sparse=False))
     masks = torch.stack([torch.full_like(frame.masks[0], p) for p in (0.9, 0.4)])
+    step(run, frame._replace(sparse=False, masks=masks))
     run.override = None
     run.begin(frame.ids, sparse=True)
     before = PreviousFrame(

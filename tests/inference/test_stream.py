@@ -150,11 +150,13 @@ def test_frames_may_change_their_size(network: VOSNetwork, clip: Clip) -> None:
         assert labels.shape == image.shape[:2]
 
 
-@pytest.mark.parametrize("host", HOSTS)
-def test_a_stream_goes_on_from_its_state(host: str) -> None:
-    """With memory that is left behind, and what the host carries of each object."""
+@pytest.mark.parametrize(
+    ("host", "gates"), [*((host, {}) for host in HOSTS), ("lite", {"method": "triple", "gate": "module"})]
+)
+def test_a_stream_goes_on_from_its_state(host: str, gates: dict[str, str]) -> None:
+    """With memory that is left behind, and what the host or a gate carries of each object."""
     torch.manual_seed(0)
-    network = build_model(small(host, long_memory=3, prototypes=2))
+    network = build_model(small(host, long_memory=3, prototypes=2, **gates))
     whole, broken, again = (Stream(network, mem_every=2, top_k=5, max_memory=2) for _ in range(3))
     for t in range(10):
         image = torch.rand(3, 32, 48)
@@ -163,5 +165,8 @@ def test_a_stream_goes_on_from_its_state(host: str) -> None:
         if t == 8:
             assert broken.can_resume()
             again.restore(broken.state())
-        found = (broken if t < 8 else again).step(image, given)
+        goes_on = broken if t < 8 else again
+        found = goes_on.step(image, given)
         assert torch.equal(found, expected)
+        if whole.module_run:
+            assert torch.equal(goes_on.module_run.sight.areas, whole.module_run.sight.areas)

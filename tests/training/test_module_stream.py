@@ -91,7 +91,7 @@ def test_a_gate_that_computes_everything_is_no_distance_away(start: Path) -> Non
     assert figures["density"] == 1
     network.gate.last.bias.data = torch.tensor([9.0, 0.0, 0.0])
     _, figures = StreamLoss(network, STREAM)(*batch(), POSITION)
-    assert figures["density"] < 0.5  # hidden objects are looked for everywhere, so not 0
+    assert figures["density"] < 0.7  # objects that go or come are looked for everywhere, so not 0
 
 
 def test_other_recipes_and_more_than_the_gate_are_refused(start: Path) -> None:
