@@ -1,6 +1,6 @@
 """Weights in half precision: half the size, and the same masks.
 
-    python -m tools.half_precision spvos_run/weights.safetensors weights/clicks.safetensors
+python -m tools.half_precision spvos_run/weights.safetensors weights/clicks.safetensors
 """
 
 from __future__ import annotations

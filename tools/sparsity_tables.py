@@ -6,8 +6,10 @@
 
 DAVIS is DAVIS-2016 in its standard layout; gates and the rest of the network learn from 25 of its training
 sequences, from the lite weights on, and are scored on the five that are held out, on whole frames.
-`structures` is Table III: which modules have gates; `temperatures` is Table V, of the Gumbel softmax with its
-noise. OUT gets a folder for each run; what is there already is not trained again.
+`structures` is Table III: which convolutions have gates, those of the decoder's residual branches (D), all of
+the decoder (D+), or those and the one of the query encoder after its trunk (QD+); `temperatures` is Table V,
+of the Gumbel softmax with its noise. OUT gets a folder for each run; what is there already is not trained
+again.
 
 `methods` is Table I: dense, static, residual and triple gates of the decoder's convolutions, as `structures`
 left them in OUT or, of the triple ones, from trained weights; and the triple gate of a whole module. It is
@@ -36,7 +38,8 @@ from spvos_cli.inference.engine import EngineOptions
 from spvos_cli.inference.machine import use_threads
 from spvos_cli.ui import Reporter
 
-METHODS, STRUCTURES = ("static", "residual", "triple"), ("Q", "D", "QD")
+METHODS = ("static", "residual", "triple")
+STRUCTURES = {"D": ("--sparse=D",), "D+": ("--sparse=D", "--gate-all"), "QD+": ("--sparse=QD", "--gate-all")}
 TEMPERATURES = (0.01, 0.1, 0.5, 1.0, 5.0, 10.0, 100.0)
 CLIPS = ("--recipe=lite", "--frames=4", "--max-gap=4", "--batch-size=4", "--learning-rate=1e-4")
 RATE = ("--average=0.99", "--save-every=10000", "--held-out=none", "--dataset=davis")
@@ -91,9 +94,9 @@ def structures(options: argparse.Namespace) -> list[Row]:
     rows: list[Row] = [("method", "gates in", *SCORES, *GATED)]
     rows.append(("dense", "", *scored(options, trained(options, "dense", "--method=dense"))))
     for method in METHODS:
-        for structure in STRUCTURES:
-            gates = f"--method={method}", f"--sparse={structure}"
-            rows.append((method, structure, *scored(options, trained(options, method + structure, *gates))))
+        for structure, gates in STRUCTURES.items():
+            weights = trained(options, method + structure, f"--method={method}", *gates)
+            rows.append((method, structure, *scored(options, weights)))
             print(*rows[-1], file=sys.stderr)
     return rows
 

@@ -10,7 +10,7 @@ from what the network itself says, so nobody has to know what is right.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import cv2
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from spvos_cli.data.augment import Affine, ColourJitter, crop, recolour, shift, warp_image, warp_mask
+from spvos_cli.data.augment import Affine, ColourJitter, crop, recolour, warp_image, warp_mask
 from spvos_cli.data.clips import ATTEMPTS, MAX_OBJECTS, ClipKey, Draw, normalized, relabelled
 from spvos_cli.data.folders import WeightedDataset
 
@@ -28,8 +28,6 @@ REGION = (0.6, 2.0)  # what is seen, in short sides of a frame, log-uniform; bey
 NEARER = 0.75  # times what was seen, where no object is in it
 LIKE_COLOUR = 0.3  # share of episodes that follow a region of like colour, and no true object
 SECOND = 0.3  # share of the others with one object that follow such a region beside it
-PANNING = 0.3  # share of episodes in which the view moves to and fro over the frame
-PAN, PAN_SPEED = (0.2, 1.2), (0.01, 0.25)  # how far and how fast a frame, in sides of the view, log-uniform
 DOUBLE = 0.25  # share of episodes that leave out every other frame
 AREA = (0.0005, 0.3)  # share of the frame that a region of like colour may cover
 COLOUR = ColourJitter(0.15, 0.15, 0.2, 0.02)
@@ -84,11 +82,9 @@ class Streams(Dataset[Segment]):
         image, truth = sequence.read_frame(shown[0]), sequence.read_mask(shown[0])
         ids = objects_to_follow(image, truth, rng)
         view, colour = choose_view(ids, self.side, rng), COLOUR.sample(rng)
-        pan = choose_pan(self.side, rng)
         frames = [
-            recolour(warp_image(sequence.read_frame(t), pan(i) @ view.affine, self.side), colour)
-            for i, t in enumerate(shown)
-            if i >= len(shown) - self.frames
+            recolour(warp_image(sequence.read_frame(t), view.affine, self.side), colour)
+            for t in shown[-self.frames :]
         ]
         stack = torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2)
         return Segment(stack, torch.from_numpy(view.ids), step == episode.first_step)
@@ -133,19 +129,6 @@ def _square(ids: np.ndarray, side: int, nearer: float, rng: np.random.Generator)
     halves = ((c, size, min(extent, size) / 2) for c, size in ((x, width), (y, height)))
     center_x, center_y = (float(np.clip(c, half, size - half)) for c, size, half in halves)
     return crop((center_x, center_y), (extent, extent), side, flip=rng.random() < 0.5)
-
-
-def choose_pan(side: int, rng: np.random.Generator) -> Callable[[int], Affine]:
-    """How a view of `side` pixels has moved by an episode's frame 0, 1, ...: not at all, or to and fro, so
-    that objects go out of sight and come back."""
-    pans, angle = rng.random() < PANNING, rng.uniform(0, 2 * np.pi)
-    far, speed = (side * np.exp(rng.uniform(*np.log(of))) for of in (PAN, PAN_SPEED))
-
-    def moved(frame: int) -> Affine:
-        place = far - abs(speed * frame % (2 * far) - far) if pans else 0.0
-        return shift(place * np.cos(angle), place * np.sin(angle))
-
-    return moved
 
 
 def pingpong_frames(length: int, rng: np.random.Generator) -> Iterator[int]:

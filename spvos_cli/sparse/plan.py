@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
+from spvos_cli.errors import InputError
 from spvos_cli.sparse.conv import SparseConv2d
 from spvos_cli.sparse.gate import GATES
 
@@ -35,8 +36,16 @@ def gated_convolutions(network: nn.Module, structure: str, *, gate_all: bool) ->
 
 
 def add_gates(network: nn.Module, method: str, structure: str, *, gate_all: bool) -> None:
-    """Gives the structure's convolutions the method's gates, as they are before training."""
-    for conv in gated_convolutions(network, structure, gate_all=gate_all).values():
+    """Gives the structure's convolutions the method's gates, as they are before training.
+
+    Raises:
+        InputError: there are none, as in the query encoder of the lite network, whose trunk has no gates.
+    """
+    chosen = gated_convolutions(network, structure, gate_all=gate_all)
+    if not chosen:
+        found = "no residual branch that could have gates in this network"
+        raise InputError(f"--sparse {structure}", found=found, expected="modules with some", fix="--sparse D")
+    for conv in chosen.values():
         conv.gate = GATES[method](conv)
 
 

@@ -18,7 +18,6 @@ from spvos_cli.data.streams import (
     STEPS,
     Segment,
     Streams,
-    choose_pan,
     choose_view,
     objects_to_follow,
     pingpong_frames,
@@ -120,19 +119,3 @@ def test_views_from_near_and_far() -> None:
     speck = np.zeros((64, 96), np.uint8)
     speck[33, 47] = 1
     assert all((choose_view(speck, 48, np.random.default_rng(seed))[1] == 1).any() for seed in range(60))
-
-
-def test_some_views_move_to_and_fro() -> None:
-    paths = [
-        np.stack([pan(frame)[:2, 2] for frame in range(60)])
-        for pan in (choose_pan(100, np.random.default_rng(seed)) for seed in range(200))
-    ]
-    still = [path for path in paths if not path.any()]
-    moving = [path for path in paths if path.any()]
-    assert 0.6 < len(still) / len(paths) < 0.8
-    for path in moving:
-        steps = np.linalg.norm(np.diff(path, axis=0), axis=1)
-        assert (path[0] == 0).all()
-        assert 1 <= steps.max() <= 25
-        assert np.linalg.norm(path, axis=1).max() <= 120
-    assert any((np.linalg.norm(path[5:], axis=1) < 5).any() for path in moving)

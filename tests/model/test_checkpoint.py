@@ -124,3 +124,9 @@ def test_the_image_is_normalised_without_an_upload() -> None:
     image = torch.rand(1, 3, 4, 5)
     expected = [(image[:, c] - LITE.mean[c]) / LITE.std[c] for c in range(3)]
     torch.testing.assert_close(model.normalize(image), torch.stack(expected, dim=1))
+
+
+def test_gates_without_a_place_are_refused() -> None:
+    with pytest.raises(InputError, match=r"--sparse Q: no residual branch.*--sparse D"):
+        build_model(dataclasses.replace(LITE, method="triple", structure="Q"))
+    assert build_model(dataclasses.replace(LITE, method="triple", structure="Q", gate_all=True)).gated_parts

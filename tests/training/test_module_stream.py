@@ -19,7 +19,7 @@ from spvos_cli.training.options import LiteOptions, recipe_options
 from spvos_cli.training.parameters import freeze, parameter_groups
 from spvos_cli.training.position import StepPosition
 from spvos_cli.training.recipes import make_loss
-from spvos_cli.training.streams.module_stream import ModuleLearningStream, label_errors
+from spvos_cli.training.streams.module_stream import ModuleLearningStream, errors_beside, label_errors
 from spvos_cli.training.streams.stream_loss import StreamLoss, stream_loss
 from tests.training.conftest import OPTIONS, assert_as_at_test_time
 
@@ -57,6 +57,21 @@ def test_label_errors_by_hand() -> None:
     assert not errors[0, COMPUTE].any()
     unsure = label_errors(torch.zeros(1, CELL, CELL), torch.full((1, CELL, CELL), -50.0))
     assert unsure[0, :, 0, 0].tolist() == pytest.approx([0.125, 0.125, 0])  # no label, but half a probability
+
+
+def test_errors_are_charged_to_what_was_not_computed_beside_them() -> None:
+    """A row of five cells, of which the third and the fourth were computed; half of the third is wrong."""
+    dense = torch.full((1, CELL, 5 * CELL), -50.0)
+    dense[:, :, : 3 * CELL] = 50
+    found = dense.clone()
+    found[:, : CELL // 2, 2 * CELL : 3 * CELL] = -50
+    computed = torch.tensor([[[False, False, True, True, False]]])
+    charged = errors_beside(dense, found, computed)[0, 0]
+    assert charged.tolist() == pytest.approx([0, 1 / 6, 0, 0, 0])  # half a cell of an object of three
+    inside = torch.tensor([[[False, True, True, True, False]]])
+    assert not errors_beside(dense, found, inside).any()
+    alone = torch.tensor([[[False, False, True, False, False]]])
+    assert errors_beside(dense, found, alone)[0, 0].tolist() == pytest.approx([0, 1 / 12, 0, 1 / 12, 0])
 
 
 def test_a_stream_that_learns_is_one_of_test_time(davis: Path) -> None:

@@ -1,5 +1,5 @@
 """A stream as at test time in which the gate of a whole module learns: a dense run of each frame says what
-SKIP and REUSE of each cell would have done to its labels."""
+SKIP and REUSE of each cell would have done to its labels, and did to those of its neighbours."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from spvos_cli.model.encoders import Query
 from spvos_cli.model.matching import as_map
 from spvos_cli.model.network import VOSNetwork
 from spvos_cli.sparse.module_gate import CELL, GateView
+from spvos_cli.sparse.module_state import CERTAIN
 from spvos_cli.sparse.policy import COMPUTE, argmax_policy
 from spvos_cli.training.losses import bernoulli_divergence, mean_of_hardest
 from spvos_cli.training.streams.learning_stream import HARDEST, StreamInTraining, area_weight, read_exactly
@@ -44,6 +45,7 @@ class LearningModuleRun(ModuleRun):
             return logits
         dense = self.network.decode(as_map(readout, *place.grid).unsqueeze(0), query)[0].float()
         errors = label_errors(dense, self._kept)
+        errors[:, :COMPUTE] += errors_beside(dense, logits, self.policy == COMPUTE).unsqueeze(1)
         with torch.inference_mode(False):
             computed = self.policy.clone() == COMPUTE
             self.steps.append(PolicyCosts(1, self._logits, errors.clone(), computed))
@@ -74,13 +76,37 @@ def label_errors(dense: Tensor, kept: Tensor) -> Tensor:
     Returns:
         (K, 3, H / 16, W / 16)
     """
-    prob, before = dense.sigmoid(), kept.sigmoid()
+    skipped = _cell_errors(dense, torch.full_like(dense, CERTAIN))
+    reused = _cell_errors(dense, kept)
+    return torch.stack([skipped, reused, torch.zeros_like(reused)], dim=1)
+
+
+@torch.no_grad()
+def errors_beside(dense: Tensor, found: Tensor, computed: Tensor) -> Tensor:
+    """How far computed cells are off because of cells beside them that were not computed, whose outputs they
+    read; each of those is charged an equal share of it.
+
+    Args:
+        dense: (K, H, W), logits of a dense run.
+        found: (K, H, W), logits under the policy.
+        computed: (K, H / 16, W / 16) bool.
+
+    Returns:
+        (K, H / 16, W / 16), 0 where cells were computed; in the unit of `label_errors`.
+    """
+    left = (~computed).float()
+    beside = F.avg_pool2d(left, 3, 1, 1) * 9
+    errors = _cell_errors(dense, found) * computed / beside.clamp(min=1)
+    return F.avg_pool2d(errors, 3, 1, 1) * 9 * left
+
+
+def _cell_errors(dense: Tensor, other: Tensor) -> Tensor:
+    """Of other logits, by cell and in shares of the objects' areas."""
+    prob, its = dense.sigmoid(), other.sigmoid()
     found = prob > 0.5
     area = found.sum(dim=(1, 2)).clamp(min=SMALLEST)[:, None, None]
-    skipped = (found.float() + prob.square()) / 2
-    reused = ((found != (before > 0.5)).float() + (prob - before).square()) / 2
-    errors = torch.stack([skipped, reused, torch.zeros_like(prob)], dim=1)
-    return F.avg_pool2d(errors, CELL) * CELL**2 / area.unsqueeze(1)
+    errors = ((found != (its > 0.5)).float() + (prob - its).square()) / 2
+    return F.avg_pool2d(errors, CELL) * CELL**2 / area
 
 
 class ModuleLearningStream(StreamInTraining):
