@@ -28,7 +28,7 @@ from spvos_cli.sparse.module_state import (
     updated_logits,
     updated_readout,
 )
-from spvos_cli.sparse.policy import COMPUTE, argmax_policy, of_pixels
+from spvos_cli.sparse.policy import COMPUTE, REUSE, argmax_policy, of_pixels
 
 MatchRows = Callable[[Tensor | None], Tensor]  # cells (L,) line by line, None for all -> readout (K, L, C)
 Override = Callable[[Tensor], Tensor]  # (K, h, w) policies that the gate chose -> those that hold
@@ -58,6 +58,9 @@ class ModuleRun:
             the frames of one size.
         by_definition: whether matching and decoder run densely and their results are then chosen from, cell
             by cell; otherwise, on a CPU without such a kernel, only what is to be computed runs.
+
+    An object that goes or comes is computed everywhere, and nothing of a small one is reused: an error of a
+    cell is a large part of it, and stays.
 
     Attributes:
         state: what is kept; None: nothing.
@@ -118,7 +121,9 @@ class ModuleRun:
         lost = self.sight.lost(previous.masks)
         if not self._sparse or state is None:
             return self._dense(query, match)
-        policy = self._decide(state, query, place, previous).masked_fill(lost[:, None, None], COMPUTE)
+        policy = self._decide(state, query, place, previous)
+        redone = lost[:, None, None] | (self.sight.small[:, None, None] & (policy == REUSE))
+        policy = policy.masked_fill(redone, COMPUTE)
         if self.override is not None:
             policy = self.override(policy)
         policy.masked_fill_(~state.known, COMPUTE)

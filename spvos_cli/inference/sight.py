@@ -8,10 +8,11 @@ from collections.abc import Collection, Sequence
 import torch
 from torch import Tensor
 
-from spvos_cli.inference.region import VISIBLE
+from spvos_cli.inference.region import CELL, VISIBLE
 
 SHRUNK = 0.6  # of its largest area of late: below it an object goes behind something, or leaves
 FORGETTING = 0.95  # what an area of the past counts for a frame later
+SMALL = 16 * CELL**2  # pixels of an object of which a cell is a large part
 GROWN = 1.4  # times its area a frame before: above it an object comes into sight
 
 
@@ -65,3 +66,8 @@ class Sight:
         last.copy_(area)
         self._last = masks, lost
         return lost
+
+    @property
+    def small(self) -> Tensor:
+        """Which of the objects were small in the frame that `lost` was told of last: (K,) bool."""
+        return self.areas[1] < SMALL

@@ -301,6 +301,26 @@ def test_hidden_objects_are_looked_for_everywhere() -> None:
     assert (run.policy[1] == COMPUTE).all()
 
 
+def test_nothing_of_a_small_object_is_reused() -> None:
+    network = network_of(CONFIGS[0])
+    run = ModuleRun(network)
+    frames = frames_of(network, 0, 40)
+    frame = next(f for f in frames if len(f.ids) == 2 and f.place.window.height == FRAME[0])
+    network.gate.last.bias.copy_(torch.tensor([0.0, 5.0, 0.0]))
+    masks = torch.zeros_like(frame.masks)
+    masks[0, :, :], masks[1, :8, :8] = 1, 1
+    step(run, frame._replace(leaving=[], sparse=False, masks=masks))
+    run.override = None
+    run.begin(frame.ids, sparse=True)
+    before = PreviousFrame(
+        masks[:0], frame.query, masks, False, False, (frame.place.window,), frame.place.size
+    )
+    with torch.inference_mode():
+        run.decode(frame.query, frame.place, before, lambda c: frame.readout[:, c])
+    assert (run.policy[0] == REUSE).all()
+    assert (run.policy[1] == COMPUTE).all()
+
+
 def test_shifted_windows() -> None:
     x = torch.arange(12.0).view(1, 3, 4)
     assert torch.equal(shifted(x, 1, -1, (2, 3), 1), torch.tensor([[[0.0, 4, 5], [0, 8, 9]]]))

@@ -64,3 +64,12 @@ def test_each_object_keeps_its_areas() -> None:
     assert sight.lost(masks_of(10, 10)).tolist() == [True, False]
     sight.follow([])
     assert sight.areas.shape == (2, 0)
+
+
+def test_small_objects() -> None:
+    sight = Sight()
+    sight.follow([1, 2])
+    masks = torch.zeros(2, 96, 96)
+    masks[0, :60, :60], masks[1, :70, :70] = 1, 1
+    sight.lost(masks)
+    assert sight.small.tolist() == [True, False]

@@ -9,6 +9,7 @@ import torch
 
 from spvos_cli.data.folders import davis_sequences
 from spvos_cli.errors import InputError
+from spvos_cli.inference import sight
 from spvos_cli.inference.segmenter import VideoSegmenter
 from spvos_cli.model.checkpoint import load_checkpoint
 from spvos_cli.model.network import VOSNetwork
@@ -25,6 +26,12 @@ from tests.training.conftest import OPTIONS, assert_as_at_test_time
 
 STREAM = recipe_options("stream", iterations=4, batch_size=2, side=64)
 POSITION = StepPosition(0, 0.0, range(2))
+
+
+@pytest.fixture(autouse=True)
+def small_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is followed here would all count as small."""
+    monkeypatch.setattr(sight, "SMALL", 0)
 
 
 def gated(weights: Path) -> VOSNetwork:
