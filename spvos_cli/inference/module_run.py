@@ -126,8 +126,7 @@ class ModuleRun:
         policy = policy.masked_fill(redone, COMPUTE)
         if self.override is not None:
             policy = self.override(policy)
-        policy.masked_fill_(~state.known, COMPUTE)
-        self.policy = policy
+        self.policy = policy = policy.masked_fill(~state.known, COMPUTE)
         self.policies = policies_by_convolution(state.outputs, policy)
         if not self.on_cells:
             self._under_policy(state, policy, query, match)

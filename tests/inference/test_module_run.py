@@ -283,32 +283,10 @@ def test_what_is_kept_stays_in_place_on_lists(config: ModelConfig) -> None:
     assert memory_of(run) != places
 
 
-def test_hidden_objects_are_looked_for_everywhere() -> None:
-    network = network_of(CONFIGS[0])
+def decisions(bias: list[float], frame: Frame, masks: Tensor, network: VOSNetwork) -> Tensor:
+    """Policies (K, h, w) of a gate that would always choose the same, after a frame with these masks."""
     run = ModuleRun(network)
-    frame = next(f for f in frames_of(network, 0, 40) if len(f.ids) == 2)._replace(leaving=[])
-    network.gate.last.bias.copy_(torch.tensor([5.0, 0.0, 0.0]))
-    masks = torch.stack([torch.full_like(frame.masks[0], p) for p in (0.9, 0.4)])
-    step(run, frame._replace(sparse=False, masks=masks))
-    run.override = None
-    run.begin(frame.ids, sparse=True)
-    before = PreviousFrame(
-        masks[:0], frame.query, masks, False, False, (frame.place.window,), frame.place.size
-    )
-    with torch.inference_mode():
-        run.decode(frame.query, frame.place, before, lambda c: frame.readout[:, c])
-    assert (run.policy[0] == SKIP).all()
-    assert (run.policy[1] == COMPUTE).all()
-
-
-def test_nothing_of_a_small_object_is_reused() -> None:
-    network = network_of(CONFIGS[0])
-    run = ModuleRun(network)
-    frames = frames_of(network, 0, 40)
-    frame = next(f for f in frames if len(f.ids) == 2 and f.place.window.height == FRAME[0])
-    network.gate.last.bias.copy_(torch.tensor([0.0, 5.0, 0.0]))
-    masks = torch.zeros_like(frame.masks)
-    masks[0, :, :], masks[1, :8, :8] = 1, 1
+    network.gate.last.bias.copy_(torch.tensor(bias))
     step(run, frame._replace(leaving=[], sparse=False, masks=masks))
     run.override = None
     run.begin(frame.ids, sparse=True)
@@ -317,8 +295,27 @@ def test_nothing_of_a_small_object_is_reused() -> None:
     )
     with torch.inference_mode():
         run.decode(frame.query, frame.place, before, lambda c: frame.readout[:, c])
-    assert (run.policy[0] == REUSE).all()
-    assert (run.policy[1] == COMPUTE).all()
+    return run.policy
+
+
+def test_hidden_objects_are_looked_for_everywhere() -> None:
+    network = network_of(CONFIGS[0])
+    frame = next(f for f in frames_of(network, 0, 40) if len(f.ids) == 2)
+    masks = torch.stack([torch.full_like(frame.masks[0], p) for p in (0.9, 0.4)])
+    policy = decisions([5.0, 0.0, 0.0], frame, masks, network)
+    assert (policy[0] == SKIP).all()
+    assert (policy[1] == COMPUTE).all()
+
+
+def test_nothing_of_a_small_object_is_reused() -> None:
+    network = network_of(CONFIGS[0])
+    frames = frames_of(network, 0, 40)
+    frame = next(f for f in frames if len(f.ids) == 2 and f.place.window.height == FRAME[0])
+    masks = torch.zeros_like(frame.masks)
+    masks[0, :, :], masks[1, :8, :8] = 1, 1
+    policy = decisions([0.0, 5.0, 0.0], frame, masks, network)
+    assert (policy[0] == REUSE).all()
+    assert (policy[1] == COMPUTE).all()
 
 
 def test_shifted_windows() -> None:
