@@ -85,23 +85,21 @@ class ModuleRun:
         self.sight = Sight()
         self.policy: Tensor | None = None
         self.policies: dict[SparseConv2d, Tensor] = {}
-        self._ids: list[int] = []
         self._place: Place | None = None
         self._sparse = False
 
     def begin(self, ids: Sequence[int] = (0,), *, sparse: bool) -> None:
         """Before the next frame: its objects, a row each, and whether the gate decides about it."""
         self._sparse, self.policy, self.policies = sparse, None, {}
-        if self._ids != list(ids) and self.state is not None:
-            self.state = self.state.rows([self._ids.index(i) if i in self._ids else -1 for i in ids])
-        self._ids = list(ids)
+        before = self.sight.ids
+        if before != list(ids) and self.state is not None:
+            self.state = self.state.rows([before.index(i) if i in before else -1 for i in ids])
         self.sight.follow(ids)
 
     def remove(self, ids: Collection[int]) -> None:
         """Objects leave, or get a mask that the network did not make: what is kept of them goes."""
+        rows = [row for row, i in enumerate(self.sight.ids) if i not in ids]
         self.sight.remove(ids)
-        rows = [row for row, i in enumerate(self._ids) if i not in ids]
-        self._ids = [self._ids[row] for row in rows]
         if self.state is not None:
             self.state = self.state.rows(rows) if rows else None
 
@@ -121,12 +119,8 @@ class ModuleRun:
         lost = self.sight.lost(previous.masks)
         if not self._sparse or state is None:
             return self._dense(query, match)
-        policy = self._decide(state, query, place, previous)
-        redone = lost[:, None, None] | (self.sight.small[:, None, None] & (policy == REUSE))
-        policy = policy.masked_fill(redone, COMPUTE)
-        if self.override is not None:
-            policy = self.override(policy)
-        self.policy = policy = policy.masked_fill(~state.known, COMPUTE)
+        policy = self._decide(state, query, place, previous, lost)
+        self.policy = policy
         self.policies = policies_by_convolution(state.outputs, policy)
         if not self.on_cells:
             self._under_policy(state, policy, query, match)
@@ -157,12 +151,19 @@ class ModuleRun:
         else:
             self.state = self.state.moved(*cells_between(before.window, place.window), *place.grid)
 
-    def _decide(self, state: ModuleState, query: Query, place: Place, previous: PreviousFrame) -> Tensor:
+    def _decide(
+        self, state: ModuleState, query: Query, place: Place, previous: PreviousFrame, lost: Tensor
+    ) -> Tensor:
         key, masks = previous.query.key, previous.masks
         if previous.window != place.window:
             where = *cells_between(previous.window, place.window), place.grid
             key, masks = shifted(key, *where, 1), shifted(masks, *where, CELL)
-        return self.choose(GateView(query.key, key, masks, state.policy, state.age))
+        policy = self.choose(GateView(query.key, key, masks, state.policy, state.age))
+        redone = lost[:, None, None] | (self.sight.small[:, None, None] & (policy == REUSE))
+        policy = policy.masked_fill(redone, COMPUTE)
+        if self.override is not None:
+            policy = self.override(policy)
+        return policy.masked_fill(~state.known, COMPUTE)
 
     def _dense(self, query: Query, match: MatchRows) -> Tensor:
         readout = channels_last(as_map(match(None), *query.key.shape[2:]))

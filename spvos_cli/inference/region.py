@@ -168,9 +168,14 @@ def visible_cells(masks: Tensor) -> Tensor:
     return rows.unflatten(2, (-1, CELL)).amax(dim=3) > VISIBLE
 
 
+def visible_objects(masks: Tensor) -> Tensor:
+    """Which objects are to be seen: (K, H, W), probabilities -> (K,) bool."""
+    return masks.flatten(1).amax(dim=1) > VISIBLE
+
+
 def all_visible(masks: Tensor) -> bool:
     """Whether every object is to be seen: (K, H, W), probabilities."""
-    return bool((masks.flatten(1).amax(dim=1) > VISIBLE).all())
+    return bool(visible_objects(masks).all())
 
 
 def _partings(groups: list[list[Box]]) -> Iterator[list[list[Box]]]:

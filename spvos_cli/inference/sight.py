@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 import torch
 from torch import Tensor
 
-from spvos_cli.inference.region import CELL, VISIBLE
+from spvos_cli.inference.region import CELL, visible_objects
 
 SHRUNK = 0.6  # of its largest area of late: below it an object goes behind something, or leaves
 FORGETTING = 0.95  # what an area of the past counts for a frame later
@@ -47,6 +47,10 @@ class Sight:
         """Objects leave, or get a mask that the network did not make."""
         self.follow([i for i in self.ids if i not in ids])
 
+    def put(self, ids: Sequence[int], areas: Tensor) -> None:
+        """What is known of the objects, as the attributes."""
+        self.ids, self.areas = list(ids), areas.clone()
+
     def lost(self, masks: Tensor) -> Tensor:
         """Which of the objects are to be looked for everywhere in a frame: (K,) bool.
 
@@ -58,11 +62,10 @@ class Sight:
             return self._last[1]
         if self.areas.device != masks.device:
             self.areas = self.areas.to(masks.device)
-        flat = masks.flatten(1)
-        area = flat.sum(dim=1, dtype=torch.float32)
+        area = masks.flatten(1).sum(dim=1, dtype=torch.float32)
         largest, last = self.areas
         torch.maximum(largest.mul_(FORGETTING), area, out=largest)
-        lost = (flat.amax(dim=1) <= VISIBLE) | (area < SHRUNK * largest) | (area > GROWN * last)
+        lost = ~visible_objects(masks) | (area < SHRUNK * largest) | (area > GROWN * last)
         last.copy_(area)
         self._last = masks, lost
         return lost

@@ -271,8 +271,7 @@ class Stream:
         self.since_memory = facts["since_memory"]
         self.hidden.put(facts.get("hidden", []), tensors.get("hidden"))
         if self.module_run is not None and "areas" in tensors:
-            self.module_run.sight.ids = list(facts["areas"])
-            self.module_run.sight.areas = tensors["areas"].clone()
+            self.module_run.sight.put(facts["areas"], tensors["areas"])
         if facts["pending"]:
             annotated, memory_frame = facts["pending"]
             self.previous = PreviousFrame.from_tensors(
