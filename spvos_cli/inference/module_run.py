@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from importlib import import_module
 from typing import NamedTuple
 
 import torch
@@ -11,7 +12,6 @@ from torch import Tensor
 from spvos_cli.inference.previous_frame import PreviousFrame
 from spvos_cli.inference.region import CELL, Window
 from spvos_cli.inference.sight import Sight
-from spvos_cli.model.cell_decoder import CellDecoder, takes_cells
 from spvos_cli.model.encoders import Query
 from spvos_cli.model.matching import as_map
 from spvos_cli.model.network import VOSNetwork
@@ -25,8 +25,8 @@ from spvos_cli.sparse.module_state import (
     OnePolicyRun,
     Outputs,
     shifted,
+    updated_cells,
     updated_logits,
-    updated_readout,
 )
 from spvos_cli.sparse.policy import COMPUTE, REUSE, argmax_policy, of_pixels
 
@@ -44,6 +44,27 @@ class Place(NamedTuple):
     def grid(self) -> tuple[int, int]:
         """Height and width of the window in cells."""
         return self.window.height // CELL, self.window.width // CELL
+
+
+class Frame(NamedTuple):
+    """What a frame brings to all that follows the query encoder.
+
+    Attributes:
+        query: of the frame, as far as it is looked at.
+        place: where that is.
+        previous: the frame before, with the same objects.
+        match: reads the memory, for all cells or for some.
+        hidden: (K, Ch, h, w) float32, the objects' hidden states before it; None: zero, or the network
+            carries none.
+        memory_frame: whether the memory encoder makes the hidden states after it.
+    """
+
+    query: Query
+    place: Place
+    previous: PreviousFrame | None
+    match: MatchRows
+    hidden: Tensor | None = None
+    memory_frame: bool = False
 
 
 class ModuleRun:
@@ -79,7 +100,7 @@ class ModuleRun:
     ) -> None:
         self.network, self.override = network, override
         self.kernel = kernel if isinstance(kernel, ModuleKernel) and not by_definition else None
-        on_cells = self.kernel is None and network.device.type == "cpu" and takes_cells(network.decoder)
+        on_cells = self.kernel is None and network.device.type == "cpu" and bool(network.on_cells)
         self.on_cells = on_cells and not by_definition
         self.state: ModuleState | None = None
         self.sight = Sight()
@@ -103,34 +124,32 @@ class ModuleRun:
         if self.state is not None:
             self.state = self.state.rows(rows) if rows else None
 
-    def decode(self, query: Query, place: Place, previous: PreviousFrame | None, match: MatchRows) -> Tensor:
-        """Logits (K, H, W), float32, of the objects that `begin` was told of.
-
-        Args:
-            query: of the frame, as far as it is looked at.
-            place: where that is.
-            previous: the frame before, with the same objects.
-            match: reads the memory, for all cells or for some.
-        """
-        self._move(place)
-        state = self.state
-        if previous is None or previous.size != place.size:
-            return self._dense(query, match)
+    def decode(self, frame: Frame) -> tuple[Tensor, Tensor | None]:
+        """Logits (K, H, W), float32, of the objects that `begin` was told of, and their hidden states after
+        the frame: where it was computed new ones, where it was reused those before, and zeros where it was
+        skipped; on a memory frame those before."""
+        self._move(frame.place)
+        if frame.hidden is None and self.network.carries_hidden:
+            shape = len(self.sight.ids), self.network.config.hidden_channels, *frame.place.grid
+            frame = frame._replace(hidden=torch.zeros(shape, device=frame.query.key.device))
+        state, previous = self.state, frame.previous
+        if previous is None or previous.size != frame.place.size:
+            return self._dense(frame)
         lost = self.sight.lost(previous.masks)
         if not self._sparse or state is None:
-            return self._dense(query, match)
-        policy = self._decide(state, query, place, previous, lost)
+            return self._dense(frame)
+        policy = self._decide(state, frame.query, frame.place, previous, lost)
         self.policy = policy
         self.policies = policies_by_convolution(state.outputs, policy)
         if not self.on_cells:
-            self._under_policy(state, policy, query, match)
+            hidden = self._under_policy(state, policy, frame)
         elif bool((policy == COMPUTE).all()):
-            self._dense(query, match)
+            _, hidden = self._dense(frame)
         else:
-            self._cells(state, policy, query, match)
+            hidden = self._cells(state, policy, frame)
         assert self.state is not None
         self.state.decided(policy)
-        return self.state.logits
+        return self.state.logits, hidden
 
     def choose(self, view: GateView) -> Tensor:
         """What the gate decides: (K, h, w) uint8."""
@@ -165,33 +184,48 @@ class ModuleRun:
             policy = self.override(policy)
         return policy.masked_fill(~state.known, COMPUTE)
 
-    def _dense(self, query: Query, match: MatchRows) -> Tensor:
-        readout = channels_last(as_map(match(None), *query.key.shape[2:]))
+    def _dense(self, frame: Frame) -> tuple[Tensor, Tensor | None]:
+        readout = channels_last(as_map(frame.match(None), *frame.query.key.shape[2:]))
         outputs: Outputs = {}
-        logits = self.network.decode(readout.unsqueeze(0), query, OnePolicyRun(outputs))[0]
+        logits, hidden = self._decoded(readout, frame, OnePolicyRun(outputs))
         state = ModuleState.dense(readout, outputs, logits.float().clone())
         if self.kernel is None or self.state is None or not self.state.renew(state):
             self.state = state
-        return self.state.logits
+        return self.state.logits, hidden
 
-    def _under_policy(self, state: ModuleState, policy: Tensor, query: Query, match: MatchRows) -> None:
+    def _under_policy(self, state: ModuleState, policy: Tensor, frame: Frame) -> Tensor | None:
         """All is matched; layers run on what is listed, or by definition densely."""
-        readout = as_map(match(None), *query.key.shape[2:])
-        state.readout.copy_(updated_readout(state, readout, policy))
+        readout = as_map(frame.match(None), *frame.query.key.shape[2:])
+        state.readout.copy_(updated_cells(state.readout, readout, policy))
         run: LayerRunner = OnePolicyRun(state.outputs, policy)
         if self.kernel is not None:
             run = ListedRun(self.kernel, state, policy)
-        logits = self.network.decode(state.readout.unsqueeze(0), query, run)[0].float()
-        state.logits.copy_(updated_logits(state, logits, policy))
+        logits, hidden = self._decoded(state.readout, frame, run)
+        state.logits.copy_(updated_logits(state, logits.float(), policy))
+        return hidden_after(frame, hidden, policy)
 
-    def _cells(self, state: ModuleState, policy: Tensor, query: Query, match: MatchRows) -> None:
-        decoder = self.network.decoder
-        assert takes_cells(decoder)
-        step = CellDecoder(decoder, state, policy)
+    def _cells(self, state: ModuleState, policy: Tensor, frame: Frame) -> Tensor | None:
+        step = import_module(self.network.on_cells).CellDecoder(self.network.decoder, state, policy)
+        hidden = frame.hidden
         if len(step.cells):
             image, y, x = step.cells.unbind(1)
             matched, places = (y * policy.shape[2] + x).unique(return_inverse=True)
-            step.step(match(matched)[image, places], query)
+            hidden = step.step(frame.match(matched)[image, places], frame.query, hidden)
+        return hidden_after(frame, hidden, policy)
+
+    def _decoded(self, readout: Tensor, frame: Frame, run: LayerRunner) -> tuple[Tensor, Tensor | None]:
+        """Logits (K, H, W), and the hidden states that the network makes."""
+        logits, hidden = self.network.decode_step(
+            readout.unsqueeze(0), frame.query, frame.hidden, run, memory_frame=frame.memory_frame
+        )
+        return logits[0], hidden
+
+
+def hidden_after(frame: Frame, new: Tensor | None, policy: Tensor) -> Tensor | None:
+    """The objects' hidden states after a frame under the policy, of which `new` holds where it computes."""
+    if frame.hidden is None or new is None or frame.memory_frame:
+        return frame.hidden
+    return updated_cells(frame.hidden, new, policy)
 
 
 def cells_between(one: Window, other: Window) -> tuple[int, int]:

@@ -16,7 +16,7 @@ from spvos_cli.inference.distractors import drop_distractors
 from spvos_cli.inference.hidden_states import HiddenStates
 from spvos_cli.inference.long_memory import bank_for
 from spvos_cli.inference.memory_bank import MemoryBank, MemoryFrame
-from spvos_cli.inference.module_run import ModuleRun, Place
+from spvos_cli.inference.module_run import Frame, ModuleRun, Place
 from spvos_cli.inference.previous_frame import PreviousFrame, tensors_below
 from spvos_cli.inference.region import Region, Window, Windows, all_visible, cells_of
 from spvos_cli.inference.views import Placed, TensorView, View, padded_size, placed, seen_through
@@ -303,9 +303,11 @@ class Stream:
             places = {"positions": before - own[0], "query_positions": own - own[0]}
             memories = [m._replace(last=m.last and m.last._replace(**places)) for m in memories]
         if self.module_run is not None:
-            place = Place(windows[0], padded_size(view))
-            match = partial(self._match, query, memories)
-            return self.module_run.decode(query, place, previous, match).sigmoid()
+            place, match = Place(windows[0], padded_size(view)), partial(self._match, query, memories)
+            frame = Frame(query, place, previous, match, self._hidden_before(query), memory_frame)
+            logits, hidden = self.module_run.decode(frame)
+            self.hidden.put(self.ids, hidden)
+            return logits.sigmoid()
         readout = torch.cat(self._readouts(query, memories, windows, previous, padded_size(view)), dim=1)
         if self.decode is not None:
             return self.decode(readout, query, run)[0].float().sigmoid()

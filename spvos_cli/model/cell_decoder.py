@@ -3,11 +3,11 @@ at once. It does what `sparse.module_state.OnePolicyRun` defines."""
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeGuard
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from spvos_cli.model.decoder import Decoder, UpBlock
 from spvos_cli.model.encoders import Query
@@ -31,11 +31,10 @@ class Stage(NamedTuple):
     frame: Tiles
 
 
-class CellDecoder:
-    """One sparse step of a decoder.
+class CellStep:
+    """One sparse step of any decoder, part by part.
 
     Args:
-        decoder: prepared for inference.
         state: changed in place.
         policy: (K, h, w) uint8. Skipped values are written at once.
 
@@ -44,39 +43,25 @@ class CellDecoder:
         frame_cells: likewise of those that are for any object, with 0 for the object.
     """
 
-    def __init__(self, decoder: Decoder | LiteDecoder, state: ModuleState, policy: Tensor) -> None:
-        self.decoder, self.state, self.policy = decoder, state, policy
+    def __init__(self, state: ModuleState, policy: Tensor) -> None:
+        self.state, self.policy = state, policy
         write_skips(state, policy)
         self.cells = filled_up((policy == COMPUTE).nonzero())
         self.frame_cells = self.cells
         if len(policy) > 1:
             self.frame_cells = filled_up((policy.amax(dim=0, keepdim=True) == COMPUTE).nonzero())
 
-    def step(self, readout: Tensor, query: Query) -> None:
-        """readout: (N, C), of `cells`."""
-        decoder, kept = self.decoder, self.state.readout
-        at16, at8, at4 = self._stage(1), self._stage(2), self._stage(4)
-        at16.own.scatter(readout.contiguous(), kept)
-        x = torch.cat([at16.own.gather(kept), at16.own.gather(query.value)], dim=3)
-        self._compute_block(decoder.compress, at16, x)
-        x = self._block_output(decoder.compress, at16, None)
-        labels = at16.own.gather(kept, replicate=True)
-        x = self._compute_up(decoder.up8, at8, x, query.f8, labels)
-        x = self._block_output(decoder.up8.block, at8, None)
-        x = self._compute_up(decoder.up4, at4, x, query.f4, None)
-        x = self._block_output(decoder.up4.block, at4, x)
-        self._compute(decoder.predict, at4.own, x.relu_())
-        self._write_logits()
-
     def _stage(self, side: int) -> Stage:
         grid = self.policy.shape[1], self.policy.shape[2]
         own = Tiles.of(self.cells, grid, side)
         return Stage(own, own if self.frame_cells is self.cells else Tiles.of(self.frame_cells, grid, side))
 
-    def _compute(self, conv: SparseConv2d, tiles: Tiles, x: Tensor) -> None:
-        """One layer, from (N, side + 2, side + 2, Cin)."""
+    def _compute(self, conv: SparseConv2d, tiles: Tiles, x: Tensor) -> Tensor:
+        """One layer, from (N, side + 2, side + 2, Cin); (N * side^2, Cout), which is kept."""
         pixels = convolve_tiles(conv, x)
-        tiles.scatter(pixels.relu_() if conv.relu else pixels, self.state.outputs[conv])
+        pixels = pixels.relu_() if conv.relu else pixels
+        tiles.scatter(pixels, self.state.outputs[conv])
+        return pixels
 
     def _compute_block(self, block: ResidualBlock, stage: Stage, x: Tensor) -> None:
         if block.shortcut is not None:
@@ -98,22 +83,21 @@ class CellDecoder:
         stage: Stage,
         coarse: Tensor,
         features: Tensor,
-        readout: Tensor | None,
+        labels: Tensor | None = None,
     ) -> Tensor:
-        """From tiles at twice the stride; gives the tiles that go into the block."""
+        """From tiles at twice the stride, and lite's labels in the readout; gives the tiles that go into the
+        block."""
         outputs = self.state.outputs
         self._compute(up.skip, stage.frame, stage.frame.gather(features))
         x = finer_tiles(coarse, 2, 1).add_(stage.own.gather(outputs[up.skip], replicate=True))
-        if up.labels is not None and readout is not None:
-            assert isinstance(self.decoder, LiteDecoder)
-            labels = self.decoder.labels_in(readout.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        if up.labels is not None and labels is not None:
             self._compute(up.labels, stage.own, stage.own.without_outside(finer_tiles(labels, 2, 1)))
             x += stage.own.gather(outputs[up.labels], replicate=True)
         self._compute_block(up.block, stage, stage.own.without_outside(x))
         return x
 
-    def _write_logits(self) -> None:
-        predicted = self.state.outputs[self.decoder.predict]
+    def _write_logits(self, predict: SparseConv2d) -> None:
+        predicted = self.state.outputs[predict]
         factor = round(predicted.shape[1] ** 0.5)
         fine = F.pixel_shuffle(predicted.float(), factor).contiguous()
         (height, width), side = self.policy.shape[1:], 4 * factor
@@ -123,9 +107,37 @@ class CellDecoder:
         by_cell[image, y, x] = finer_tiles(tiles, CELL // side, 0)[..., 0]
 
 
-def takes_cells(decoder: nn.Module) -> TypeGuard[Decoder | LiteDecoder]:
-    """Whether chosen cells of a decoder can be computed alone."""
-    return isinstance(decoder, Decoder | LiteDecoder)
+class CellDecoder(CellStep):
+    """One sparse step of the decoder of lite and spvos.
+
+    Args:
+        decoder: prepared for inference.
+        state: changed in place.
+        policy: (K, h, w) uint8. Skipped values are written at once.
+    """
+
+    def __init__(self, decoder: Decoder | LiteDecoder, state: ModuleState, policy: Tensor) -> None:
+        super().__init__(state, policy)
+        self.decoder = decoder
+
+    def step(self, readout: Tensor, query: Query, hidden: Tensor | None) -> None:
+        """readout: (N, C), of `cells`; these decoders carry nothing hidden."""
+        decoder, kept = self.decoder, self.state.readout
+        at16, at8, at4 = self._stage(1), self._stage(2), self._stage(4)
+        at16.own.scatter(readout.contiguous(), kept)
+        x = torch.cat([at16.own.gather(kept), at16.own.gather(query.value)], dim=3)
+        self._compute_block(decoder.compress, at16, x)
+        x = self._block_output(decoder.compress, at16, None)
+        labels = None
+        if isinstance(decoder, LiteDecoder):
+            rows = at16.own.gather(kept, replicate=True).permute(0, 3, 1, 2)
+            labels = decoder.labels_in(rows).permute(0, 2, 3, 1)
+        x = self._compute_up(decoder.up8, at8, x, query.f8, labels)
+        x = self._block_output(decoder.up8.block, at8, None)
+        x = self._compute_up(decoder.up4, at4, x, query.f4)
+        x = self._block_output(decoder.up4.block, at4, x)
+        self._compute(decoder.predict, at4.own, x.relu_())
+        self._write_logits(decoder.predict)
 
 
 def filled_up(cells: Tensor) -> Tensor:

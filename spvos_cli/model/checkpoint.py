@@ -57,11 +57,8 @@ def add_module_gate(network: VOSNetwork, config: ModelConfig) -> None:
     """Gives a network the gate that all convolutions of its decoder obey, as it is before training.
 
     Raises:
-        InputError: another method than triple, or a network that it does not fit.
+        InputError: another method than triple.
     """
-    if not network.takes_module_gate:
-        found = f"the {config.architecture} network, whose hidden states every frame updates as a whole"
-        raise InputError("--gate module", found=found, expected="gates of convolutions", fix="--gate conv")
     if config.method != "triple":
         found = f"--method {config.method}"
         raise InputError("--gate module", found=found, expected="--method triple", fix="--gate conv")

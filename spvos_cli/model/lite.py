@@ -170,6 +170,7 @@ class LiteVOS(VOSNetwork):
     keeps_trunk = True
     openvino = "spvos_cli.model.backends.lite_engine"
     openvino_always_pays = True
+    on_cells = "spvos_cli.model.cell_decoder"
 
     def __init__(self, config: ModelConfig = LITE) -> None:
         super().__init__(config)

@@ -127,7 +127,9 @@ class VOSNetwork(Network):
     drops_distractors = False  # whether small parts far from where an object was before are no parts of it
     openvino = ""  # the module whose `put_in` has OpenVINO run what no gates decide about; empty: none has
     openvino_always_pays = False  # whether OpenVINO is faster in any arithmetic
-    takes_module_gate = True  # whether one gate may decide about all that follows the query encoder
+    on_cells = (
+        ""  # the module whose `CellDecoder` computes chosen cells of its decoder alone; empty: none does
+    )
     query_encoder: nn.Module
     memory_encoder: nn.Module
     decoder: nn.Module
@@ -270,6 +272,7 @@ class SpVOS(VOSNetwork):
     query_encoder: QueryEncoder
     resnets = RESNETS
     openvino = "spvos_cli.model.backends.resnet_engine"
+    on_cells = "spvos_cli.model.cell_decoder"
 
     def __init__(self, config: ModelConfig = SPVOS) -> None:
         super().__init__(config)

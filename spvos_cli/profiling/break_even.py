@@ -14,6 +14,7 @@ import torch
 
 from spvos_cli.model.checkpoint import build_model
 from spvos_cli.model.config import LITE, SPVOS
+from spvos_cli.model.host import host_of
 from spvos_cli.profiling.blobs import blob_map
 from spvos_cli.profiling.cost import layer_costs
 from spvos_cli.sparse.conv import SparseConv2d
@@ -38,18 +39,19 @@ class GatedShape(NamedTuple):
 
 
 def gated_shapes(*, module: bool = False) -> Iterator[GatedShape]:
-    """The distinct shapes of the paper's network and of the lite one.
+    """The distinct shapes of all networks.
 
     Args:
         module: also those that only the gate of a whole module decides about.
     """
     seen = set()
+    hosts = [SPVOS, LITE, host_of("xmem").config]
     gated = [
-        dataclasses.replace(SPVOS, method="static", structure="QDM"),
-        dataclasses.replace(LITE, method="static", structure="D"),
+        dataclasses.replace(config, method="static", structure="D" if config is LITE else "QDM")
+        for config in hosts
     ]
     if module:
-        gated += [dataclasses.replace(config, method="triple", gate="module") for config in (SPVOS, LITE)]
+        gated += [dataclasses.replace(config, method="triple", gate="module") for config in hosts]
     for config in gated:
         structure = config.structure
         with torch.device("meta"):

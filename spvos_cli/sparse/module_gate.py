@@ -22,7 +22,8 @@ class GateView(NamedTuple):
     """What is known before a frame is matched; cells of the previous frame that are not known are 0.
 
     Attributes:
-        key, previous_key: (1, Ck, h, w), of this frame and of the one before.
+        key, previous_key: (1, Ck or more, h, w), of this frame and of the one before; the key itself comes
+            before whatever else is matched.
         masks: (K, H, W), the objects' probabilities in the frame before; H = 16 h.
         policy: (K, h, w) uint8, what was decided about it.
         age: (K, h, w) float32, how many frames ago a cell was computed.
@@ -55,7 +56,8 @@ class ModuleGate(nn.Module):
     def forward(self, view: GateView) -> Tensor:
         """Logits (K, 3, h, w), float32, of SKIP, REUSE and COMPUTE."""
         dtype = self.last.weight.dtype
-        key, previous = (F.normalize(k.float(), dim=1) for k in (view.key, view.previous_key))
+        channels = self.keys.in_channels // 2
+        key, previous = (F.normalize(k[:, :channels].float(), dim=1) for k in (view.key, view.previous_key))
         maps = seen_maps(key, previous, view)
         keys = self.keys(torch.cat([key, previous], dim=1).to(dtype)).expand(len(maps), -1, -1, -1)
         x = self.first(torch.cat([maps.to(dtype), keys], dim=1)).relu()

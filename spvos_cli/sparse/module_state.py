@@ -184,11 +184,11 @@ class ListedRun:
         return output
 
 
-def updated_readout(state: ModuleState, readout: Tensor, policy: Tensor) -> Tensor:
-    """What is kept of it under the policy: (K, C, h, w)."""
+def updated_cells(kept: Tensor, new: Tensor, policy: Tensor) -> Tensor:
+    """What is kept under the policy (K, h, w) of a map of cells, 0 where it is skipped: (K, C, h, w)."""
     policy = policy.unsqueeze(1)
-    kept = torch.where(policy == SKIP, torch.zeros_like(readout), state.readout)
-    return torch.where(policy == COMPUTE, readout, kept)
+    kept = torch.where(policy == SKIP, torch.zeros_like(kept), kept)
+    return torch.where(policy == COMPUTE, new, kept)
 
 
 def updated_logits(state: ModuleState, logits: Tensor, policy: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from spvos_cli.inference import module_run
 from spvos_cli.inference.module_run import ModuleRun, Place
 from spvos_cli.inference.previous_frame import PreviousFrame
 from spvos_cli.inference.region import CELL, Window
@@ -19,6 +20,7 @@ from spvos_cli.model.config import LITE, SPVOS, ModelConfig
 from spvos_cli.model.encoders import Query
 from spvos_cli.model.lite import LABELS
 from spvos_cli.model.network import VOSNetwork
+from spvos_cli.model.xmem.network import XMEM
 from spvos_cli.sparse.gate import TripleGate
 from spvos_cli.sparse.kernels.cuda import CUDAKernel
 from spvos_cli.sparse.kernels.reference import REFERENCE
@@ -31,14 +33,19 @@ from tests.sparse.host_gpu import HostGPU, Launch, needs_compiler
 from tests.sparse.host_waits import host_waits
 
 SMALL = {"value_channels": 16, "decoder_channels": (8, 12, 8), "key_channels": 4}
-CONFIGS = [dataclasses.replace(config, method="triple", gate="module", **SMALL) for config in (LITE, SPVOS)]
+OWN = {"xmem": {"hidden_channels": 8, "decoder_channels": (32, 12, 8)}}  # attention takes 16 channels or more
+CONFIGS = [
+    dataclasses.replace(config, **SMALL | OWN.get(config.architecture, {}), method="triple", gate="module")
+    for config in (LITE, SPVOS, XMEM)
+]
 CPU, FRAME = torch.device("cpu"), (96, 128)
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 2e-2}
 
 
 class Frame(NamedTuple):
     """Attributes: place; ids of its objects; query; readout (K, L, C) of all cells; masks (K, H, W) of the
-    frame before; policy (K, h, w) that the gate is made to choose; sparse; leaving: ids that go before it."""
+    frame before; policy (K, h, w) that the gate is made to choose; sparse; leaving: ids that go before it;
+    hidden: states before it, where the network has some."""
 
     place: Place
     ids: list[int]
@@ -48,6 +55,7 @@ class Frame(NamedTuple):
     policy: Tensor
     sparse: bool
     leaving: list[int]
+    hidden: Tensor | None
 
 
 def network_of(
@@ -88,16 +96,15 @@ def frames_of(network: VOSNetwork, seed: int, length: int = 14) -> Iterator[Fram
             top, left = CELL * whole(0, 6 - height // CELL), CELL * whole(0, 8 - width // CELL)
             window = Window(top, left, height, width)
         h, w = window.height // CELL, window.width // CELL
-        f8, f4 = (16, 8) if config.architecture == "spvos" else network.query_encoder.trunk.channels[1::-1]
-        f8, f4 = (512, 256) if config.architecture == "spvos" else (f8, f4)
+        lite = config.architecture == "lite"
+        f8, f4 = network.query_encoder.trunk.channels[1::-1] if lite else (512, 256)
         query = Query(
             draw(1, config.key_channels, h, w),
-            draw(1, config.value_channels, h, w),
+            draw(1, 1024 if config.architecture == "xmem" else config.value_channels, h, w),
             draw(1, 8, h, w),
             draw(1, f8, 2 * h, 2 * w),
             draw(1, f4, 4 * h, 4 * w),
         )
-        lite = config.architecture == "lite"
         channels = 2 * (config.value_channels + LABELS) if lite else config.value_channels
         masks = torch.rand(len(ids), window.height, window.width, generator=random)
         masks[[chance(0.1) for _ in ids]] = 0.1
@@ -113,11 +120,14 @@ def frames_of(network: VOSNetwork, seed: int, length: int = 14) -> Iterator[Fram
             policy,
             t % 5 > 0 and not chance(0.1),
             leaving,
+            torch.randn(len(ids), config.hidden_channels, h, w, generator=random)
+            if config.hidden_channels
+            else None,
         )
 
 
-def step(run: ModuleRun, frame: Frame) -> Tensor:
-    """Logits of one frame."""
+def step(run: ModuleRun, frame: Frame, *, memory_frame: bool = False) -> tuple[Tensor, Tensor]:
+    """Logits of one frame, and hidden states after it, of no channels where there are none."""
     run.override = lambda chosen: frame.policy
     if frame.leaving:
         run.remove(frame.leaving)
@@ -130,7 +140,9 @@ def step(run: ModuleRun, frame: Frame) -> Tensor:
         return frame.readout if cells is None else frame.readout[:, cells]
 
     with torch.inference_mode():
-        return run.decode(frame.query, frame.place, before, match).clone()
+        given = module_run.Frame(frame.query, frame.place, before, match, frame.hidden, memory_frame)
+        logits, hidden = run.decode(given)
+        return logits.clone(), torch.empty(len(logits), 0) if hidden is None else hidden
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["fp32", "bf16"])
@@ -173,7 +185,8 @@ def compare_with_definition(network: VOSNetwork, run: ModuleRun, frames: Iterabl
     defined, decided = ModuleRun(network, by_definition=True), 0
     tolerance = TOLERANCE[network.dtype]
     for frame in frames:
-        expected, found = step(defined, frame), step(run, frame)
+        (expected, after), (found, own_after) = step(defined, frame), step(run, frame)
+        torch.testing.assert_close(own_after, after, rtol=0, atol=10 * tolerance)
         scale = max(1.0, expected[expected > CERTAIN].abs().max().item()) if (expected > CERTAIN).any() else 1
         torch.testing.assert_close(found, expected, rtol=0, atol=scale * tolerance)
         one, other = defined.state, run.state
@@ -215,7 +228,7 @@ def test_definition_is_that_of_gates_with_one_policy(config: ModelConfig) -> Non
         frame = first._replace(
             query=query, readout=readout, masks=masks, policy=policy, sparse=t > 0, leaving=[]
         )
-        found = step(run, frame)
+        found, after = step(run, frame)
         grid = frame.place.grid
         new = readout.transpose(1, 2).unflatten(2, grid)
         if t:
@@ -227,13 +240,33 @@ def test_definition_is_that_of_gates_with_one_policy(config: ModelConfig) -> Non
             policy.amax(dim=0, keepdim=True) if conv.per_frame else policy, own.shape[1] // policy.shape[1]
         )
         with torch.inference_mode():
-            decoded = by_convolution.decode(kept.unsqueeze(0), query, conv_run)[0]
+            decoded, updated = by_convolution.decode_step(kept.unsqueeze(0), query, frame.hidden, conv_run)
+            decoded = decoded[0]
         whole = of_pixels(policy, CELL)
         if t:
             logits = torch.where(whole == REUSE, logits, decoded).masked_fill(whole == SKIP, CERTAIN)
         else:
             logits = decoded
         torch.testing.assert_close(found, logits, rtol=0, atol=1e-4)
+        if updated is not None:
+            own = policy[:, None] if t else torch.full_like(policy[:, None], COMPUTE)
+            updated = torch.where(own == REUSE, frame.hidden, updated) * (own != SKIP)
+            torch.testing.assert_close(after, updated, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("by_definition", [True, False])
+def test_the_hidden_states_of_memory_frames_are_left_alone(by_definition: bool) -> None:
+    """The deep update makes them, of those before."""
+    network = network_of(CONFIGS[2])
+    frames = frames_of(network, 3)
+    frame = next(f for f in frames if len(f.ids) == 2)._replace(leaving=[])
+    run = ModuleRun(network, by_definition=by_definition)
+    for sparse in (False, True):
+        own = frame._replace(sparse=sparse)
+        _, kept = step(run, own, memory_frame=True)
+        assert torch.equal(kept, frame.hidden)
+        _, changed = step(run, own)
+        assert not torch.equal(changed, frame.hidden)
 
 
 def test_what_nothing_is_known_of_is_computed() -> None:
@@ -274,7 +307,7 @@ def test_what_is_kept_stays_in_place_on_lists(config: ModelConfig) -> None:
     for sparse in (True, False, True, True):
         other = frame._replace(sparse=sparse, readout=frame.readout + 1)
         with host_waits() as seen:
-            logits = step(run, other)
+            logits, _ = step(run, other)
         assert seen.waits == seen.uploads == []
         assert (run.policy is not None) == sparse
         assert memory_of(run) == places
@@ -294,7 +327,7 @@ def decisions(bias: list[float], frame: Frame, masks: Tensor, network: VOSNetwor
         masks[:0], frame.query, masks, False, False, (frame.place.window,), frame.place.size
     )
     with torch.inference_mode():
-        run.decode(frame.query, frame.place, before, lambda c: frame.readout[:, c])
+        run.decode(module_run.Frame(frame.query, frame.place, before, lambda c: frame.readout[:, c]))
     return run.policy
 
 

@@ -150,9 +150,8 @@ def test_frames_may_change_their_size(network: VOSNetwork, clip: Clip) -> None:
         assert labels.shape == image.shape[:2]
 
 
-@pytest.mark.parametrize(
-    ("host", "gates"), [*((host, {}) for host in HOSTS), ("lite", {"method": "triple", "gate": "module"})]
-)
+@pytest.mark.parametrize("gates", [{}, {"method": "triple", "gate": "module"}], ids=["dense", "module"])
+@pytest.mark.parametrize("host", HOSTS)
 def test_a_stream_goes_on_from_its_state(host: str, gates: dict[str, str]) -> None:
     """With memory that is left behind, and what the host or a gate carries of each object."""
     torch.manual_seed(0)

@@ -15,7 +15,6 @@ from spvos_cli.model.checkpoint import build_model, load_checkpoint, save_weight
 from spvos_cli.model.config import LITE, ModelConfig
 from spvos_cli.resources import shipped_weights
 from spvos_cli.sparse.conv_unit import ConvUnit
-from tests.hosts import small
 
 
 def test_round_trip_with_config(tmp_path: Path) -> None:
@@ -81,11 +80,6 @@ def test_another_network_than_the_one_expected(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"small.*lite network; expected .* spvos network \(--model lite\)"):
         load_checkpoint(tmp_path / "small.safetensors", architecture="spvos")
     load_checkpoint(tmp_path / "small.safetensors", architecture="lite")
-
-
-def test_one_gate_for_all_where_every_frame_updates_the_whole() -> None:
-    with pytest.raises(InputError, match=r"--gate module: the xmem network.*--gate conv"):
-        build_model(small("xmem", method="triple", gate="module"))
 
 
 @pytest.mark.parametrize("field", ["architecture", "method", "structure", "strategy"])

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from spvos_cli.distributed import Processes
+from spvos_cli.inference import sight
 from spvos_cli.inference.segmenter import VideoSegmenter
 from spvos_cli.model import config as configs
 from spvos_cli.model.checkpoint import build_model, load_checkpoint, save_weights
@@ -80,15 +81,21 @@ class FourthNetwork(VOSNetwork):
 
 
 @pytest.fixture
-def network(monkeypatch: pytest.MonkeyPatch) -> VOSNetwork:
-    """With gates everywhere that decide by what they see."""
+def host(monkeypatch: pytest.MonkeyPatch) -> ModelConfig:
+    """What is known of it when it is listed."""
     monkeypatch.setitem(HOSTS, NAME, Listed(__name__))
     monkeypatch.setitem(configs.CHOICES, "architecture", (*HOSTS, "clicks"))
     config = ModelConfig(NAME, key_channels=8, value_channels=4, mem_every=2, max_memory=2, top_k=9)
     monkeypatch.setattr(f"{__name__}.HOST", Host(FourthNetwork, config), raising=False)
+    return config
+
+
+@pytest.fixture
+def network(host: ModelConfig) -> VOSNetwork:
+    """With gates everywhere that decide by what they see."""
     torch.manual_seed(0)
     gates = {"method": "triple", "structure": "QDM", "gate_all": True, "strategy": "fully"}
-    network = build_model(dataclasses.replace(config, **gates))
+    network = build_model(dataclasses.replace(host, **gates))
     for name, parameter in network.named_parameters():
         if ".gate." in name:
             torch.nn.init.normal_(parameter, std=0.3)
@@ -114,6 +121,28 @@ def test_it_follows_objects_and_goes_on_from_files(network: VOSNetwork, clip: Cl
     assert whole.objects == [1, 2]
     policies = [policy for run in whole.runs for policy in run.policies.values()]
     assert {int(choice) for policy in policies for choice in policy.unique()} == {SKIP, REUSE, COMPUTE}
+
+
+def test_one_gate_decides_for_all_of_its_decoder(
+    host: ModelConfig, clip: Clip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it says that all is to be reused, an object stays as it was; by definition, as it brings nothing
+    that computes single cells."""
+    for name, never in (("SMALL", 0), ("SHRUNK", 0), ("GROWN", torch.inf)):
+        monkeypatch.setattr(sight, name, never)
+    torch.manual_seed(0)
+    config = dataclasses.replace(host, method="triple", gate="module", mem_every=99)
+    network = build_model(config)
+    network.gate.last.bias.data = torch.tensor([0.0, 9.0, 0.0])
+    network.decoder.predict.bias.data.fill_(9.0)  # so that the object is in sight
+    segmenter = VideoSegmenter(network.for_inference(torch.device("cpu"), torch.float32))
+    run = segmenter._stream.module_run
+    segmenter.step(clip[0][0], clip[1][0] == 1)
+    segmenter.step(clip[0][1])
+    first = run.state.logits.clone()
+    follow(segmenter, clip, range(2, 5))
+    assert (run.policy == REUSE).all()
+    assert torch.equal(run.state.logits, first)
 
 
 def test_it_learns(network: VOSNetwork) -> None:

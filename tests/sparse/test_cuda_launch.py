@@ -14,6 +14,7 @@ import torch
 from spvos_cli.errors import InputError
 from spvos_cli.model.checkpoint import build_model
 from spvos_cli.model.config import LITE, SPVOS, ModelConfig
+from spvos_cli.model.xmem.network import XMEM
 from spvos_cli.profiling.break_even import GatedShape, gated_shapes, time_median
 from spvos_cli.profiling.tune import measure, tune
 from spvos_cli.sparse.conv_unit import ConvUnit
@@ -126,7 +127,7 @@ def test_tuning_measures_every_shape(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(0 <= limit <= 1 for limit in found["float32"].values())
 
 
-@pytest.mark.parametrize("config", [LITE, SPVOS], ids=lambda config: config.architecture)
+@pytest.mark.parametrize("config", [LITE, SPVOS, XMEM], ids=lambda config: config.architecture)
 def test_tuning_knows_all_that_gates_decide_about(config: ModelConfig) -> None:
     """One for a whole module too."""
     shapes = {case[:4] for case in gated_shapes(module=True)}

@@ -69,7 +69,7 @@ def test_a_step_waits_for_the_labels_alone(segmenter: VideoSegmenter) -> None:
     assert sparse_steps(segmenter, 8) >= 4
 
 
-@pytest.mark.parametrize("model", ["lite", "spvos"])
+@pytest.mark.parametrize("model", HOSTS)
 def test_a_modules_gate_waits_for_nothing_more(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its policies, and the lists that are made of them, stay on the card."""
     network = build_model(small(model, method="triple", gate="module", max_memory=1, mem_every=3))

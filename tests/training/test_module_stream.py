@@ -11,7 +11,8 @@ from spvos_cli.data.folders import davis_sequences
 from spvos_cli.errors import InputError
 from spvos_cli.inference import sight
 from spvos_cli.inference.segmenter import VideoSegmenter
-from spvos_cli.model.checkpoint import load_checkpoint
+from spvos_cli.model.checkpoint import build_model, load_checkpoint
+from spvos_cli.model.hosts import HOSTS
 from spvos_cli.model.network import VOSNetwork
 from spvos_cli.resources import shipped_weights
 from spvos_cli.sparse.module_gate import CELL
@@ -22,6 +23,7 @@ from spvos_cli.training.position import StepPosition
 from spvos_cli.training.recipes import make_loss
 from spvos_cli.training.streams.module_stream import ModuleLearningStream, errors_beside, label_errors
 from spvos_cli.training.streams.stream_loss import StreamLoss, stream_loss
+from tests.hosts import small
 from tests.training.conftest import OPTIONS, assert_as_at_test_time
 
 STREAM = recipe_options("stream", iterations=4, batch_size=2, side=64)
@@ -105,6 +107,16 @@ def test_only_the_gate_learns_and_it_learns_to_compute_less(start: Path) -> None
     assert changed
     assert all(name.startswith("gate.") for name in changed)
     assert densities[-1] < densities[0] / 2
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_the_gate_of_every_host_learns(host: str) -> None:
+    network = build_model(small(host, method="triple", gate="module", mem_every=3))
+    torch.nn.init.normal_(network.gate.last.weight, std=0.1)
+    value, figures = StreamLoss(freeze(network, train_trunk=False, learn="gates"), STREAM)(*batch(), POSITION)
+    value.backward()
+    assert figures["density"] > 0
+    assert all(p.grad is not None and p.grad.any() for p in network.gate.parameters())
 
 
 def test_a_gate_that_computes_everything_is_no_distance_away(start: Path) -> None:

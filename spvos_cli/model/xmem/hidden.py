@@ -28,9 +28,7 @@ class HiddenState(nn.Module):
         as well: it goes through as many steps as there are frames."""
         joined = torch.cat([x, hidden.to(x.dtype)], dim=1)
         values = self.transform(joined) if run is None else self.transform(joined, run)
-        forget, update, written = values.float().chunk(3, dim=1)
-        update = update.sigmoid()
-        return forget.sigmoid() * hidden * (1 - update) + update * written.tanh()
+        return renewed(hidden, values)
 
 
 class HiddenUpdate(nn.Module):
@@ -50,3 +48,10 @@ class HiddenUpdate(nn.Module):
         """Features (B * K, C, h, w) at strides 16, 8 and 4; averages take them all to stride 16."""
         x = self.g16(x16, run) + self.g8(F.avg_pool2d(x8, 2), run) + self.g4(F.avg_pool2d(x4, 4), run)
         return self.state(x, hidden, run)
+
+
+def renewed(hidden: Tensor, values: Tensor) -> Tensor:
+    """hidden: (N, channels, ...) float32, values: (N, 3 * channels, ...), of its convolution."""
+    forget, update, written = values.float().chunk(3, dim=1)
+    update = update.sigmoid()
+    return forget.sigmoid() * hidden * (1 - update) + update * written.tanh()

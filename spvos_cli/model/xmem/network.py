@@ -104,7 +104,7 @@ class XMem(VOSNetwork):
     memory_encoder: XMemMemoryEncoder
     decoder: XMemDecoder
     resnets = RESNETS
-    takes_module_gate = False  # every frame updates the hidden states as a whole
+    on_cells = "spvos_cli.model.xmem.cell_decoder"
 
     def __init__(self, config: ModelConfig = XMEM) -> None:
         super().__init__(config)

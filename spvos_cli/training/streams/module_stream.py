@@ -7,10 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from spvos_cli.inference.module_run import MatchRows, ModuleRun, Place
-from spvos_cli.inference.previous_frame import PreviousFrame
+from spvos_cli.inference.module_run import Frame, ModuleRun
 from spvos_cli.inference.stream import Stream
-from spvos_cli.model.encoders import Query
 from spvos_cli.model.matching import as_map
 from spvos_cli.model.network import VOSNetwork
 from spvos_cli.sparse.module_gate import CELL, GateView
@@ -37,13 +35,14 @@ class LearningModuleRun(ModuleRun):
         self.distances: list[Tensor] = []
         self._logits = self._kept = torch.empty(0)
 
-    def decode(self, query: Query, place: Place, previous: PreviousFrame | None, match: MatchRows) -> Tensor:
+    def decode(self, frame: Frame) -> tuple[Tensor, Tensor | None]:
         """As in `ModuleRun`."""
-        readout = match(None)
-        logits = super().decode(query, place, previous, lambda cells: readout)
+        readout = frame.match(None)
+        logits, hidden = super().decode(frame._replace(match=lambda cells: readout))
         if self.policy is None:
-            return logits
-        dense = self.network.decode(as_map(readout, *place.grid).unsqueeze(0), query)[0].float()
+            return logits, hidden
+        maps = as_map(readout, *frame.place.grid).unsqueeze(0)
+        dense = self.network.decode_step(maps, frame.query, frame.hidden)[0][0].float()
         errors = label_errors(dense, self._kept)
         errors[:, :COMPUTE] += errors_beside(dense, logits, self.policy == COMPUTE).unsqueeze(1)
         with torch.inference_mode(False):
@@ -52,7 +51,7 @@ class LearningModuleRun(ModuleRun):
         prob = dense.sigmoid().unsqueeze(0)
         distance = area_weight(prob) * bernoulli_divergence(logits.unsqueeze(0), prob)
         self.distances.append(mean_of_hardest(distance, HARDEST))
-        return logits
+        return logits, hidden
 
     def choose(self, view: GateView) -> Tensor:
         """As in `ModuleRun`; remembers what the gate said, with a gradient, and what REUSE would keep."""
