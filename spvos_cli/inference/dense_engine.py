@@ -1,4 +1,4 @@
-"""Which engine runs what is dense in every frame: PyTorch, or OpenVINO where it is installed."""
+"""Which engine runs what is dense in every frame: PyTorch, OpenVINO where it is installed, or CUDA graphs."""
 
 from __future__ import annotations
 
@@ -25,14 +25,20 @@ def use_engine(
 
     Args:
         network: prepared by `VOSNetwork.for_inference`; changed in place.
-        name: "auto", "torch" or "openvino"; auto leaves ResNets in float32 to PyTorch, which is as fast and
-            starts two seconds earlier.
+        name: "auto", "torch", "openvino" or "graphs"; auto leaves ResNets in float32 to PyTorch, which is as
+            fast and starts two seconds earlier.
         threads: of the CPU.
         learns: whether the network learns, but for its trunk, which alone is put there.
 
     Raises:
-        InputError: OpenVINO is asked for, and not installed or not for this network.
+        InputError: OpenVINO is asked for, and not installed or not for this network, or graphs on a CPU.
     """
+    if name == "graphs":
+        if device.type == "cpu":
+            found, expected = "the device is a CPU", "an NVIDIA GPU, whose graphs they are"
+            raise InputError("--engine graphs", found=found, expected=expected, fix="--engine auto")
+        importlib.import_module("spvos_cli.model.backends.graphs").put_in(network)
+        return
     wanted = name == "openvino"
     reason = f"the device {device.type}" if device.type != "cpu" else network.without_openvino()
     if reason is not None:

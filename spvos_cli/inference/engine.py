@@ -145,10 +145,10 @@ class EngineOptions:
     )
     engine: str = option(
         "auto",
-        "What runs modules without gates on a CPU: OpenVINO is twice as fast there as PyTorch; auto takes it"
-        " where it is installed.",
+        "What runs modules without gates. On a CPU OpenVINO is twice as fast as PyTorch; auto takes it where"
+        " it is installed. On a GPU graphs has all kernels of a module started at once, and not one by one.",
         panel=EXPERT,
-        choices=("auto", "torch", "openvino"),
+        choices=("auto", "torch", "openvino", "graphs"),
     )
     threads: int | None = option(
         None,

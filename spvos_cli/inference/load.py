@@ -33,7 +33,7 @@ def load_model(
             say.
         device: "auto", "cpu" or "cuda".
         dtype: "auto", "fp32", "bf16" or "fp16".
-        engine: "auto", "torch" or "openvino".
+        engine: "auto", "torch", "openvino" or "graphs".
 
     Raises:
         InputError: the weights, their gates, the device or the arithmetic cannot be had.

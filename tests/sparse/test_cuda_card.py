@@ -16,8 +16,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from spvos_cli.data.demo_scene import scene
 from spvos_cli.inference.engine import EngineOptions
 from spvos_cli.inference.module_run import ModuleRun
+from spvos_cli.inference.segmenter import VideoSegmenter
+from spvos_cli.model.backends import graphs
 from spvos_cli.model.encoders import Query
 from spvos_cli.profiling.figures import profile
 from spvos_cli.sparse.kernels import kernel_for
@@ -25,6 +28,7 @@ from spvos_cli.sparse.kernels.cuda import CUDAKernel, source_for
 from spvos_cli.sparse.kernels.cuda_launch import Card, Program
 from spvos_cli.sparse.policy import COMPUTE, REUSE
 from tests.inference.test_module_run import CONFIGS, frames_of, network_of, step
+from tests.model.fake_recorder import FakeRecorder
 from tests.sparse.definition import folded, random_conv, random_policy
 from tests.sparse.host_gpu import HostGPU
 from tests.sparse.rounding import (
@@ -342,6 +346,27 @@ def test_a_second_card() -> None:
     for _ in range(3):
         error = relative_error(found, moved, policies(0.4).to("cuda:1"))
         assert error <= LARGEST_ERROR[torch.float16]
+
+
+@pytest.mark.parametrize("dtype", ["fp32"] if REHEARSE else ["fp32", "fp16"])
+@pytest.mark.parametrize("method", ["dense", "triple"])
+def test_graphs_give_the_same_labels(method: str, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the demo clip, all of which is recorded that no gate decides about."""
+    monkeypatch.setattr("spvos_cli.inference.stream.merges_background", lambda *_: False)
+    clip = list(itertools.islice(scene(), 10 if REHEARSE else 60))
+    found = {}
+    for engine in ("torch", "graphs"):
+        asked = EngineOptions(method=method, device=DEVICE.type, dtype=dtype, engine="torch")
+        network = asked.network()
+        if engine == "graphs":
+            monkeypatch.setattr(graphs, "CALLS", 2)
+            graphs.put_in(network, FakeRecorder() if REHEARSE else None)
+        segmenter = VideoSegmenter(network, region=False)
+        found[engine] = [segmenter.step(image, None if t else ids) for t, (image, ids) in enumerate(clip)]
+    recorded = ["encode_query", "match", *(["decode_step"] if method == "dense" else [])]
+    assert all(getattr(network, name).recordings for name in recorded)
+    same = [(one == other).mean() for one, other in zip(*found.values(), strict=True)]
+    assert min(same) >= (1 if REHEARSE else 0.999)
 
 
 @pytest.mark.parametrize("gate", ["conv", "module"])

@@ -13,11 +13,14 @@ from typing import Any
 
 import torch
 
+from spvos_cli.data.demo_scene import scene
 from spvos_cli.inference.engine import EngineOptions
+from spvos_cli.inference.segmenter import VideoSegmenter
+from spvos_cli.model.backends.graphs import put_in
 from spvos_cli.model.network import VOSNetwork
 from spvos_cli.profiling.blobs import blob_map
 from spvos_cli.profiling.break_even import GatedShape, gated_shapes, time_median
-from spvos_cli.profiling.speed import Workload
+from spvos_cli.profiling.speed import Workload, now
 from spvos_cli.profiling.variants import variant
 from spvos_cli.sparse.conv import SparseConv2d
 from spvos_cli.sparse.gate import TripleGate
@@ -25,6 +28,7 @@ from spvos_cli.sparse.kernels import kernel_for
 from spvos_cli.sparse.kernels.cuda import CUDAKernel
 from spvos_cli.sparse.kernels.precision import use_exact_float32
 from spvos_cli.sparse.policy import REUSE
+from tests.model.fake_recorder import FakeRecorder
 from tools.card.frames import Frames, busy, eager_ms, graph_ms, memory_frame, sparse_frame
 from tools.card.steps import Step, emit, main, skip
 
@@ -102,6 +106,26 @@ def time_frames(model: str, size: str) -> Callable[[bool], None]:
     return run
 
 
+def time_graphs(rehearse: bool) -> None:
+    """What a user gains by `--engine graphs`: the demo clip's frames from arrays to label maps."""
+    device = torch.device("cpu" if rehearse else "cuda")
+    clip = list(itertools.islice(scene(), 12 if rehearse else 96))
+    for model, dtype in itertools.product(("lite", "spvos"), ("fp32",) if rehearse else ("fp16", "fp32")):
+        times = {}
+        for engine in ("torch", "graphs"):
+            network = network_for(model, "", dtype, device.type)
+            if engine == "graphs":
+                put_in(network, FakeRecorder() if rehearse else None)
+            segmenter = VideoSegmenter(network, region=False, size=96 if rehearse else 480)
+            for t, (image, ids) in enumerate(clip):
+                if t == len(clip) // 2:
+                    started = now(device)
+                segmenter.step(image, None if t else ids)
+            times[engine] = 1e3 * (now(device) - started) / (len(clip) - len(clip) // 2)
+        faster = times["torch"] / times["graphs"]
+        emit(model=model, dtype=dtype, torch_ms=times["torch"], graphs_ms=times["graphs"], faster=faster)
+
+
 def layer_row(shape: GatedShape, rows: int, dtype: torch.dtype, device: torch.device) -> dict[str, Any]:
     """A layer's milliseconds: densely, its gate, and sparsely at some densities."""
     layout = {"device": device, "dtype": dtype, "memory_format": torch.channels_last}
@@ -159,6 +183,7 @@ STEPS = {
     "card": Step(30, name_card),
     "spvos-480p": Step(80, time_frames("spvos", "480p")),
     "lite-480p": Step(40, time_frames("lite", "480p")),
+    "graphs": Step(60, time_graphs),
     "layers": Step(80, time_layers),
     "spvos-1080p": Step(80, time_frames("spvos", "1080p")),
     "lite-1080p": Step(40, time_frames("lite", "1080p")),

@@ -127,15 +127,16 @@ def stream_loss(
         raise InputError(
             "--learn all", found="--recipe stream", expected="gates, or the decoder with its gates", fix=fix
         )
-    if network.carries_hidden:
-        found = f"the {network.config.architecture} network, whose hidden states it does not follow"
-        fix = "--recipe paper"
-        raise InputError("--recipe stream", found=found, expected=fix, fix=fix)
     if network.gate is not None:
         if options.learn != "gates":
             fix = "--learn gates"
             raise InputError(f"--learn {options.learn}", found="--gate module", expected=fix, fix=fix)
         return StreamLoss(network, options, dtype, processes)
+    if network.carries_hidden:
+        found = f"the {network.config.architecture} network, whose hidden states its gates would not follow"
+        raise InputError(
+            "--recipe stream", found=found, expected="--gate module, or --recipe paper", fix="--gate module"
+        )
     if network.gated_parts != "D":
         found = f"gates in {network.gated_parts}"
         raise InputError(
