@@ -24,6 +24,7 @@ FLOORS = (
     {
         "errors",
         "files",
+        "measured",
         "option",
         "policy_names",
         "process",
@@ -46,6 +47,7 @@ FLOORS = (
 ALLOWED_SIDEWAYS = {  # on one floor
     ("resources", "errors"),
     ("option", "errors"),
+    ("measured", "files"),
     ("sparse", "sparse.kernels"),
     ("sparse.kernels", "sparse"),  # kernels compute what `sparse.conv_unit` and `sparse.policy` define
 }

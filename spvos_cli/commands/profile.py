@@ -67,7 +67,8 @@ class Figures:
     )
     tune: bool = option(
         False,
-        "It is measured when sparse kernels pay on this GPU; later runs of spvos use what is found.",
+        "It is measured when sparse kernels pay on this GPU, and whether CUDA graphs do; later runs of spvos"
+        " use what is found.",
         panel=WHAT,
     )
     compare: str | None = option(

@@ -65,13 +65,14 @@ def profile(
         cycles: memory cycles that are timed.
         patterns: gets a picture of what trained gates decide, by layer and by position.
         timed: whether the video is also run as a whole (`profiling.runs`).
-        tune: measure first from which density on dense convolutions are faster on this GPU, and keep it.
+        tune: measure first which engine is faster on this GPU, and from which density on dense convolutions
+            are, and keep it.
 
     Returns:
         As far as asked for: params, params_mib, params_only_mib, macs_g, beside_macs_g (matching, which
         macs_g leaves out, and gates, which it has in its modules where they are gates of convolutions),
-        layers, speed, layer_speed, paper,
-        tuned (a file); density by module and the policies' shares, where they were measured; environment.
+        layers, speed, layer_speed, paper, tuned (as `tune` gives it); density by module and the policies'
+        shares, where they were measured; environment.
 
     Raises:
         InputError: an option cannot be used.
@@ -90,7 +91,7 @@ def profile(
         if patterns is not None:
             draw_patterns(tally, patterns)
     if tune:
-        result["tuned"] = str(tune_card(choose_device(engine.device)))
+        result["tuned"] = tune_card(choose_device(engine.device))
     if params:
         result |= parameter_size(network)._asdict()
     if flops:

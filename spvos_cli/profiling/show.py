@@ -19,7 +19,10 @@ def show(result: Mapping[str, Any]) -> None:
         console.print(f"parameters: {result['params']:,}, {result['params_only_mib']:.2f} MiB in float32")
         console.print(f"with batch normalisation's statistics: {result['params_mib']:.2f} MiB")
     if "tuned" in result:
-        console.print(f"limits of this GPU: {result['tuned']}")
+        for dtype, times in result["tuned"]["engines"].items():
+            row = ", ".join(f"{engine} {ms:.2f} ms a frame" for engine, ms in times.items())
+            console.print(f"{dtype}: {row}")
+        console.print(f"measured on this GPU: {', '.join(result['tuned']['files'])}")
     if "macs_g" in result:
         console.print(
             _grid("10^9 multiply-accumulates a frame", ["module", "G"], _operations(result["macs_g"]))

@@ -1,18 +1,22 @@
-"""`profile --tune`: measures on this card from which density on cuDNN is faster than the sparse kernels."""
+"""`profile --tune`: measures on this card from which density on cuDNN is faster than the sparse kernels, and
+which engine runs what has no gates."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
+from typing import Any
 
 import torch
 
 from spvos_cli.errors import InputError
+from spvos_cli.inference.dense_engine import ENGINES
+from spvos_cli.measured import keep_measured
 from spvos_cli.profiling.break_even import GatedShape, gated_shapes, measure_limits
+from spvos_cli.profiling.engine_speed import measure_engines
 from spvos_cli.sparse.kernels import kernel_for
 from spvos_cli.sparse.kernels.cuda import CUDAKernel
 from spvos_cli.sparse.kernels.cuda_launch import Launcher
-from spvos_cli.sparse.kernels.cuda_limits import save_limits
+from spvos_cli.sparse.kernels.cuda_limits import LIMITS
 from spvos_cli.sparse.kernels.limits import Limits
 from spvos_cli.sparse.kernels.precision import use_exact_float32
 
@@ -20,26 +24,26 @@ ROWS = (1, 5)  # objects
 DTYPES = (torch.float16, torch.bfloat16, torch.float32)
 
 
-def tune(device: torch.device) -> Path:
-    """Measures all gated shapes of the networks, and keeps the limits for this card's next runs; returns the
-    file.
+def tune(device: torch.device) -> dict[str, Any]:
+    """Measures the engines and, where the sparse kernels run, all gated shapes of the networks, and keeps
+    what is found for this card's next runs.
+
+    Returns:
+        engines: milliseconds of a frame by type and engine; files: where it is kept.
 
     Raises:
-        InputError: there is no card, or the sparse kernels do not run on it.
+        InputError: there is no card.
     """
     if device.type != "cuda":
         raise InputError("--tune", found="the device is a CPU", expected="an NVIDIA GPU", fix="--device cuda")
-    kernel = kernel_for(device, torch.float16)
-    if not isinstance(kernel, CUDAKernel):
-        raise InputError(
-            "--tune",
-            found="no sparse CUDA kernels",
-            expected="CuPy and NVRTC",
-            fix="pip install 'spvos[cuda]'",
-        )
     use_exact_float32()  # as --dtype fp32 does
-    shapes = gated_shapes(module=True)
-    return save_limits(torch.cuda.get_device_name(device), measure(kernel.launcher, device, shapes, DTYPES))
+    card, engines = torch.cuda.get_device_name(device), measure_engines(device, ("fp16", "bf16", "fp32"))
+    files = [keep_measured(ENGINES, card, engines)]
+    kernel = kernel_for(device, torch.float16)
+    if isinstance(kernel, CUDAKernel):  # where it is none, one line has said why
+        limits = measure(kernel.launcher, device, gated_shapes(module=True), DTYPES)
+        files.append(keep_measured(LIMITS, card, limits))
+    return {"engines": engines, "files": [str(file) for file in files]}
 
 
 @torch.inference_mode()

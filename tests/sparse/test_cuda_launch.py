@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from spvos_cli.errors import InputError
+from spvos_cli.measured import keep_measured, measured_file, read_measured
 from spvos_cli.model.checkpoint import build_model
 from spvos_cli.model.config import LITE, SPVOS, ModelConfig
 from spvos_cli.model.xmem.network import XMEM
@@ -20,7 +21,7 @@ from spvos_cli.profiling.tune import measure, tune
 from spvos_cli.sparse.conv_unit import ConvUnit
 from spvos_cli.sparse.kernels.cuda import CUDAKernel, source_for
 from spvos_cli.sparse.kernels.cuda_launch import COMPACTION, LAYER, compile_options
-from spvos_cli.sparse.kernels.cuda_limits import cache_file, default_limit, load_limits, save_limits
+from spvos_cli.sparse.kernels.cuda_limits import LIMITS, default_limit
 from spvos_cli.sparse.kernels.limits import limit_of
 from spvos_cli.sparse.kernels.reference import REFERENCE
 from spvos_cli.sparse.plan import gated_convolutions
@@ -34,15 +35,15 @@ MEASURED = {"float16": {"64-64-3-1": 0.25}}
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    return cache_file()
+    return measured_file(LIMITS)
 
 
 def test_limits_are_kept_by_card(cache: Path) -> None:
-    assert load_limits("one card") == {}
-    assert save_limits("one card", MEASURED) == cache
-    save_limits("another", {})
-    assert load_limits("one card") == MEASURED
-    assert load_limits("a third") == {}
+    assert read_measured(LIMITS, "one card") == {}
+    assert keep_measured(LIMITS, "one card", MEASURED) == cache
+    keep_measured(LIMITS, "another", {})
+    assert read_measured(LIMITS, "one card") == MEASURED
+    assert read_measured(LIMITS, "a third") == {}
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"card": 3}', '{"card": {"float16": {"64-64-3-1": "low"}}}'])
@@ -51,12 +52,12 @@ def test_a_broken_cache_is_said_and_replaced(
 ) -> None:
     cache.parent.mkdir()
     cache.write_text(content)
-    assert load_limits("card") == {}
+    assert read_measured(LIMITS, "card") == {}
     (record,) = caplog.records
     assert str(cache) in record.getMessage()
     assert "\n" not in record.getMessage()
-    save_limits("card", MEASURED)
-    assert load_limits("card") == MEASURED
+    keep_measured(LIMITS, "card", MEASURED)
+    assert read_measured(LIMITS, "card") == MEASURED
 
 
 def test_limits_until_tuned() -> None:

@@ -15,12 +15,12 @@ import torch
 
 from spvos_cli.data.demo_scene import scene
 from spvos_cli.inference.engine import EngineOptions
-from spvos_cli.inference.segmenter import VideoSegmenter
 from spvos_cli.model.backends.graphs import put_in
 from spvos_cli.model.network import VOSNetwork
 from spvos_cli.profiling.blobs import blob_map
 from spvos_cli.profiling.break_even import GatedShape, gated_shapes, time_median
-from spvos_cli.profiling.speed import Workload, now
+from spvos_cli.profiling.engine_speed import follow
+from spvos_cli.profiling.speed import Workload
 from spvos_cli.profiling.variants import variant
 from spvos_cli.sparse.conv import SparseConv2d
 from spvos_cli.sparse.gate import TripleGate
@@ -116,12 +116,7 @@ def time_graphs(rehearse: bool) -> None:
             network = network_for(model, "", dtype, device.type)
             if engine == "graphs":
                 put_in(network, FakeRecorder() if rehearse else None)
-            segmenter = VideoSegmenter(network, region=False, size=96 if rehearse else 480)
-            for t, (image, ids) in enumerate(clip):
-                if t == len(clip) // 2:
-                    started = now(device)
-                segmenter.step(image, None if t else ids)
-            times[engine] = 1e3 * (now(device) - started) / (len(clip) - len(clip) // 2)
+            times[engine], _ = follow(network, clip, size=96 if rehearse else 480)
         faster = times["torch"] / times["graphs"]
         emit(model=model, dtype=dtype, torch_ms=times["torch"], graphs_ms=times["graphs"], faster=faster)
 

@@ -7,6 +7,7 @@ import time
 
 import torch
 
+from spvos_cli.measured import read_measured
 from spvos_cli.sparse.kernels.cpu import CPUKernel
 from spvos_cli.sparse.kernels.kernel import Kernel
 from spvos_cli.sparse.kernels.reference import REFERENCE
@@ -26,7 +27,7 @@ def kernel_for(device: torch.device, dtype: torch.dtype) -> Kernel:
         return CPUKernel()
     from spvos_cli.sparse.kernels.cuda import CUDAKernel, programs
     from spvos_cli.sparse.kernels.cuda_launch import cupy_launcher
-    from spvos_cli.sparse.kernels.cuda_limits import load_limits
+    from spvos_cli.sparse.kernels.cuda_limits import LIMITS
 
     started = time.monotonic()
     try:
@@ -47,4 +48,4 @@ def kernel_for(device: torch.device, dtype: torch.dtype) -> Kernel:
             reason,
         )
         return REFERENCE
-    return CUDAKernel(launcher, load_limits(torch.cuda.get_device_name(index)))
+    return CUDAKernel(launcher, read_measured(LIMITS, torch.cuda.get_device_name(index)))
