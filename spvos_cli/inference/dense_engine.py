@@ -12,7 +12,7 @@ from spvos_cli.model.backends.engines import openvino_is_there
 from spvos_cli.model.clicks import ClickNetwork
 from spvos_cli.model.network import VOSNetwork
 
-ENGINES = "cuda_engines"  # the kind of what is measured: milliseconds by type and engine
+MEASURED_ENGINES = "cuda_engines"  # the kind of what is measured: milliseconds by type and engine
 
 
 def use_engine(
@@ -68,7 +68,7 @@ def use_engine(
 
 def fastest_engine(card: str, dtype: torch.dtype) -> str:
     """As it was measured on a card of this name; PyTorch where nothing was."""
-    times = read_measured(ENGINES, card).get(str(dtype).removeprefix("torch."), {})
+    times = read_measured(MEASURED_ENGINES, card).get(str(dtype).removeprefix("torch."), {})
     return min(times, key=times.__getitem__, default="torch")
 
 

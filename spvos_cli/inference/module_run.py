@@ -46,7 +46,7 @@ class Place(NamedTuple):
         return self.window.height // CELL, self.window.width // CELL
 
 
-class Frame(NamedTuple):
+class EncodedFrame(NamedTuple):
     """What a frame brings to all that follows the query encoder.
 
     Attributes:
@@ -124,7 +124,7 @@ class ModuleRun:
         if self.state is not None:
             self.state = self.state.rows(rows) if rows else None
 
-    def decode(self, frame: Frame) -> tuple[Tensor, Tensor | None]:
+    def decode(self, frame: EncodedFrame) -> tuple[Tensor, Tensor | None]:
         """Logits (K, H, W), float32, of the objects that `begin` was told of, and their hidden states after
         the frame: where it was computed new ones, where it was reused those before, and zeros where it was
         skipped; on a memory frame those before."""
@@ -184,7 +184,7 @@ class ModuleRun:
             policy = self.override(policy)
         return policy.masked_fill(~state.known, COMPUTE)
 
-    def _dense(self, frame: Frame) -> tuple[Tensor, Tensor | None]:
+    def _dense(self, frame: EncodedFrame) -> tuple[Tensor, Tensor | None]:
         readout = channels_last(as_map(frame.match(None), *frame.query.key.shape[2:]))
         outputs: Outputs = {}
         logits, hidden = self._decoded(readout, frame, OnePolicyRun(outputs))
@@ -193,7 +193,7 @@ class ModuleRun:
             self.state = state
         return self.state.logits, hidden
 
-    def _under_policy(self, state: ModuleState, policy: Tensor, frame: Frame) -> Tensor | None:
+    def _under_policy(self, state: ModuleState, policy: Tensor, frame: EncodedFrame) -> Tensor | None:
         """All is matched; layers run on what is listed, or by definition densely."""
         readout = as_map(frame.match(None), *frame.query.key.shape[2:])
         state.readout.copy_(updated_cells(state.readout, readout, policy))
@@ -204,7 +204,7 @@ class ModuleRun:
         state.logits.copy_(updated_logits(state, logits.float(), policy))
         return hidden_after(frame, hidden, policy)
 
-    def _cells(self, state: ModuleState, policy: Tensor, frame: Frame) -> Tensor | None:
+    def _cells(self, state: ModuleState, policy: Tensor, frame: EncodedFrame) -> Tensor | None:
         step = import_module(self.network.on_cells).CellDecoder(self.network.decoder, state, policy)
         hidden = frame.hidden
         if len(step.cells):
@@ -213,7 +213,9 @@ class ModuleRun:
             hidden = step.step(frame.match(matched)[image, places], frame.query, hidden)
         return hidden_after(frame, hidden, policy)
 
-    def _decoded(self, readout: Tensor, frame: Frame, run: LayerRunner) -> tuple[Tensor, Tensor | None]:
+    def _decoded(
+        self, readout: Tensor, frame: EncodedFrame, run: LayerRunner
+    ) -> tuple[Tensor, Tensor | None]:
         """Logits (K, H, W), and the hidden states that the network makes."""
         logits, hidden = self.network.decode_step(
             readout.unsqueeze(0), frame.query, frame.hidden, run, memory_frame=frame.memory_frame
@@ -221,7 +223,7 @@ class ModuleRun:
         return logits[0], hidden
 
 
-def hidden_after(frame: Frame, new: Tensor | None, policy: Tensor) -> Tensor | None:
+def hidden_after(frame: EncodedFrame, new: Tensor | None, policy: Tensor) -> Tensor | None:
     """The objects' hidden states after a frame under the policy, of which `new` holds where it computes."""
     if frame.hidden is None or new is None or frame.memory_frame:
         return frame.hidden

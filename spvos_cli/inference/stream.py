@@ -16,7 +16,7 @@ from spvos_cli.inference.distractors import drop_distractors
 from spvos_cli.inference.hidden_states import HiddenStates
 from spvos_cli.inference.long_memory import bank_for
 from spvos_cli.inference.memory_bank import MemoryBank, MemoryFrame
-from spvos_cli.inference.module_run import Frame, ModuleRun, Place
+from spvos_cli.inference.module_run import EncodedFrame, ModuleRun, Place
 from spvos_cli.inference.previous_frame import PreviousFrame, tensors_below
 from spvos_cli.inference.region import Region, Window, Windows, all_visible, cells_of
 from spvos_cli.inference.views import Placed, TensorView, View, padded_size, placed, seen_through
@@ -304,7 +304,7 @@ class Stream:
             memories = [m._replace(last=m.last and m.last._replace(**places)) for m in memories]
         if self.module_run is not None:
             place, match = Place(windows[0], padded_size(view)), partial(self._match, query, memories)
-            frame = Frame(query, place, previous, match, self._hidden_before(query), memory_frame)
+            frame = EncodedFrame(query, place, previous, match, self._hidden_before(query), memory_frame)
             logits, hidden = self.module_run.decode(frame)
             self.hidden.put(self.ids, hidden)
             return logits.sigmoid()

@@ -9,14 +9,14 @@ from typing import Any
 import torch
 
 from spvos_cli.errors import InputError
-from spvos_cli.inference.dense_engine import ENGINES
+from spvos_cli.inference.dense_engine import MEASURED_ENGINES
 from spvos_cli.measured import keep_measured
 from spvos_cli.profiling.break_even import GatedShape, gated_shapes, measure_limits
 from spvos_cli.profiling.engine_speed import measure_engines
 from spvos_cli.sparse.kernels import kernel_for
 from spvos_cli.sparse.kernels.cuda import CUDAKernel
 from spvos_cli.sparse.kernels.cuda_launch import Launcher
-from spvos_cli.sparse.kernels.cuda_limits import LIMITS
+from spvos_cli.sparse.kernels.cuda_limits import MEASURED_LIMITS
 from spvos_cli.sparse.kernels.limits import Limits
 from spvos_cli.sparse.kernels.precision import use_exact_float32
 
@@ -38,11 +38,11 @@ def tune(device: torch.device) -> dict[str, Any]:
         raise InputError("--tune", found="the device is a CPU", expected="an NVIDIA GPU", fix="--device cuda")
     use_exact_float32()  # as --dtype fp32 does
     card, engines = torch.cuda.get_device_name(device), measure_engines(device, ("fp16", "bf16", "fp32"))
-    files = [keep_measured(ENGINES, card, engines)]
+    files = [keep_measured(MEASURED_ENGINES, card, engines)]
     kernel = kernel_for(device, torch.float16)
     if isinstance(kernel, CUDAKernel):  # where it is none, one line has said why
         limits = measure(kernel.launcher, device, gated_shapes(module=True), DTYPES)
-        files.append(keep_measured(LIMITS, card, limits))
+        files.append(keep_measured(MEASURED_LIMITS, card, limits))
     return {"engines": engines, "files": [str(file) for file in files]}
 
 

@@ -11,8 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from spvos_cli.inference import module_run
-from spvos_cli.inference.module_run import ModuleRun, Place
+from spvos_cli.inference.module_run import EncodedFrame, ModuleRun, Place
 from spvos_cli.inference.previous_frame import PreviousFrame
 from spvos_cli.inference.region import CELL, Window
 from spvos_cli.model.checkpoint import build_model
@@ -140,7 +139,7 @@ def step(run: ModuleRun, frame: Frame, *, memory_frame: bool = False) -> tuple[T
         return frame.readout if cells is None else frame.readout[:, cells]
 
     with torch.inference_mode():
-        given = module_run.Frame(frame.query, frame.place, before, match, frame.hidden, memory_frame)
+        given = EncodedFrame(frame.query, frame.place, before, match, frame.hidden, memory_frame)
         logits, hidden = run.decode(given)
         return logits.clone(), torch.empty(len(logits), 0) if hidden is None else hidden
 
@@ -327,7 +326,7 @@ def decisions(bias: list[float], frame: Frame, masks: Tensor, network: VOSNetwor
         masks[:0], frame.query, masks, False, False, (frame.place.window,), frame.place.size
     )
     with torch.inference_mode():
-        run.decode(module_run.Frame(frame.query, frame.place, before, lambda c: frame.readout[:, c]))
+        run.decode(EncodedFrame(frame.query, frame.place, before, lambda c: frame.readout[:, c]))
     return run.policy
 
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from spvos_cli.inference.dense_engine import ENGINES, fastest_engine, use_engine
+from spvos_cli.inference.dense_engine import MEASURED_ENGINES, fastest_engine, use_engine
 from spvos_cli.inference.engine import EngineOptions
 from spvos_cli.measured import keep_measured
 from spvos_cli.model.backends.graphs import Replayed, put_in
@@ -61,7 +61,7 @@ def test_auto_takes_the_faster_one_of_what_was_measured(
     graphs: float, chosen: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In this type, on a card of this name; PyTorch where nothing was measured."""
-    keep_measured(ENGINES, CARD, {"float16": {"torch": 8.0, "graphs": graphs}})
+    keep_measured(MEASURED_ENGINES, CARD, {"float16": {"torch": 8.0, "graphs": graphs}})
     assert fastest_engine(CARD, torch.float16) == chosen
     assert fastest_engine(CARD, torch.float32) == fastest_engine("another", torch.float16) == "torch"
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: CARD)

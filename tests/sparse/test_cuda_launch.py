@@ -21,7 +21,7 @@ from spvos_cli.profiling.tune import measure, tune
 from spvos_cli.sparse.conv_unit import ConvUnit
 from spvos_cli.sparse.kernels.cuda import CUDAKernel, source_for
 from spvos_cli.sparse.kernels.cuda_launch import COMPACTION, LAYER, compile_options
-from spvos_cli.sparse.kernels.cuda_limits import LIMITS, default_limit
+from spvos_cli.sparse.kernels.cuda_limits import MEASURED_LIMITS, default_limit
 from spvos_cli.sparse.kernels.limits import limit_of
 from spvos_cli.sparse.kernels.reference import REFERENCE
 from spvos_cli.sparse.plan import gated_convolutions
@@ -35,15 +35,15 @@ MEASURED = {"float16": {"64-64-3-1": 0.25}}
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    return measured_file(LIMITS)
+    return measured_file(MEASURED_LIMITS)
 
 
 def test_limits_are_kept_by_card(cache: Path) -> None:
-    assert read_measured(LIMITS, "one card") == {}
-    assert keep_measured(LIMITS, "one card", MEASURED) == cache
-    keep_measured(LIMITS, "another", {})
-    assert read_measured(LIMITS, "one card") == MEASURED
-    assert read_measured(LIMITS, "a third") == {}
+    assert read_measured(MEASURED_LIMITS, "one card") == {}
+    assert keep_measured(MEASURED_LIMITS, "one card", MEASURED) == cache
+    keep_measured(MEASURED_LIMITS, "another", {})
+    assert read_measured(MEASURED_LIMITS, "one card") == MEASURED
+    assert read_measured(MEASURED_LIMITS, "a third") == {}
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"card": 3}', '{"card": {"float16": {"64-64-3-1": "low"}}}'])
@@ -52,12 +52,12 @@ def test_a_broken_cache_is_said_and_replaced(
 ) -> None:
     cache.parent.mkdir()
     cache.write_text(content)
-    assert read_measured(LIMITS, "card") == {}
+    assert read_measured(MEASURED_LIMITS, "card") == {}
     (record,) = caplog.records
     assert str(cache) in record.getMessage()
     assert "\n" not in record.getMessage()
-    keep_measured(LIMITS, "card", MEASURED)
-    assert read_measured(LIMITS, "card") == MEASURED
+    keep_measured(MEASURED_LIMITS, "card", MEASURED)
+    assert read_measured(MEASURED_LIMITS, "card") == MEASURED
 
 
 def test_limits_until_tuned() -> None:

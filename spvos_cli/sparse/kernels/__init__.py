@@ -27,7 +27,7 @@ def kernel_for(device: torch.device, dtype: torch.dtype) -> Kernel:
         return CPUKernel()
     from spvos_cli.sparse.kernels.cuda import CUDAKernel, programs
     from spvos_cli.sparse.kernels.cuda_launch import cupy_launcher
-    from spvos_cli.sparse.kernels.cuda_limits import LIMITS
+    from spvos_cli.sparse.kernels.cuda_limits import MEASURED_LIMITS
 
     started = time.monotonic()
     try:
@@ -48,4 +48,4 @@ def kernel_for(device: torch.device, dtype: torch.dtype) -> Kernel:
             reason,
         )
         return REFERENCE
-    return CUDAKernel(launcher, read_measured(LIMITS, torch.cuda.get_device_name(index)))
+    return CUDAKernel(launcher, read_measured(MEASURED_LIMITS, torch.cuda.get_device_name(index)))

@@ -10,7 +10,7 @@ ON_TENSOR_CORES = 0.3
 ON_ORDINARY_CORES = 0.5  # where cuDNN uses them as well
 AGAINST_TENSOR_CORES = 0.05  # where cuDNN alone uses them, as for fp16 on cards of compute capability 7.0
 
-LIMITS = "cuda_limits"  # the kind of what is measured
+MEASURED_LIMITS = "cuda_limits"  # the kind of what is measured
 
 
 def default_limit(dtype: torch.dtype, capability: int, *, tensor_cores: bool) -> float:

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from spvos_cli.inference.module_run import Frame, ModuleRun
+from spvos_cli.inference.module_run import EncodedFrame, ModuleRun
 from spvos_cli.inference.stream import Stream
 from spvos_cli.model.matching import as_map
 from spvos_cli.model.network import VOSNetwork
@@ -35,7 +35,7 @@ class LearningModuleRun(ModuleRun):
         self.distances: list[Tensor] = []
         self._logits = self._kept = torch.empty(0)
 
-    def decode(self, frame: Frame) -> tuple[Tensor, Tensor | None]:
+    def decode(self, frame: EncodedFrame) -> tuple[Tensor, Tensor | None]:
         """As in `ModuleRun`."""
         readout = frame.match(None)
         logits, hidden = super().decode(frame._replace(match=lambda cells: readout))
