@@ -164,6 +164,7 @@ USES: dict[str, tuple[Use, ...]] = {
     "long_memory": (RUNS,),
     "reuse": (RUNS, GATED),
     "region": (RUNS,),
+    "flip": (RUNS,),
     "engine": (FROM,),
     "device": (FROM,),
     "dtype": (FROM,),

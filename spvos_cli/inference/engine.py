@@ -131,6 +131,12 @@ class EngineOptions:
         panel=EXPERT,
         choices=("auto", "off"),
     )
+    flip: bool = option(
+        False,
+        "Each frame is looked at mirrored as well, and what is found averaged: more exact, half as fast.",
+        panel=MODEL,
+        names=("--flip/--no-flip",),
+    )
     device: str = option(
         "auto",
         "Where to compute; auto takes an NVIDIA GPU where there is one.",
@@ -278,6 +284,7 @@ class EngineOptions:
             long_memory=self.long_memory,
             inject=None if self.reuse else without_reuse,
             region=self.region == "auto",
+            flip=self.flip,
         )
         config = segmenter.network.config
         weights = "given" if given else Path(self.weights).name if self.weights else "as shipped"

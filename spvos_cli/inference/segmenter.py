@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import partial
 from typing import NamedTuple
 
 import cv2
@@ -15,6 +16,7 @@ from spvos_cli.inference.arrays import checked_frame, checked_mask, same_size
 from spvos_cli.inference.decisions import decisions_of
 from spvos_cli.inference.lines import lines_for
 from spvos_cli.inference.measurements import confidence_table, fetched, strongest
+from spvos_cli.inference.mirrored import MirroredStream
 from spvos_cli.inference.stream import State, Stream
 from spvos_cli.inference.views import ArrayView, Placed, resized
 from spvos_cli.model.network import VOSNetwork
@@ -48,6 +50,7 @@ class VideoSegmenter:
         inject: replaces the policies that gates chose, as in `InferenceRun`.
         region: whether on a CPU only a window about the objects goes through the network, where they are all
             to be seen in it; the time of a frame then depends on their size, not on its own.
+        flip: whether each frame is looked at mirrored as well.
 
     Attributes:
         lines: what the short side of frames is scaled to at most, as long as the same objects are followed.
@@ -66,6 +69,7 @@ class VideoSegmenter:
         long_memory: int | None = None,
         inject: Inject | None = None,
         region: bool = True,
+        flip: bool = False,
     ) -> None:
         config = network.config
         self.network, self.size = network, size
@@ -75,7 +79,7 @@ class VideoSegmenter:
         self.long_memory = config.long_memory if long_memory is None else long_memory
         # where a window lies has to be known on the host, which would wait for a GPU at every frame
         self.region = region and network.follows_region and self.device.type == "cpu"
-        self.inject, self.measured = inject, False
+        self.inject, self.flip, self.measured = inject, flip, False
         self._names = {module: name for name, module in network.named_modules()}
         self.reset()
 
@@ -83,7 +87,8 @@ class VideoSegmenter:
         """Forgets all objects and frames."""
         gated = self.network.config.method != "dense"  # without gates nothing has to be compiled
         kernel = kernel_for(self.device, self.dtype) if gated else REFERENCE
-        self._stream = Stream(
+        make = partial(
+            Stream,
             self.network,
             self.mem_every,
             self.top_k,
@@ -94,6 +99,7 @@ class VideoSegmenter:
             region=self.region,
             long_memory=self.long_memory,
         )
+        self._stream = MirroredStream(make) if self.flip else make()
         self.lines = self.size
         self._found: Placed | None = None
         self._measurements: list[Tensor] = []  # confidence and counts of policies, fetched with the labels

@@ -194,6 +194,17 @@ class Stream:
         )
         return prob
 
+    def revise(self, prob: Tensor) -> None:
+        """Puts other probabilities in the place of those that the last frame was found to have: (1 + K, H,
+        W), background and objects."""
+        if self.previous is None:
+            return
+        view, parts = TensorView(prob[1:]), []
+        for window in self.previous.windows:
+            part, padding = seen_through(view, window)
+            parts.append(F.pad(part, padding))
+        self.previous = self.previous._replace(masks=torch.cat(parts, dim=2))
+
     def forget_policies(self) -> None:
         """Nothing was decided in a frame until a gate decides in it."""
         for run in self.runs.values():

@@ -25,6 +25,7 @@ class FrameKeywords(TypedDict, total=False):
     long_memory: int | None
     reuse: bool
     region: str
+    flip: bool
     engine: str
     device: str
     dtype: str

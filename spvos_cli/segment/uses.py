@@ -113,6 +113,7 @@ USES: dict[str, tuple[Use, ...]] = {
     "long_memory": (ALWAYS,),
     "reuse": (GATES,),
     "region": (ALWAYS,),
+    "flip": (ALWAYS,),
     "engine": NETWORK,
     "device": NETWORK,
     "dtype": NETWORK,

@@ -43,6 +43,7 @@ SEGMENT = {  # option -> what it is tried with, beside "in.mp4 --mask first.png"
     "top_k": "--top-k 1",
     "max_memory": "--max-memory 0 --mem-every 1",
     "reuse": "--no-reuse",
+    "flip": "--flip",
     "dtype": "--dtype bf16",
     "quiet": "--quiet",
     "json": "--json",

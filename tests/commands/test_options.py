@@ -35,6 +35,7 @@ ENGINE = {
     "dtype": "fp32",
     "threads": "1",
     "region": "off",
+    "flip": "",
     "engine": "torch",
     "quiet": "",
     "json": "",
@@ -58,7 +59,7 @@ class Case(NamedTuple):
 
 
 NOT_TRAINED = {"weights", "size", "mem_every", "top_k", "max_memory", "long_memory"}
-NOT_TRAINED |= {"reuse", "region", "engine"}
+NOT_TRAINED |= {"reuse", "region", "flip", "engine"}
 LONG = {
     *("stills_share", "videos_share", "final_share", "final_frames", "final_side", "final_batch_size"),
     "trunk_share",
@@ -184,7 +185,7 @@ CASES = {
             "--dataset davis --clicks": {
                 *("frames", "compare", "pred", "truth", "late_objects", "all_frames", "strict", "out"),
                 *("fresh", "report", "csv", "overwrite", "size", "mem_every", "top_k", "max_memory"),
-                *("long_memory", "reuse", "region"),
+                *("long_memory", "reuse", "region", "flip"),
                 *(NETWORK - {"weights"}),
             },
             "--dataset davis --method dense": {
@@ -196,7 +197,11 @@ CASES = {
     "profile": Case(
         profile.profile,
         profile.USES,
-        {n: value for n, value in ENGINE.items() if n not in ("size", "max_memory", "long_memory", "reuse")}
+        {
+            n: value
+            for n, value in ENGINE.items()
+            if n not in ("size", "max_memory", "long_memory", "reuse", "flip")
+        }
         | {
             "params": "",
             "flops": "",
