@@ -37,7 +37,7 @@ def use_engine(
     Raises:
         InputError: OpenVINO is asked for, and not installed or not for this network, or graphs on a CPU.
     """
-    if name == "auto" and device.type == "cuda":
+    if name == "auto" and device.type == "cuda" and not learns:
         name = fastest_engine(torch.cuda.get_device_name(device), dtype)
     if name == "graphs":
         if device.type == "cpu":

@@ -69,6 +69,7 @@ def test_auto_takes_the_faster_one_of_what_was_measured(
     network, card = build_model(small("lite")), SimpleNamespace(type="cuda")
     use_engine(network, "auto", card, torch.float16, 1)
     assert isinstance(network.encode_query, Replayed) == (chosen == "graphs")
-    plain = build_model(small("lite"))
-    use_engine(plain, "torch", card, torch.float16, 1)
-    assert not isinstance(plain.encode_query, Replayed)
+    for engine, learns in (("torch", False), ("auto", True)):
+        plain = build_model(small("lite"))
+        use_engine(plain, engine, card, torch.float16, 1, learns=learns)
+        assert not isinstance(plain.encode_query, Replayed)
