@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from spvos_cli.model.cpu.winograd import winograd_tiles
 from spvos_cli.model.decoder import Decoder, UpBlock
 from spvos_cli.model.encoders import Query
 from spvos_cli.model.layers import ResidualBlock
@@ -150,11 +151,16 @@ def filled_up(cells: Tensor) -> Tensor:
 def convolve_tiles(conv: SparseConv2d, x: Tensor) -> Tensor:
     """(N, side + 2, side + 2, Cin) -> (N * side^2, Cout).
 
-    Small tiles as one product of their neighbourhoods: convolutions of many small images are slow.
+    In float32 by Winograd's algorithm where that pays; otherwise small tiles as one product of their
+    neighbourhoods: convolutions of many small images are slow.
     """
     side, channels = x.shape[1] - 2, x.shape[3]
     if conv.kernel_size == (1, 1):
         return F.linear(x[:, 1:-1, 1:-1].reshape(-1, channels), weight_rows(conv), conv.bias)
+    weight = conv.tile_weight(side + 2)
+    if weight is not None:
+        result = winograd_tiles(x, weight)
+        return result if conv.bias is None else result.add_(conv.bias)
     if side > PRODUCT:
         result = F.conv2d(x.permute(0, 3, 1, 2), conv.weight, conv.bias)
         return as_pixel_rows(result.contiguous(memory_format=torch.channels_last))

@@ -8,7 +8,12 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from spvos_cli.model.cpu.products import fast_conv2d
-from spvos_cli.model.cpu.winograd import LEAST_PIXELS, transform_weight, winograd_conv2d
+from spvos_cli.model.cpu.winograd import (
+    LEAST_PIXELS,
+    transform_tile_weight,
+    transform_weight,
+    winograd_conv2d,
+)
 
 
 class ConvUnit(nn.Conv2d):
@@ -41,6 +46,7 @@ class ConvUnit(nn.Conv2d):
         self.relu = relu
         self.register_buffer("constant", torch.zeros(out_channels), persistent=False)
         self.register_buffer("winograd_weight", None, persistent=False)
+        self._tile_weights: dict[int, Tensor | None] = {}
 
     def forward(self, x: Tensor) -> Tensor:
         return self.dense(x)
@@ -87,6 +93,14 @@ class ConvUnit(nn.Conv2d):
     def prepare_winograd(self) -> None:
         """Keeps the weight also as Winograd's algorithm needs it, where that pays; for inference only."""
         self.winograd_weight = transform_weight(self.weight) if self.stride == (1, 1) else None
+        self._tile_weights = {}
+
+    def tile_weight(self, edge: int) -> Tensor | None:
+        """The weight for tiles of that height and width, borders included, by Winograd's algorithm; None
+        where that does not pay. It is made when it is first asked for; for inference only."""
+        if edge not in self._tile_weights:
+            self._tile_weights[edge] = transform_tile_weight(self.weight, edge)
+        return self._tile_weights[edge]
 
 
 def split_conv2d(

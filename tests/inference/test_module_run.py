@@ -16,10 +16,12 @@ from spvos_cli.inference.previous_frame import PreviousFrame
 from spvos_cli.inference.region import CELL, Window
 from spvos_cli.model.checkpoint import build_model
 from spvos_cli.model.config import LITE, SPVOS, ModelConfig
+from spvos_cli.model.cpu import winograd
 from spvos_cli.model.encoders import Query
 from spvos_cli.model.lite import LABELS
 from spvos_cli.model.network import VOSNetwork
 from spvos_cli.model.xmem.network import XMEM
+from spvos_cli.sparse.conv import SparseConv2d
 from spvos_cli.sparse.gate import TripleGate
 from spvos_cli.sparse.kernels.cuda import CUDAKernel
 from spvos_cli.sparse.kernels.reference import REFERENCE
@@ -152,6 +154,18 @@ def test_cells_are_as_defined(config: ModelConfig, dtype: torch.dtype) -> None:
     for seed in range(4):
         decided += compare_with_definition(network, ModuleRun(network), frames_of(network, seed))
     assert decided > 20
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.architecture)
+def test_cells_by_winograds_algorithm(config: ModelConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which wider networks take in float32."""
+    monkeypatch.setattr(winograd, "TILE_WEIGHTS", 1)
+    network = network_of(config)
+    compare_with_definition(network, ModuleRun(network), frames_of(network, 5))
+    taken = [
+        conv for conv in network.decoder.modules() if isinstance(conv, SparseConv2d) and conv._tile_weights
+    ]
+    assert len(taken) >= 5
 
 
 def test_lists_are_as_defined() -> None:

@@ -6,7 +6,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from spvos_cli.model.cpu.winograd import LEAST_PIXELS, TILES, transform_weight, winograd_conv2d
+from spvos_cli.model.cpu.winograd import (
+    LEAST_PIXELS,
+    TILES,
+    transform_tile_weight,
+    transform_weight,
+    winograd_conv2d,
+    winograd_tiles,
+)
 from spvos_cli.sparse.conv import SparseConv2d
 
 
@@ -21,6 +28,28 @@ def test_equals_the_direct_convolution(channels: tuple[int, int], size: tuple[in
     found = winograd_conv2d(x, transform_weight(weight), add)
     expected = F.conv2d(x, weight, add, padding=1)
     assert (found - expected).abs().max() <= 1e-5 * expected.abs().max()
+
+
+@pytest.mark.parametrize("edge", [4, 6])
+def test_tiles_equal_the_direct_convolution(edge: int) -> None:
+    torch.manual_seed(0)
+    tiles, weight = torch.randn(37, edge, edge, 96), torch.randn(64, 96, 3, 3)
+    found = winograd_tiles(tiles, transform_tile_weight(weight, edge))
+    expected = F.conv2d(tiles.permute(0, 3, 1, 2), weight).permute(0, 2, 3, 1).flatten(0, 2)
+    assert (found - expected).abs().max() <= 3e-5 * expected.abs().max()
+
+
+def test_tiles_where_it_pays() -> None:
+    """Made once; none for other edges, few channels, other types, or no neighbourhood."""
+    conv = SparseConv2d(96, 64, 3).requires_grad_(False)
+    assert conv.tile_weight(6) is conv.tile_weight(6) is not None
+    assert conv.tile_weight(3) is None
+    with torch.no_grad():
+        conv.weight *= 2
+    conv.prepare_winograd()  # after the weight changed
+    assert torch.equal(conv.tile_weight(4), transform_tile_weight(conv.weight, 4))
+    for other in (SparseConv2d(96, 16, 3), SparseConv2d(96, 64, 1), SparseConv2d(96, 64, 3).bfloat16()):
+        assert other.requires_grad_(False).tile_weight(6) is None
 
 
 @pytest.mark.parametrize("shared", [0, 256])
