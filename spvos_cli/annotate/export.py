@@ -23,9 +23,8 @@ if TYPE_CHECKING:  # PyTorch is imported when a network is wanted
     from spvos_cli.model.network import VOSNetwork
 
 T = TypeVar("T")
-BESIDE_NETWORK = {  # options
-    *("size", "mem_every", "top_k", "max_memory", "long_memory", "reuse", "region", "flip"),
-}
+# options that need no other network
+BESIDE_NETWORK = {"size", "mem_every", "top_k", "max_memory", "long_memory", "reuse", "region", "flip"}
 OUTPUTS = {
     "": "{}_masks",
     ".mp4": "{}_overlay.mp4",

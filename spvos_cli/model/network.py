@@ -127,9 +127,7 @@ class VOSNetwork(Network):
     drops_distractors = False  # whether small parts far from where an object was before are no parts of it
     openvino = ""  # the module whose `put_in` has OpenVINO run what no gates decide about; empty: none has
     openvino_always_pays = False  # whether OpenVINO is faster in any arithmetic
-    on_cells = (
-        ""  # the module whose `CellDecoder` computes chosen cells of its decoder alone; empty: none does
-    )
+    on_cells = ""  # the module whose `CellDecoder` computes chosen cells alone; empty: none does
     query_encoder: nn.Module
     memory_encoder: nn.Module
     decoder: nn.Module

@@ -28,6 +28,7 @@ def measure_engines(
     dtypes: Iterable[str],
     networks: Callable[[EngineOptions], VOSNetwork] = EngineOptions.network,
     length: int = LENGTH,
+    size: int = 480,
 ) -> dict[str, dict[str, float]]:
     """Milliseconds of a frame of the demo clip by type, as "float16", and engine; none of an engine that
     gives other labels than PyTorch.
@@ -36,6 +37,7 @@ def measure_engines(
         dtypes: as the option calls them.
         networks: loads one.
         length: frames of the clip.
+        size: as in `follow`.
     """
     clip = list(itertools.islice(scene(), length))
     found: dict[str, dict[str, float]] = {}
@@ -43,7 +45,7 @@ def measure_engines(
         times, expected = found.setdefault(str(DTYPES[dtype]).removeprefix("torch."), {}), list[np.ndarray]()
         for engine in ENGINES:
             network = networks(EngineOptions(device=device.type, dtype=dtype, engine=engine))
-            ms, labels = follow(network, clip)
+            ms, labels = follow(network, clip, size)
             expected = expected or labels
             same = min(float((a == b).mean()) for a, b in zip(labels, expected, strict=True))
             if same >= ALIKE:
@@ -54,7 +56,7 @@ def measure_engines(
 
 
 def follow(
-    network: VOSNetwork, clip: Sequence[tuple[np.ndarray, np.ndarray]], size: int = 480
+    network: VOSNetwork, clip: Sequence[tuple[np.ndarray, np.ndarray]], size: int
 ) -> tuple[float, list[np.ndarray]]:
     """Milliseconds of a frame in the second half of a clip, and all label maps.
 

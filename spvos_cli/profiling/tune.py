@@ -10,6 +10,7 @@ import torch
 
 from spvos_cli.errors import InputError
 from spvos_cli.inference.dense_engine import MEASURED_ENGINES
+from spvos_cli.inference.machine import DTYPES
 from spvos_cli.measured import keep_measured
 from spvos_cli.profiling.break_even import GatedShape, gated_shapes, measure_limits
 from spvos_cli.profiling.engine_speed import measure_engines
@@ -21,7 +22,6 @@ from spvos_cli.sparse.kernels.limits import Limits
 from spvos_cli.sparse.kernels.precision import use_exact_float32
 
 ROWS = (1, 5)  # objects
-DTYPES = (torch.float16, torch.bfloat16, torch.float32)
 
 
 def tune(device: torch.device) -> dict[str, Any]:
@@ -37,11 +37,11 @@ def tune(device: torch.device) -> dict[str, Any]:
     if device.type != "cuda":
         raise InputError("--tune", found="the device is a CPU", expected="an NVIDIA GPU", fix="--device cuda")
     use_exact_float32()  # as --dtype fp32 does
-    card, engines = torch.cuda.get_device_name(device), measure_engines(device, ("fp16", "bf16", "fp32"))
+    card, engines = torch.cuda.get_device_name(device), measure_engines(device, DTYPES)
     files = [keep_measured(MEASURED_ENGINES, card, engines)]
     kernel = kernel_for(device, torch.float16)
     if isinstance(kernel, CUDAKernel):  # where it is none, one line has said why
-        limits = measure(kernel.launcher, device, gated_shapes(module=True), DTYPES)
+        limits = measure(kernel.launcher, device, gated_shapes(module=True), DTYPES.values())
         files.append(keep_measured(MEASURED_LIMITS, card, limits))
     return {"engines": engines, "files": [str(file) for file in files]}
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from spvos_cli.model.backends.graphs import copied, tensors_in
+from spvos_cli.model.backends.graphs import cloned, tensors_in
 
 
 class FakeRecorder:
@@ -19,7 +19,7 @@ class FakeRecorder:
 
     def record(self, function: Callable[[], Any]) -> tuple[Any, Callable[[], None]]:
         self.recorded += 1
-        result = copied(function(), torch.clone)
+        result = cloned(function())
         for x in tensors_in(result):
             x.fill_(torch.nan if x.is_floating_point() else 0)
 

@@ -13,13 +13,12 @@ from typing import Any
 
 import torch
 
-from spvos_cli.data.demo_scene import scene
 from spvos_cli.inference.engine import EngineOptions
 from spvos_cli.model.backends.graphs import put_in
 from spvos_cli.model.network import VOSNetwork
 from spvos_cli.profiling.blobs import blob_map
 from spvos_cli.profiling.break_even import GatedShape, gated_shapes, time_median
-from spvos_cli.profiling.engine_speed import follow
+from spvos_cli.profiling.engine_speed import LENGTH, measure_engines
 from spvos_cli.profiling.speed import Workload
 from spvos_cli.profiling.variants import variant
 from spvos_cli.sparse.conv import SparseConv2d
@@ -109,16 +108,20 @@ def time_frames(model: str, size: str) -> Callable[[bool], None]:
 def time_graphs(rehearse: bool) -> None:
     """What a user gains by `--engine graphs`: the demo clip's frames from arrays to label maps."""
     device = torch.device("cpu" if rehearse else "cuda")
-    clip = list(itertools.islice(scene(), 12 if rehearse else 96))
-    for model, dtype in itertools.product(("lite", "spvos"), ("fp32",) if rehearse else ("fp16", "fp32")):
-        times = {}
-        for engine in ("torch", "graphs"):
-            network = network_for(model, "", dtype, device.type)
-            if engine == "graphs":
+    types = ("fp32",) if rehearse else ("fp16", "fp32")
+    length, size = (12, 96) if rehearse else (LENGTH, 480)
+    for model in ("lite", "spvos"):
+
+        def load(options: EngineOptions, model: str = model) -> VOSNetwork:
+            network = network_for(model, "", options.dtype, device.type)
+            if options.engine == "graphs":
                 put_in(network, FakeRecorder() if rehearse else None)
-            times[engine], _ = follow(network, clip, size=96 if rehearse else 480)
-        faster = times["torch"] / times["graphs"]
-        emit(model=model, dtype=dtype, torch_ms=times["torch"], graphs_ms=times["graphs"], faster=faster)
+            return network
+
+        for dtype, times in measure_engines(device, types, load, length, size).items():
+            row = {f"{engine}_ms": ms for engine, ms in times.items()}
+            faster = times["torch"] / times["graphs"] if "graphs" in times else None
+            emit(model=model, dtype=dtype, **row, faster=faster)
 
 
 def layer_row(shape: GatedShape, rows: int, dtype: torch.dtype, device: torch.device) -> dict[str, Any]:

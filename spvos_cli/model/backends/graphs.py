@@ -16,8 +16,6 @@ from spvos_cli.model.network import VOSNetwork
 
 CALLS = 8  # with tensors of the same shapes, until they are taken for the usual ones
 GRAPHS = 8  # of each part that are kept
-PARTS = ("encode_query", "encode_memory_step", "match", "decode_step")
-
 log = logging.getLogger(__name__)
 Function = Callable[..., Any]  # of tensors, tuples of such, and what else decides what is done with them
 
@@ -61,11 +59,11 @@ class Replayed:
 
     Args:
         function: changes none of its arguments.
-        plain: arguments for which it is called as it is.
+        plain: arguments for which it is called as it is; None: none.
     """
 
     def __init__(
-        self, function: Function, recorder: Recorder, plain: Callable[..., bool] = lambda *_, **__: False
+        self, function: Function, recorder: Recorder, plain: Callable[..., bool] | None = None
     ) -> None:
         self.function, self.recorder, self.plain = function, recorder, plain
         self.recordings: dict[Hashable, Recording] = {}
@@ -76,7 +74,8 @@ class Replayed:
     def __call__(self, *given: Any, **options: Any) -> Any:
         arguments = given, tuple(sorted(options.items()))
         shape = described(arguments)
-        if self._fails or shape is None or torch.is_grad_enabled() or self.plain(*given, **options):
+        plain = self.plain is not None and self.plain(*given, **options)
+        if plain or self._fails or shape is None or torch.is_grad_enabled():
             return self.function(*given, **options)
         with self._lock:
             recording = self.recordings.get(shape) or self._recording(shape, arguments)
@@ -85,7 +84,7 @@ class Replayed:
             for kept, x in zip(tensors_in(recording.arguments), tensors_in(arguments), strict=True):
                 kept.copy_(x)
             recording.replay()
-            return copied(recording.result, torch.clone)
+            return cloned(recording.result)
 
     def _recording(self, shape: Hashable, arguments: Any) -> Recording | None:
         """A new one, where the shape has come often enough."""
@@ -95,7 +94,7 @@ class Replayed:
         if len(self.recordings) == GRAPHS:
             oldest = next(iter(self.recordings))
             del self.recordings[oldest], self._seen[oldest]
-        kept = copied(arguments, torch.clone)
+        kept = cloned(arguments)
         try:
             result, replay = self.recorder.record(lambda: self.function(*kept[0], **dict(kept[1])))
         except RuntimeError as error:
@@ -106,6 +105,17 @@ class Replayed:
         return self.recordings[shape]
 
 
+def counts_use(query: Any, memory: Any, *_: Any, **__: Any) -> bool:
+    """Whether matching writes into the memory how much it is used."""
+    return memory.usage is not None
+
+
+PARTS: dict[str, Callable[..., bool] | None] = {  # of a network, and when they change an argument
+    **dict.fromkeys(("encode_query", "encode_memory_step", "decode_step")),
+    "match": counts_use,
+}
+
+
 def put_in(network: VOSNetwork, recorder: Recorder | None = None) -> None:
     """Has the parts of a network replayed wherever no gates decide about their pixels; changed in place.
 
@@ -113,14 +123,8 @@ def put_in(network: VOSNetwork, recorder: Recorder | None = None) -> None:
         recorder: None: that of the network's GPU.
     """
     recorder = recorder or CUDARecorder(network.device)
-    for name in PARTS:
-        plain = counts_use if name == "match" else lambda *_, **__: False
+    for name, plain in PARTS.items():
         setattr(network, name, Replayed(getattr(network, name), recorder, plain))
-
-
-def counts_use(query: Any, memory: Any, *_: Any, **__: Any) -> bool:
-    """Whether matching writes into the memory how much it is used."""
-    return memory.usage is not None
 
 
 def described(x: Any) -> Hashable:
@@ -142,11 +146,11 @@ def tensors_in(x: Any) -> Iterator[Tensor]:
             yield from tensors_in(part)
 
 
-def copied(x: Any, copy: Callable[[Tensor], Tensor]) -> Any:
-    """The same with other tensors."""
+def cloned(x: Any) -> Any:
+    """The same with copies of the tensors."""
     if isinstance(x, Tensor):
-        return copy(x)
+        return x.clone()
     if isinstance(x, tuple):
-        parts = [copied(part, copy) for part in x]
+        parts = [cloned(part) for part in x]
         return x._make(parts) if hasattr(x, "_make") else tuple(parts)
     return x

@@ -19,26 +19,33 @@ LEAST_PIXELS = 1500  # likewise
 TILES = 3200  # rows of a product: as many as the processor's cache holds
 KERNEL = torch.tensor([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])  # G in the paper
 TILE_WEIGHTS = 64 * 32  # as LEAST_WEIGHTS, for tiles that are given
-TRANSFORMS = {  # by a tile's edge with its border: B^T, G and A^T in the paper, for input, weights and output
-    4: (
-        torch.tensor([[1.0, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]]),
-        KERNEL,
-        torch.tensor([[1.0, 1, 1, 0], [0, 1, -1, -1]]),
-    ),
-    6: (
-        torch.tensor(
-            [
-                [4.0, 0, -5, 0, 1, 0],
-                [0, -4, -4, 1, 1, 0],
-                [0, 4, -4, -1, 1, 0],
-                [0, -2, -1, 2, 1, 0],
-                [0, 2, -1, -2, 1, 0],
-                [0, 4, 0, -5, 0, 1],
-            ]
+# by a tile's edge with its border: B^T, G and A^T in the paper, for input, weights and output; the first and
+# the last for lines and columns at once
+TRANSFORMS = {
+    len(into): (torch.kron(into, into), kernel, torch.kron(out, out))
+    for into, kernel, out in (
+        (
+            torch.tensor([[1.0, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]]),
+            KERNEL,
+            torch.tensor([[1.0, 1, 1, 0], [0, 1, -1, -1]]),
         ),
-        torch.tensor([[6.0, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]) / 24,
-        torch.tensor([[1.0, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]]),
-    ),
+        (
+            torch.tensor(
+                [
+                    [4.0, 0, -5, 0, 1, 0],
+                    [0, -4, -4, 1, 1, 0],
+                    [0, 4, -4, -1, 1, 0],
+                    [0, -2, -1, 2, 1, 0],
+                    [0, 2, -1, -2, 1, 0],
+                    [0, 4, 0, -5, 0, 1],
+                ]
+            ),
+            torch.tensor([[6.0, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]) / 24,
+            torch.tensor(
+                [[1.0, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]]
+            ),
+        ),
+    )
 }
 
 
@@ -90,8 +97,8 @@ def winograd_tiles(tiles: Tensor, weight: Tensor) -> Tensor:
     count, edge = tiles.shape[:2]
     into, _, out = TRANSFORMS[edge]
     points = tiles.permute(1, 2, 0, 3).reshape(edge * edge, -1)
-    products = torch.bmm((torch.kron(into, into) @ points).view(edge * edge, count, -1), weight)
-    found = torch.kron(out, out) @ products.flatten(1)
+    products = torch.bmm((into @ points).view(edge * edge, count, -1), weight)
+    found = out @ products.flatten(1)
     return found.view(len(found), count, -1).transpose(0, 1).flatten(0, 1)
 
 
